@@ -8,10 +8,13 @@ from __future__ import annotations
 
 LOWEST, HIGHEST = -26, 36  # every running total of four digits lies between 1 - 27 and 9 + 27
 
+# fmt: off
 _SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+    "eighteen", "nineteen",
+)
+# fmt: on
 _TENS = {20: "twenty", 30: "thirty"}
 
 
