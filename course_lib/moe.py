@@ -30,6 +30,7 @@ __all__ = [
     "auxiliary_loss",
     "balance_bias",
     "bytes_read",
+    "check_route",
     "count_parameters",
     "dense_moe_layer",
     "expected_experts_touched",
@@ -68,7 +69,7 @@ def route(
     lower number. The sums are done in float32 at least. Raises ValueError for arguments that do
     not fit, and for logits or bias that are not finite.
     """
-    _check_route(logits, bias, top_k, n_group, topk_group, scale)
+    check_route(logits, bias, top_k, n_group, topk_group, scale)
     scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
     biased = scores if bias is None else scores + bias
     if n_group > 1:
@@ -89,9 +90,10 @@ def top(values: Tensor, k: int) -> Tensor:
     return values.sort(dim=-1, descending=True, stable=True).indices[..., :k]
 
 
-def _check_route(
+def check_route(
     logits: Tensor, bias: Tensor | None, top_k: int, n_group: int, topk_group: int, scale: float
 ) -> None:
+    """Raise ValueError, naming the argument, unless `route` can work with these."""
     _check_logits(logits)
     experts = logits.shape[1]
     if bias is not None:
