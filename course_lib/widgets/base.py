@@ -1,0 +1,260 @@
+"""The family every widget belongs to.
+
+A widget is a subclass of `Widget` that names its controls and draws two things from their values,
+a picture and a sentence. It holds no arithmetic: that is pure functions in the room it belongs to.
+
+    class TokenCost(Widget):
+        title = "What an answer costs"
+
+        def controls(self):
+            return {
+                "tokens": slider("Tokens in the answer", 100, 50_000, 12_000, step=100),
+                "price": number("Price, USD per million tokens", 2.19, minimum=0),
+            }
+
+        def picture(self):
+            return svg.bars("Cost of one answer", cost_of(**self.state), unit="USD")
+
+        def text(self):
+            return f"An answer of {self.state['tokens']:,} tokens costs ..."
+
+    TokenCost()      # as the last line of a cell; or TokenCost("second", tokens=5000)
+
+When a control moves, `state` (control name -> value) is new, and `picture()` and `text()` are
+drawn again. The state belongs to the class and the `key`, so a cell run again shows what the
+reader had set; `reset()` puts the first values back. A picture is HTML, mostly from
+`course_lib.svg`: it changes in milliseconds, needs no JavaScript of its own and no `FigureWidget`
+with its 5 MB. Where there is no kernel (GitHub, a printed page, a notebook opened again) the
+reader sees `static_html()` in its place; both show the same picture and the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import ipywidgets as ipw
+import traitlets
+from IPython.display import display
+
+from course_lib.look import PAGE_COLOUR, TEXT_COLOUR, escape
+
+_STATES: dict[str, dict[str, Any]] = {}
+
+_WIDE = {"description_width": "14em"}
+_ROW = {"width": "min(100%, 40em)"}
+
+
+class Status(anywidget.AnyWidget):
+    """One line of text that screen readers speak when it changes.
+
+    The element stays and its text changes: readers miss a live region that is itself replaced.
+    """
+
+    _esm = """
+    function render({ model, el }) {
+      const line = document.createElement("p");
+      line.setAttribute("role", "status");
+      line.setAttribute("aria-live", "polite");
+      line.className = "ir1-status";
+      const show = () => { line.textContent = model.get("words"); };
+      model.on("change:words", show);
+      show();
+      el.appendChild(line);
+    }
+    export default { render };
+    """
+    _css = f".ir1-status {{ color: {TEXT_COLOUR}; line-height: 1.5; max-width: 48em; }}"
+    words = traitlets.Unicode().tag(sync=True)
+
+
+def slider(
+    label: str, low: float, high: float, value: float, *, step: float = 1
+) -> ipw.IntSlider | ipw.FloatSlider:
+    """A slider with its label beside it: whole numbers if all four numbers are, else floats."""
+    whole = all(isinstance(part, int) for part in (low, high, value, step))
+    kind = ipw.IntSlider if whole else ipw.FloatSlider
+    return kind(
+        value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        style=_WIDE,
+        layout=_ROW,
+        tooltip=label,
+    )
+
+
+def number(
+    label: str, value: float, *, minimum: float = 0, maximum: float = 1e15
+) -> ipw.BoundedFloatText:
+    """A box for a number between `minimum` and `maximum`, with its label beside it."""
+    return ipw.BoundedFloatText(
+        value, min=minimum, max=maximum, description=label, style=_WIDE, layout=_ROW, tooltip=label
+    )
+
+
+def choice(
+    label: str, options: Sequence[Any] | Mapping[str, Any], value: Any = None
+) -> ipw.Dropdown:
+    """A drop-down list with its label beside it; `options` are values, or label -> value."""
+    pairs = (
+        list(options.items()) if isinstance(options, Mapping) else [(str(o), o) for o in options]
+    )
+    first = pairs[0][1] if value is None else value
+    return ipw.Dropdown(
+        options=pairs, value=first, description=label, style=_WIDE, layout=_ROW, tooltip=label
+    )
+
+
+def tick(label: str, value: bool = False) -> ipw.Checkbox:
+    """A box to tick, with its label."""
+    return ipw.Checkbox(value, description=label, indent=False, layout=_ROW, tooltip=label)
+
+
+def button(label: str, act: Callable[[], None]) -> ipw.Button:
+    """A button that calls `act()`; give it to `row` or to `Widget.extras`."""
+    made = ipw.Button(description=label, tooltip=label, layout={"width": "max-content"})
+    made.on_click(lambda _: act())
+    return made
+
+
+def row(*parts: ipw.Widget) -> ipw.HBox:
+    """Controls side by side, wrapping on a narrow page."""
+    return ipw.HBox(list(parts), layout={"flex_flow": "row wrap"})
+
+
+class Widget:
+    """Base of the course's widgets; see the module's docstring for how to write one.
+
+    `key` tells two widgets of one class apart. Further keyword arguments are first values of the
+    controls of those names. Raises ValueError for a name that is no control of this widget.
+    """
+
+    title: str = ""
+
+    def __init__(self, key: str = "", **first: Any) -> None:
+        self.key = f"{type(self).__name__}-{key}" if key else type(self).__name__
+        self._controls = self.controls()
+        unknown = sorted(set(first) - set(self._controls))
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__} has no control named {', '.join(unknown)}: "
+                f"its controls are {', '.join(self._controls) or 'none'}"
+            )
+        self._put(first)
+        self._first = self._read()
+        self._put(_STATES.get(self.key, {}))
+        self.state: dict[str, Any] = self._read()
+        self._live: ipw.VBox | None = None
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        """Name -> labelled control, made with `slider`, `number`, `choice`, `tick`. Override."""
+        return {}
+
+    def extras(self) -> list[ipw.Widget]:
+        """Further parts under the controls, for instance a `row` of buttons. Override if needed."""
+        return []
+
+    def picture(self) -> str:
+        """The picture as HTML, from `self.state`. Override."""
+        return ""
+
+    def text(self) -> str:
+        """What the picture shows, in words, from `self.state`. Override."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must say its state in words: write text()"
+        )
+
+    @property
+    def widget(self) -> ipw.VBox:
+        """The live widget (ipywidgets), made when first asked for."""
+        if self._live is None:
+            self._live = self._build()
+        return self._live
+
+    def set(self, **values: Any) -> None:
+        """Move controls from code, as the reader's hand would. Raises ValueError as `__init__`."""
+        unknown = sorted(set(values) - set(self._controls))
+        if unknown:
+            raise ValueError(f"no control named {', '.join(unknown)}")
+        self._put(values)
+        self._changed()
+
+    def reset(self) -> None:
+        """Put the first values back and forget what was kept."""
+        self._put(self._first)
+        self._changed()
+
+    def refresh(self) -> None:
+        """Draw the picture and the words again, after something but a control has changed."""
+        if self._live is not None:
+            self._picture.value = self.picture()
+            self._status.words = self.text()
+
+    def static_html(self) -> str:
+        """The twin: title, settings, picture and words as HTML that needs no kernel."""
+        settings = "; ".join(
+            f"{control.description}: {_shown(control)}" for control in self._controls.values()
+        )
+        head = f"<p><strong>{escape(self.title)}</strong></p>" if self.title else ""
+        given = f"<p>Settings: {escape(settings)}</p>" if settings else ""
+        return (
+            f'<div class="ir1-twin" role="group" aria-label="{escape(self.title or self.key)}" '
+            f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
+            f"{head}{given}{self.picture()}<p>{escape(self.text())}</p></div>"
+        )
+
+    def _ipython_display_(self) -> None:
+        """Show the live widget, and the twin in an output of its own that the live one hides.
+
+        Two outputs, because JupyterLab and nbconvert pick the widget from a bundle that has one
+        even when they cannot draw it. The rule that hides the twin lives in the live widget.
+        """
+        bundle = self.widget._repr_mimebundle_()
+        name = self.title or self.key
+        display({**bundle, "text/plain": f"[{name}: live in JupyterLab]"}, raw=True)
+        twin = f'<div id="{escape(self._twin_id())}">{self.static_html()}</div>'
+        display({"text/html": twin, "text/plain": f"{name}. {self.text()}"}, raw=True)
+
+    def _twin_id(self) -> str:
+        return "twin-" + "".join(c if c.isalnum() else "-" for c in self.key)
+
+    def _build(self) -> ipw.VBox:
+        hide = f"<style>#{self._twin_id()} {{ display: none; }}</style>"
+        self._picture = ipw.HTML(self.picture())
+        self._status = Status(words=self.text())
+        for control in self._controls.values():
+            control.observe(lambda _: self._changed(), names="value")
+        head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")
+        parts = [head, *self._controls.values(), *self.extras(), self._picture, self._status]
+        return ipw.VBox(parts)
+
+    def _changed(self) -> None:
+        new = self._read()
+        if new == self.state:
+            return
+        self.state = new
+        _STATES[self.key] = dict(new)
+        self.refresh()
+
+    def _read(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self._controls.items()}
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        """Give controls values; one that a control no longer takes leaves it as it is."""
+        for name, value in values.items():
+            if name in self._controls:
+                try:
+                    self._controls[name].value = value
+                except traitlets.TraitError:
+                    continue
+
+
+def _shown(control: ipw.ValueWidget) -> str:
+    """A control's value as the reader sees it: for a list, the label chosen."""
+    if isinstance(control, ipw.Checkbox):
+        return "yes" if control.value else "no"
+    return str(getattr(control, "label", control.value))
