@@ -1,0 +1,96 @@
+"""Pictures as SVG: well-formed, described, escaped, right in their lengths."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_lib import svg
+
+NS = "{http://www.w3.org/2000/svg}"
+
+PICTURES = {
+    "bars": lambda name: svg.bars(name, {name: 2, "b": 1}),
+    "stacked": lambda name: svg.stacked_bars(name, {name: {name: 1, "q": 3}, "y": {"q": 2}}),
+    "lines": lambda name: svg.lines(name, [1, 2], {name: [1, 3]}, x_name=name, y_name=name),
+    "heatmap": lambda name: svg.heatmap(name, [name, "s"], ["a", name], [[1, 2], [3, 4]]),
+}
+
+legible = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=20)
+
+
+def widths(picture, tag="rect"):
+    return [float(part.get("width")) for part in ET.fromstring(picture).iter(NS + tag)]
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@given(name=legible)
+def test_a_picture_is_well_formed_and_says_what_it_shows(kind, name):
+    root = ET.fromstring(PICTURES[kind](name))
+    assert root.get("role") == "img"
+    assert root.find(NS + "title").text == name
+    assert root.find(NS + "desc").text in root.get("aria-label")
+    said = {text.text for text in root.iter(NS + "text")}
+    assert any(name in (text or "") for text in said)
+
+
+def test_bars_are_as_long_as_their_values():
+    one, other = widths(svg.bars("t", {"a": 2, "b": 1}))
+    assert one == pytest.approx(2 * other)
+    half, _ = widths(svg.bars("t", {"a": 2, "b": 1}, most=4))
+    assert half == pytest.approx(one / 2)
+
+
+def test_a_bar_beyond_the_stated_most_still_fits():
+    assert max(widths(svg.bars("t", {"a": 8}, most=4))) < svg.WIDTH
+
+
+def test_bars_of_nothing_but_zero_have_no_length():
+    assert widths(svg.bars("t", {"a": 0})) == [0]
+
+
+def test_parts_of_a_stacked_bar_lie_end_to_end():
+    root = ET.fromstring(svg.stacked_bars("t", {"x": {"p": 1, "q": 3}}))
+    first, second = list(root.iter(NS + "rect"))[:2]
+    end = float(first.get("x")) + float(first.get("width"))
+    assert float(second.get("x")) == pytest.approx(end, abs=0.2)
+    assert float(second.get("width")) == pytest.approx(3 * float(first.get("width")), abs=0.3)
+
+
+def test_a_line_goes_up_when_its_values_do():
+    root = ET.fromstring(svg.lines("t", [0, 1], {"a": [0, 5]}))
+    first, last = root.find(NS + "polyline").get("points").split(" ")
+    assert float(first.split(",")[1]) > float(last.split(",")[1])
+
+
+def test_lines_differ_by_dash_as_well_as_by_colour():
+    root = ET.fromstring(svg.lines("t", [0, 1], {"a": [0, 5], "b": [1, 2]}))
+    drawn = list(root.iter(NS + "polyline"))
+    assert len({part.get("stroke-dasharray") for part in drawn}) == 2
+
+
+def test_descriptions_carry_the_numbers():
+    assert "a: 12,000 USD; b: 0.0213 USD" in svg.bars("t", {"a": 12000, "b": 0.0213}, "USD")
+    assert "x (p: 1; q: 3)" in svg.stacked_bars("t", {"x": {"p": 1, "q": 3}})
+    assert "a from 1 to 3" in svg.lines("t", [1, 2], {"a": [1, 3]})
+    assert "r: 1, 2" in svg.heatmap("t", ["r"], ["a", "b"], [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: svg.bars("t", {}),
+        lambda: svg.bars("t", {"a": -1}),
+        lambda: svg.bars("t", {"a": float("nan")}),
+        lambda: svg.stacked_bars("t", {"a": {"p": -1}}),
+        lambda: svg.lines("t", [1, 2], {"a": [1]}),
+        lambda: svg.lines("t", [1], {}),
+        lambda: svg.lines("t", [1], {"a": [float("inf")]}),
+        lambda: svg.heatmap("t", ["r"], ["a"], [[1, 2]]),
+        lambda: svg.heatmap("t", ["r", "s"], ["a"], [[1]]),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw):
+    with pytest.raises(ValueError):
+        draw()
