@@ -83,7 +83,7 @@ def policy_loss(
     per_token = kl * divergence - surrogate if kl else -surrogate
     tokens = mask.sum()
     stats = {
-        "clip_fraction": float(clipped.sum() / tokens),
+        "clip_fraction": int(clipped.sum()) / int(tokens),
         "kl": float(divergence.detach().sum() / tokens),
         "ratio_max": float(ratio.detach().masked_fill(~mask, -math.inf).max()),
     }
