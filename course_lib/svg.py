@@ -234,9 +234,16 @@ def heatmap(
 def _cell(x: float, y: float, width: float, value: float, low: float, span: float) -> str:
     shade = (value - low) / span
     grey_blue = [round(245 - shade * (245 - end)) for end in (10, 60, 90)]
-    ink = "#ffffff" if shade > 0.55 else "#000000"
+    ink = "#ffffff" if _luminance(grey_blue) < 0.179 else "#000000"
     box = _rect(x, y, width, 28, f"rgb({','.join(map(str, grey_blue))})")
     return box + (
         f'<text x="{x + width / 2:.1f}" y="{y + 19:.1f}" text-anchor="middle" '
         f'fill="{ink}">{number(value)}</text>'
     )
+
+
+def _luminance(rgb: Sequence[int]) -> float:
+    """WCAG's relative luminance of a colour; black and white text are equally clear on 0.179."""
+    shares = [channel / 255 for channel in rgb]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return sum(weight * s for weight, s in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

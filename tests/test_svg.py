@@ -77,6 +77,15 @@ def test_descriptions_carry_the_numbers():
     assert "r: 1, 2" in svg.heatmap("t", ["r"], ["a", "b"], [[1, 2]])
 
 
+def test_numbers_in_a_heatmap_have_enough_contrast():
+    root = ET.fromstring(svg.heatmap("t", ["r"], [str(i) for i in range(21)], [list(range(21))]))
+    inks = [part.get("fill") for part in root.iter(NS + "text") if part.get("fill")]
+    for cell, ink in zip(root.iter(NS + "rect"), inks, strict=True):
+        behind = svg._luminance([int(n) for n in cell.get("fill")[4:-1].split(",")])
+        text = {"#ffffff": 1.0, "#000000": 0.0}[ink]
+        assert (max(text, behind) + 0.05) / (min(text, behind) + 0.05) >= 4.5
+
+
 @pytest.mark.parametrize(
     "draw",
     [

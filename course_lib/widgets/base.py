@@ -50,6 +50,8 @@ class Status(anywidget.AnyWidget):
     """One line of text that screen readers speak when it changes.
 
     The element stays and its text changes: readers miss a live region that is itself replaced.
+    When it comes into view it also gives the sliders beside it the names that ipywidgets leaves
+    out: the handle, which is what takes the keys, is told its label.
     """
 
     _esm = """
@@ -62,6 +64,12 @@ class Status(anywidget.AnyWidget):
       model.on("change:words", show);
       show();
       el.appendChild(line);
+      const name = () => el.closest(".widget-vbox")?.querySelectorAll(".widget-slider").forEach(
+        (slider) => slider.querySelector(".noUi-handle")?.setAttribute(
+          "aria-label", slider.querySelector(".widget-label")?.textContent ?? "value"));
+      const seen = new IntersectionObserver(name);
+      seen.observe(line);
+      return () => seen.disconnect();
     }
     export default { render };
     """

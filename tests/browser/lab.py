@@ -1,0 +1,261 @@
+"""Start JupyterLab as a learner does, open notebooks in Chromium, run them, and look.
+
+Everything is JupyterLab's own public front-end: its command registry and its notebook models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTEFACTS = Path(__file__).parent / "artefacts"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+TALLEST = 15_000
+
+_CHROMIUM_FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-dev-shm-usage",
+]
+
+_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+
+# Front-end notices that are JupyterLab's own and say nothing about the notebook.
+_HARMLESS = ("favicon", "/api/workspaces", "/lsp/", "was preloaded using link preload")
+
+_READY = """() => {
+  const app = window.jupyterapp;
+  const panel = app && app.shell.currentWidget;
+  const context = panel && panel.sessionContext;
+  const kernel = context && context.session && context.session.kernel;
+  return Boolean(context && context.isReady && kernel && kernel.status === 'idle');
+}"""
+
+_RUN_STATE = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  const cells = panel.content.widgets.filter(
+    c => c.model.type === 'code' && c.model.sharedModel.getSource().trim());
+  const outputs = cells.map(c => c.model.outputs.toJSON());
+  return {
+    waiting: cells.filter(c => c.model.executionCount === null).length,
+    status: panel.sessionContext.session.kernel.status,
+    errors: outputs.flat().filter(o => o.output_type === 'error')
+      .map(o => `${o.ename}: ${o.evalue}`),
+    widgets: outputs.flat().filter(
+      o => o.data && 'application/vnd.jupyter.widget-view+json' in o.data).length,
+  };
+}"""
+
+
+def missing() -> str:
+    """Why the browser tests cannot run here, in a sentence; empty if they can."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed (pip install playwright==1.65.2)"
+    if chromium() is None:
+        return "no Chromium was found (Debian: apt-get install chromium)"
+    return ""
+
+
+def chromium() -> str | None:
+    """Path of the system's Chromium, or of the one `COURSE_CHROMIUM` names."""
+    named = os.environ.get("COURSE_CHROMIUM", "")
+    return named or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _own_folders(home: Path) -> dict[str, str]:
+    """Environment that keeps the learner's own Jupyter settings out, and ours in `home`."""
+    names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    env = {f"JUPYTER_{name}": str(home / name.lower()) for name in names}
+    settings = home / "settings"
+    env["JUPYTERLAB_SETTINGS_DIR"] = str(settings)
+    env["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
+    env["INSIDE_R1_HOME"] = str(home / "progress")
+    for name, values in _SETTINGS.items():
+        path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    return env
+
+
+@contextlib.contextmanager
+def serve(folder: Path, home: Path) -> Iterator[str]:
+    """JupyterLab over `folder` on a free loopback port; yields `http://.../{path}?token=...`.
+
+    `home` takes its settings and its log. Raises RuntimeError if it does not come up in a minute.
+    """
+    port, token = _free_port(), secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
+    command += [f"--port={port}", f"--IdentityProvider.token={token}", "--allow-root"]
+    command += ["--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder}"]
+    env = {**os.environ, **_own_folders(home)}
+    with (home / "jupyter.log").open("w") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api?token={token}", server)
+        yield f"http://127.0.0.1:{port}/{{path}}?token={token}&reset"
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        time.sleep(0.3)
+    raise RuntimeError("JupyterLab did not start: its log is jupyter.log in the folder given")
+
+
+@contextlib.contextmanager
+def browser() -> Iterator:
+    """A headless Chromium (playwright's `Browser`)."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        engine = play.chromium.launch(executable_path=chromium(), args=_CHROMIUM_FLAGS)
+        yield engine
+        engine.close()
+
+
+@dataclass
+class Page:
+    """One notebook open in JupyterLab. `page` is playwright's; `console` its errors so far."""
+
+    page: object
+    console: list[str] = field(default_factory=list)
+
+    def wait_until_ready(self, seconds: float = 90) -> None:
+        """Until the kernel is there and idle."""
+        self.page.wait_for_function(_READY, timeout=seconds * 1000)
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Give JupyterLab a command; not awaited, since some end only with their dialogue."""
+        self.page.evaluate(
+            "([name, args]) => { window.jupyterapp.commands.execute(name, args); }",
+            [name, arguments],
+        )
+
+    def run_all(self, seconds: float = 600) -> dict:
+        """*Run All Cells*; returns errors, the number of widgets, cells still waiting, status."""
+        self.command("notebook:clear-all-cell-outputs")
+        self.command("notebook:run-all-cells")
+        end = time.monotonic() + seconds
+        state = self.state()
+        while time.monotonic() < end:
+            state = self.state()
+            done = state["waiting"] == 0 or state["errors"]
+            if done and state["status"] == "idle":
+                break
+            self.page.wait_for_timeout(300)
+        self.page.wait_for_timeout(1500)
+        return self.state()
+
+    def state(self) -> dict:
+        """What `run_all` returns, now."""
+        return self.page.evaluate(_RUN_STATE)
+
+    def theme(self, name: str) -> None:
+        """Change to the theme `light` or `dark` and let it settle."""
+        self.command("apputils:change-theme", theme=THEMES[name])
+        attribute = "true" if name == "light" else "false"
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{attribute}']", state="attached")
+        self.page.wait_for_timeout(800)
+
+    def screenshot(self, path: Path, width: int) -> None:
+        """The whole notebook, as wide as `width` CSS pixels, up to `TALLEST` of them high."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.set_viewport_size({"width": width, "height": 1000})
+        self.page.wait_for_timeout(500)
+        tall = self.page.evaluate(
+            """() => { const cells = document.querySelectorAll('.jp-Notebook .jp-Cell');
+            const top = cells[0].getBoundingClientRect().top;
+            return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top); }"""
+        )
+        self.page.set_viewport_size({"width": width, "height": min(tall + 150, TALLEST)})
+        self.page.wait_for_timeout(800)
+        self.page.screenshot(path=str(path))
+
+
+@contextlib.contextmanager
+def notebook(engine, address: str, name: str, width: int = 1280) -> Iterator[Page]:
+    """Open the notebook `name` from the server at `address` and wait for its kernel."""
+    context = engine.new_context(viewport={"width": width, "height": 1400})
+    page = context.new_page()
+    opened = Page(page)
+
+    def note(text: str) -> None:
+        if not any(harmless in text for harmless in _HARMLESS):
+            opened.console.append(text)
+
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on(
+        "console",
+        lambda said: said.type == "error" and note(f"{said.text} {said.location.get('url', '')}"),
+    )
+    page.goto(address.format(path=f"lab/tree/{name}"))
+    opened.wait_until_ready()
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    yield opened
+    context.close()
+
+
+def axe_source() -> str:
+    """axe-core's script, installed from npm when it is not there yet; '' if it cannot be had."""
+    here = Path(__file__).parent
+    script = here / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists() and shutil.which("npm"):
+        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [*command, "--ignore-scripts"], cwd=here, timeout=180, capture_output=True
+            )
+    return script.read_text(encoding="utf-8") if script.exists() else ""
+
+
+_AXE = """async () => {
+  const found = await axe.run({ include: ['.jp-OutputArea-output', '.jp-RenderedMarkdown'] }, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
+    resultTypes: ['violations'],
+  });
+  return found.violations.flatMap(v => v.nodes.map(
+    n => `${v.id} (${v.impact}): ${n.target.join(' ')} ${n.html.slice(0, 200)}`));
+}"""
+
+
+def faults(page, axe: str) -> list[str]:
+    """What axe-core finds in the notebook's outputs and prose, by WCAG 2.2 A and AA.
+
+    JupyterLab's own frame is left out: its faults are not the course's to mend.
+    """
+    page.evaluate(axe)
+    return page.evaluate(_AXE)
