@@ -10,51 +10,19 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from course_lib import accounting, moe
+from course_lib.configs import DEEPSEEK_V3, DISTILLS
 
-V3 = {
-    "model_type": "deepseek_v3",
-    "vocab_size": 129280,
-    "hidden_size": 7168,
-    "num_hidden_layers": 61,
-    "num_attention_heads": 128,
-    "q_lora_rank": 1536,
-    "kv_lora_rank": 512,
-    "qk_nope_head_dim": 128,
-    "qk_rope_head_dim": 64,
-    "v_head_dim": 128,
-    "intermediate_size": 18432,
-    "moe_intermediate_size": 2048,
-    "first_k_dense_replace": 3,
-    "n_routed_experts": 256,
-    "n_shared_experts": 1,
-    "num_experts_per_tok": 8,
-    "tie_word_embeddings": False,
-}
-
-
-def dense(kind, layers, width, heads, shared, inner, vocabulary, tied=False):
-    return {
-        "model_type": kind,
-        "num_hidden_layers": layers,
-        "hidden_size": width,
-        "num_attention_heads": heads,
-        "num_key_value_heads": shared,
-        "intermediate_size": inner,
-        "vocab_size": vocabulary,
-        "tie_word_embeddings": tied,
-    }
-
-
-DISTILLS = [
-    (dense("qwen2", 28, 1536, 12, 2, 8960, 151936), 1_777_088_000),
-    (dense("qwen2", 28, 3584, 28, 4, 18944, 152064), 7_615_616_512),
-    (dense("llama", 32, 4096, 32, 8, 14336, 128256), 8_030_261_248),
-    (dense("qwen2", 48, 5120, 40, 8, 13824, 152064), 14_770_033_664),
-    (dense("qwen2", 64, 5120, 40, 8, 27648, 152064), 32_763_876_352),
-    (dense("llama", 80, 8192, 64, 8, 28672, 128256), 70_553_706_496),
-]
-LLAMA = DISTILLS[2][0]
-TIED = dense("qwen2", 28, 1536, 12, 2, 8960, 151936, tied=True)
+V3 = dict(DEEPSEEK_V3)
+TOTALS = (
+    1_777_088_000,
+    7_615_616_512,
+    8_030_261_248,
+    14_770_033_664,
+    32_763_876_352,
+    70_553_706_496,
+)
+QWEN, LLAMA = (dict(DISTILLS[f"DeepSeek-R1-Distill-{x}"]) for x in ("Qwen-1.5B", "Llama-8B"))
+TIED = QWEN | {"tie_word_embeddings": True}
 
 
 def test_deepseek_v3_to_the_last_parameter():
@@ -75,9 +43,9 @@ def test_the_parts_of_deepseek_v3():
     assert count.parts.keys() == count.active_parts.keys()
 
 
-@pytest.mark.parametrize(("config", "total"), DISTILLS)
-def test_the_six_distills_to_the_last_parameter(config, total):
-    count = moe.count_parameters(config)
+@pytest.mark.parametrize(("name", "total"), list(zip(DISTILLS, TOTALS, strict=True)))
+def test_the_six_distills_to_the_last_parameter(name, total):
+    count = moe.count_parameters(DISTILLS[name])
     assert count.total == count.active == total
 
 
@@ -98,7 +66,7 @@ VARIANTS = [
     V3 | {"num_hidden_layers": 2, "q_lora_rank": None, "first_k_dense_replace": 0},
     V3 | {"num_hidden_layers": 2, "attention_bias": True, "n_shared_experts": 2},
     V3 | {"num_hidden_layers": 2, "first_k_dense_replace": 9, "tie_word_embeddings": True},
-    *(config | {"num_hidden_layers": 2} for config, _ in DISTILLS),
+    *(dict(config) | {"num_hidden_layers": 2} for config in DISTILLS.values()),
     TIED | {"num_hidden_layers": 1},
     LLAMA | {"num_hidden_layers": 2, "head_dim": 96, "attention_bias": True, "mlp_bias": True},
 ]
@@ -112,10 +80,10 @@ def test_agrees_with_the_models_transformers_builds(config):
     assert count.parts.get("router bias", 0) == bias
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v3", "qwen2", "llama"])
-def test_every_missing_field_is_named(kind):
-    config = V3 if kind == "deepseek_v3" else dense(kind, 2, 64, 4, 2, 128, 100)
-    for field in set(config) - {"tie_word_embeddings"}:
+@pytest.mark.parametrize("config", [V3, QWEN, LLAMA], ids=["v3", "qwen2", "llama"])
+def test_every_missing_field_is_named(config):
+    routing_only = {"n_group", "topk_group", "routed_scaling_factor"}
+    for field in set(config) - {"tie_word_embeddings"} - routing_only:
         with pytest.raises(ValueError, match=f"config has no field '{field}'"):
             moe.count_parameters({k: v for k, v in config.items() if k != field})
 
