@@ -12,8 +12,27 @@ PUZZLE = Puzzle((7, 3, 5, 2), 9)
 GOOD = "<think> +3=10 +5=15 -2=13 no +3=10 -5=5 +2=7 no -3=4 +5=9 +2=11 no</think> + - +"
 
 PIECES = st.sampled_from(
-    "<think>|</think>|```|```py\n|```\n|`|\n| |x|</|think>| no| yes| +3=10| -five=five|=|"
-    "Wait, |so. |é".split("|")
+    [
+        "<think>",
+        "</think>",
+        "```",
+        "```py\n",
+        "```\n",
+        "`",
+        "\n",
+        " ",
+        "x",
+        "</",
+        "think>",
+        " no",
+        " yes",
+        " +3=10",
+        " -five=five",
+        "=",
+        "Wait, ",
+        "so. ",
+        "é",
+    ]
 )
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
 

@@ -1,0 +1,222 @@
+"""What a GGUF file says about itself, read from its header alone.
+
+The header of a large model's file is a few MB before many GB of weights, so this works on a file
+of which only the beginning has been downloaded, in a fraction of a second, and without trusting
+it: every count and length is checked against the bytes that are there before it is used.
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from course_lib.errors import CourseError
+
+_MOST_ENTRIES = 1_000_000  # of metadata or tensors; a 671B model's file has about a thousand
+_MOST_ITEMS = 1 << 22  # in an array; vocabularies have a few hundred thousand
+_MOST_DIMENSIONS = 4
+_DEEPEST = 4  # arrays within arrays
+
+
+class GgufError(CourseError, ValueError):
+    """The file is no GGUF file, is cut off within its header, or contradicts itself."""
+
+
+class GgufTensor(NamedTuple):
+    """One tensor: its name, its shape as stored (row length first), its format and its size."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    bytes: int
+
+    @property
+    def parameters(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class GgufHeader:
+    """The header of a GGUF file.
+
+    `file_bytes` is the size that the whole file should have, `present_bytes` the size it has here.
+    """
+
+    version: int
+    metadata: dict[str, Any]
+    tensors: tuple[GgufTensor, ...]
+    file_bytes: int
+    present_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """Parameters in all tensors."""
+        return sum(tensor.parameters for tensor in self.tensors)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the file is here."""
+        return self.present_bytes >= self.file_bytes
+
+
+def read_gguf_header(path: str | os.PathLike[str]) -> GgufHeader:
+    """Read the header of the GGUF file at `path`, versions 2 and 3, little-endian.
+
+    Raises GgufError, a ValueError with one clear sentence, for a file that cannot be read, is not
+    GGUF, ends within its header, or whose counts, sizes, types or offsets cannot be.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < 4 or file.read(4) != b"GGUF":
+                raise GgufError(f"{path.name} is not a GGUF file: it does not begin with 'GGUF'.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return _read(_Cursor(content, path.name))
+    except OSError as error:
+        raise GgufError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+
+
+class _Cursor:
+    """A place in the file; every read is checked against the file's end."""
+
+    def __init__(self, content: mmap.mmap, name: str) -> None:
+        self.content, self.name, self.size = content, name, len(content)
+        self.at = 4  # behind the magic letters
+
+    def fail(self, what: str) -> GgufError:
+        return GgufError(f"{self.name} is not a sound GGUF file: {what}.")
+
+    def take(self, layout: struct.Struct) -> int | float | bool:
+        if self.at + layout.size > self.size:
+            raise self.cut()
+        (value,) = layout.unpack_from(self.content, self.at)
+        self.at += layout.size
+        return value
+
+    def string(self) -> str:
+        length = self.take(_U64)
+        if length > self.size - self.at:
+            raise self.cut()
+        self.at += length
+        # Tokens of a byte-level vocabulary need not be valid text.
+        return self.content[self.at - length : self.at].decode("utf-8", errors="replace")
+
+    def number(self, layout: struct.Struct, most: int, what: str) -> int:
+        value = self.take(layout)
+        if value > most:
+            raise self.fail(f"{what} is {value}, and more than {most} cannot be")
+        return value
+
+    def cut(self) -> GgufError:
+        return self.fail(f"it ends within its header, after {self.size} bytes; get it again")
+
+
+_U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
+_STRING, _ARRAY = 8, 9
+_SCALARS = {
+    kind: struct.Struct("<" + letter)
+    for kind, letter in {
+        **{0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?"},
+        **{10: "Q", 11: "q", 12: "d"},
+    }.items()
+}
+
+
+def _read(cursor: _Cursor) -> GgufHeader:
+    version = cursor.take(_U32)
+    if version not in (2, 3):
+        raise cursor.fail(f"its version is {version}, and only 2 and 3 can be read here")
+    tensor_count = cursor.number(_U64, _MOST_ENTRIES, "the number of tensors")
+    entry_count = cursor.number(_U64, _MOST_ENTRIES, "the number of metadata entries")
+    metadata: dict[str, Any] = {}
+    for _ in range(entry_count):
+        key = cursor.string()
+        if key in metadata:
+            raise cursor.fail(f"its metadata has {_short(key)} twice")
+        metadata[key] = _value(cursor, cursor.take(_U32))
+    places = [_tensor(cursor) for _ in range(tensor_count)]
+    tensors = tuple(tensor for tensor, _ in places)
+    if len({tensor.name for tensor in tensors}) < len(tensors):
+        raise cursor.fail("two of its tensors have one name")
+    return GgufHeader(
+        version=version,
+        metadata=metadata,
+        tensors=tensors,
+        file_bytes=_whole_size(cursor, _alignment(cursor, metadata), places),
+        present_bytes=cursor.size,
+    )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Any:
+    if kind in _SCALARS:
+        return cursor.take(_SCALARS[kind])
+    if kind == _STRING:
+        return cursor.string()
+    if kind != _ARRAY or depth == _DEEPEST:
+        what = "arrays too deep in arrays" if kind == _ARRAY else f"a value of unknown type {kind}"
+        raise cursor.fail(f"its metadata has {what}")
+    item = cursor.take(_U32)
+    count = cursor.number(_U64, _MOST_ITEMS, "the length of an array")
+    if item in _SCALARS:
+        return _numbers(cursor, _SCALARS[item], count)
+    if item == _STRING:
+        return [cursor.string() for _ in range(count)]
+    return [_value(cursor, item, depth + 1) for _ in range(count)]
+
+
+def _numbers(cursor: _Cursor, layout: struct.Struct, count: int) -> list[Any]:
+    if count * layout.size > cursor.size - cursor.at:
+        raise cursor.cut()
+    values = struct.unpack_from(f"<{count}{layout.format[-1]}", cursor.content, cursor.at)
+    cursor.at += count * layout.size
+    return list(values)
+
+
+def _tensor(cursor: _Cursor) -> tuple[GgufTensor, int]:
+    """One tensor's entry, and where its data begins within the data."""
+    name = cursor.string()
+    dimensions = cursor.number(_U32, _MOST_DIMENSIONS, f"the dimensions of tensor {_short(name)}")
+    shape = tuple(cursor.take(_U64) for _ in range(dimensions))
+    kind, offset = cursor.take(_U32), cursor.take(_U64)
+    if kind not in GGML_QUANT_SIZES:
+        raise cursor.fail(f"tensor {_short(name)} has the unknown format {kind}")
+    block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+    items = math.prod(shape)
+    if not 0 < items < 2**62 or (shape or (1,))[0] % block:
+        raise cursor.fail(f"tensor {_short(name)} has the impossible shape {shape}")
+    tensor = GgufTensor(name, shape, GGMLQuantizationType(kind).name, items // block * size)
+    return tensor, offset
+
+
+def _alignment(cursor: _Cursor, metadata: dict[str, Any]) -> int:
+    value = metadata.get("general.alignment", 32)
+    if not isinstance(value, int) or not 8 <= value <= 1 << 20 or value & (value - 1):
+        raise cursor.fail(f"its alignment is {value!r} and must be a power of two from 8")
+    return value
+
+
+def _whole_size(cursor: _Cursor, alignment: int, places: list[tuple[GgufTensor, int]]) -> int:
+    """Where the last tensor ends, its padding included; every tensor begins at a multiple."""
+    end = 0
+    for tensor, offset in sorted(places, key=lambda place: place[1]):
+        if offset % alignment or offset < end:
+            raise cursor.fail(f"tensor {_short(tensor.name)} begins at the wrong place, {offset}")
+        end = _aligned(offset + tensor.bytes, alignment)
+    return (_aligned(cursor.at, alignment) if places else cursor.at) + end
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
