@@ -1,0 +1,119 @@
+"""Loads the ledger's files once, checks them as a whole, and answers by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from course_lib.facts.model import Fact, LedgerError, Reader, Source, Table, read_source
+
+DATA = Path(__file__).parent / "data"
+_FORMS = ("group", "table", "claim")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every fact by key (derived ones not included), every table by name, and the labels."""
+
+    facts: Mapping[str, Fact]
+    tables: Mapping[str, Table]
+    labels: Mapping[str, str]
+
+
+def load(folder: Path = DATA) -> Ledger:
+    """Read and check every ledger file in `folder`.
+
+    Raises LedgerError, which names file, entry and field, for a file that is not TOML, an entry
+    that does not follow the schema, a key given twice with different values, or evidence that is
+    no key. A table may repeat a key of another table if the value is the same: papers do that.
+    """
+    sources = {
+        name: read_source("sources.toml", name, data)
+        for name, data in _parse(folder / "sources.toml").items()
+    }
+    labels = _labels(folder / "labels.toml")
+    facts: dict[str, Fact] = {}
+    tables: dict[str, Table] = {}
+    for path in sorted(folder.glob("*.toml")):
+        if path.name not in ("sources.toml", "labels.toml"):
+            _read_file(path, sources, labels, facts, tables)
+    return Ledger(facts, tables, labels)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import tomllib  # here, so that importing the room stays cheap
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LedgerError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(f"{path.name}: not a TOML file ({error}).") from error
+
+
+def _labels(path: Path) -> dict[str, str]:
+    labels = _parse(path)
+    for name, label in labels.items():
+        if not isinstance(label, str):
+            raise LedgerError(f"{path.name}, {name}: a label must be text, got {label!r:.60}.")
+    return labels
+
+
+def _read_file(
+    path: Path,
+    sources: Mapping[str, Source],
+    labels: Mapping[str, str],
+    facts: dict[str, Fact],
+    tables: dict[str, Table],
+) -> None:
+    forms = _parse(path)
+    for form, entries in forms.items():
+        if form not in _FORMS or not isinstance(entries, list):
+            raise LedgerError(f"{path.name}, {form}: only [[{']], [['.join(_FORMS)}]] are allowed.")
+    reader = Reader(path.name, sources, labels)
+    for number, data in enumerate(forms.get("group", []), 1):
+        for fact in reader.group(number, data):
+            _add(path.name, facts, fact)
+    for number, data in enumerate(forms.get("claim", []), 1):
+        _add(path.name, facts, reader.claim(number, data))
+    for number, data in enumerate(forms.get("table", []), 1):
+        table, cells = reader.table(number, data)
+        if table.name in tables:
+            raise LedgerError(f"{path.name}, table {table.name}, field 'name': given twice.")
+        tables[table.name] = table
+        for fact in cells:
+            _add(path.name, facts, fact, repeat=True)
+
+
+def _add(file: str, facts: dict[str, Fact], fact: Fact, repeat: bool = False) -> None:
+    known = facts.setdefault(fact.key, fact)
+    if known is not fact and not (repeat and known.value == fact.value):
+        raise LedgerError(
+            f"{file}, {fact.key}, field 'value': {fact.value!r:.40} here, but the key already has "
+            f"{known.value!r:.40} from {known.source.name}."
+        )
+
+
+@cache
+def ledger() -> Ledger:
+    """The course's own ledger, read once per process."""
+    return load()
+
+
+def nearest(key: str, known: Mapping[str, object]) -> KeyError:
+    """The error for an unknown `key`, with up to three known ones that look like it."""
+    import difflib
+
+    close = difflib.get_close_matches(str(key), list(known), n=3, cutoff=0.5)
+    hint = f" Nearest: {', '.join(close)}." if close else " facts.all() lists every key."
+    return UnknownFact(f"no fact has the key {key!r:.80}.{hint}")
+
+
+class UnknownFact(KeyError):
+    """An unknown key; prints as a sentence, which a plain KeyError does not."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
