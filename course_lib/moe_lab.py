@@ -25,7 +25,7 @@ BALANCING = ("none", "auxiliary", "bias")
 
 AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
 BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 4e-3
 _EXAMPLES, _ROWS = 4096, 32
 _IGNORED = -100
 
@@ -130,7 +130,7 @@ def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
 def train(
     balancing: str = "none",
     *,
-    steps: int = 400,
+    steps: int = 300,
     seed: int = 0,
     model: DeepseekV3ForCausalLM | None = None,
     name: str | None = None,
