@@ -11,29 +11,9 @@ from course_lib.traces import CLOSE, OPEN, TraceReader, count, find_loop, label_
 PUZZLE = Puzzle((7, 3, 5, 2), 9)
 GOOD = "<think> +3=10 +5=15 -2=13 no +3=10 -5=5 +2=7 no -3=4 +5=9 +2=11 no</think> + - +"
 
-PIECES = st.sampled_from(
-    [
-        "<think>",
-        "</think>",
-        "```",
-        "```py\n",
-        "```\n",
-        "`",
-        "\n",
-        " ",
-        "x",
-        "</",
-        "think>",
-        " no",
-        " yes",
-        " +3=10",
-        " -five=five",
-        "=",
-        "Wait, ",
-        "so. ",
-        "é",
-    ]
-)
+TAGS = [OPEN, CLOSE, "</", "think>", "`", "```", "```py\n", "```\n"]
+WORDS = ["\n", " ", "x", "é", "=", " no", " yes", " +3=10", " -five=five", "Wait, ", "so. "]
+PIECES = st.sampled_from(TAGS + WORDS)
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
 
 
