@@ -9,7 +9,7 @@ import torch
 
 from course_lib import svg
 from course_lib.accounting import count_parameters, resident_bytes
-from course_lib.configs import MODELS
+from course_lib.architectures import CONFIGS
 from course_lib.look import escape
 from course_lib.moe import balance_bias
 from course_lib.route_table import RouteTable, batch_load, fit, tabulate, words
@@ -43,7 +43,7 @@ class Router(Widget):
             "n_group": choice("Groups", [1, 2, 4]),
             "topk_group": slider("Groups that stay", 1, 4, 1),
             "bug": choice("Compare with the bug", {"none": "", **{name: name for name in BUGS}}),
-            "model": choice("Size of", list(MODELS)),
+            "model": choice("Size of", list(CONFIGS), "R1"),
         }
 
     def extras(self) -> list[ipw.Widget]:
@@ -113,7 +113,7 @@ class Router(Widget):
 
     def _size_words(self) -> str:
         name = self.state["model"]
-        count, weights = count_parameters(MODELS[name]), resident_bytes(MODELS[name], 1)
+        count, weights = count_parameters(CONFIGS[name]), resident_bytes(CONFIGS[name], 1)
         return (
             f"{name} holds {count.total / 1e9:,.1f} billion parameters ({weights / 1e9:,.0f} GB at "
             f"one byte each) and sends a token through {count.active / 1e9:,.1f} billion of them."
