@@ -162,6 +162,10 @@ class Widget:
         """Name -> labelled control, made with `slider`, `number`, `choice`, `tick`. Override."""
         return {}
 
+    def lead(self) -> str:
+        """HTML above the controls, for instance a card that says what to do. Override if needed."""
+        return ""
+
     def extras(self) -> list[ipw.Widget]:
         """Further parts under the controls, for instance a `row` of buttons. Override if needed."""
         return []
@@ -203,7 +207,7 @@ class Widget:
             self._status.words = self.text()
 
     def static_html(self) -> str:
-        """The twin: title, settings, picture and words as HTML that needs no kernel."""
+        """The twin: title, lead, settings, picture and words as HTML that needs no kernel."""
         settings = "; ".join(
             f"{control.description}: {_shown(control)}" for control in self._controls.values()
         )
@@ -212,7 +216,7 @@ class Widget:
         return (
             f'<div class="ir1-twin" role="group" aria-label="{escape(self.title or self.key)}" '
             f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
-            f"{head}{given}{self.picture()}<p>{escape(self.text())}</p></div>"
+            f"{head}{self.lead()}{given}{self.picture()}<p>{escape(self.text())}</p></div>"
         )
 
     def _ipython_display_(self) -> None:
@@ -236,7 +240,7 @@ class Widget:
         self._status = Status(words=self.text())
         for control in self._controls.values():
             control.observe(lambda _: self._changed(), names="value")
-        head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")
+        head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>{self.lead()}")
         parts = [head, *self._controls.values(), *self.extras(), self._picture, self._status]
         return ipw.VBox(parts)
 
@@ -265,4 +269,6 @@ def _shown(control: ipw.ValueWidget) -> str:
     """A control's value as the reader sees it: for a list, the label chosen."""
     if isinstance(control, ipw.Checkbox):
         return "yes" if control.value else "no"
+    if control.value is None or control.value == "":
+        return "none yet"
     return str(getattr(control, "label", control.value))

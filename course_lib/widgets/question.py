@@ -1,0 +1,135 @@
+"""A question as a widget: answer it in one of several ways, check it, read why.
+
+from course_lib import questions
+from course_lib.widgets import question
+question.show(questions.COST)        # in the checklist; phase="before" for the pre-test
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as ipw
+from IPython.display import display
+
+from course_lib import progress
+from course_lib.look import card, paragraphs
+from course_lib.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question, Verdict
+from course_lib.widgets import base
+
+PHASES = ("before", "after")
+
+_WORDS = {
+    Outcome.BLANK: ("…", "Not answered yet"),
+    Outcome.WRONG: ("✗", "Not right"),
+    Outcome.MISUNDERSTOOD: ("≠", "A known misunderstanding"),
+    Outcome.CLOSE: ("≈", "Close"),
+    Outcome.RIGHT: ("✓", "Right"),
+}
+
+
+class Way(base.Widget):
+    """One way of answering: controls, a button, and the verdict in words.
+
+    The answer and the verdict are kept in the learner's progress and shown again when the cell is
+    run again. Raises ValueError for a phase other than `before` and `after`.
+    """
+
+    def __init__(self, question: Question, way: Ask, phase: str = "after") -> None:
+        if phase not in PHASES:
+            raise ValueError(f"unknown phase {phase!r}: use before or after")
+        self.question, self.way, self.phase = question, way, phase
+        self.title = question.title
+        self.name = f"{question.name}.{way.name}"
+        self.verdict: Verdict | None = None
+        self._notice = ""
+        super().__init__(f"{phase}-{self.name}")
+        self._recall()
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        ask = self.way.ask if isinstance(self.way, Prediction) else self.way
+        if isinstance(ask, Choice):
+            return {"answer": _radio({option.text: key for key, option in ask.options.items()})}
+        if isinstance(ask, Number):
+            return {"answer": _line(f"Your number ({ask.unit})")}
+        return {f"place_{n}": _place(n, ask) for n in range(1, len(ask.items) + 1)}
+
+    def extras(self) -> list[ipw.Widget]:
+        label = "Predict, then run" if isinstance(self.way, Prediction) else "Check my answer"
+        return [base.row(base.button(label, self.check))]
+
+    def answer(self) -> Any:
+        """What `way.judge` takes: a key, a text, or keys in order."""
+        return list(self.state.values()) if isinstance(self.way, Order) else self.state["answer"]
+
+    def check(self) -> Verdict:
+        """Judge the answer as it stands, keep it in the progress, and show the verdict."""
+        self.verdict = self.way.judge(self.answer(), self.question.state())
+        kept = {"answer": self.state, "reply": self.verdict.reply, "prompt": self.way.prompt}
+        self._notice = progress.record(self.name, self.verdict.outcome, self.phase, **kept)
+        self.refresh()
+        return self.verdict
+
+    def lead(self) -> str:
+        """The question, as a card."""
+        return card("question", self.way.prompt, "")
+
+    def picture(self) -> str:
+        """The verdict as a card, once there is one."""
+        if self.verdict is None:
+            return ""
+        sign, word = _WORDS[self.verdict.outcome]
+        kind = "note" if self.verdict.outcome is Outcome.RIGHT else "warning"
+        reply = paragraphs(self.verdict.reply) + paragraphs(self._notice)
+        explore = self.question.explore if self.verdict.outcome is not Outcome.RIGHT else ""
+        return card(kind, f"{sign} {word}", reply + paragraphs(explore))
+
+    def text(self) -> str:
+        """The answer given and, once checked, the verdict."""
+        if self.verdict is None:
+            given = [str(getattr(c, "label", c.value)) for c in self._controls.values() if c.value]
+            return (
+                f"Your answer: {', '.join(given)}. Not checked yet." if given else "No answer yet."
+            )
+        return f"{_WORDS[self.verdict.outcome][1]}: {self.verdict.reply} {self._notice}".strip()
+
+    def _changed(self) -> None:
+        if self._read() != self.state:
+            self.verdict = None
+        super()._changed()
+
+    def _recall(self) -> None:
+        """Show again what was answered and said before, if the answer is still that one."""
+        entry = progress.load().entry(self.phase, self.name)
+        if not isinstance(entry.get("answer"), dict):
+            return
+        if self.state == self._first:
+            self._put(entry["answer"])
+            self.state = self._read()
+        if self.state == entry["answer"] and entry["outcome"] in set(Outcome):
+            self.verdict = Verdict(Outcome(entry["outcome"]), str(entry.get("reply", "")))
+
+
+def show(question: Question, phase: str = "after") -> None:
+    """Display all ways of answering a question, one below the other, each with its twin."""
+    for way in question.ways:
+        display(Way(question, way, phase))
+
+
+def _radio(options: dict[str, str]) -> ipw.RadioButtons:
+    return ipw.RadioButtons(
+        options=options,
+        value=None,
+        description="Your answer",
+        tooltip="Your answer",
+        layout={"width": "auto"},
+    )
+
+
+def _line(label: str) -> ipw.Text:
+    return ipw.Text(description=label, tooltip=label, style={"description_width": "initial"})
+
+
+def _place(number: int, order: Order) -> ipw.Dropdown:
+    options = {"(open)": None, **{text: key for key, text in order.items.items()}}
+    return base.choice(f"Place {number}", options)

@@ -1,0 +1,136 @@
+"""The question widget: checks, keeps, recalls, and says it all in words."""
+
+import pytest
+
+from course_lib import progress
+from course_lib.quiz import Choice, Number, Option, Order, Outcome, Prediction, Question
+from course_lib.widgets import base, question
+
+PRICE = {"price": 2}
+NUMBER = Number("cost", "How much is <it>?", "USD", lambda s: s["price"], lambda s: "Yes.")
+CHOICE = Choice("why", "Why?", {"a": Option("A", "Yes."), "b": Option("B", "No.")}, lambda s: "a")
+ORDER = Order("order", "Order?", {"x": "X", "y": "Y"}, lambda s: "xy", "Yes.")
+RUNS = Prediction(NUMBER, lambda: {"price": 5}, lambda s: "It ran.")
+COST = Question("q", "Cost", (NUMBER, CHOICE, ORDER, RUNS), lambda: PRICE, "Try the widget.")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIDE_R1_HOME", str(tmp_path))
+    monkeypatch.setattr(base, "_STATES", {})
+
+
+def test_each_way_of_answering_has_labelled_controls_for_the_keyboard():
+    for way in COST.ways:
+        for control in question.Way(COST, way)._controls.values():
+            assert control.description
+            assert control.tooltip
+
+
+def test_an_answer_is_judged_kept_and_said():
+    asked = question.Way(COST, NUMBER)
+    assert asked.text() == "No answer yet."
+    asked.set(answer="2")
+    assert asked.text() == "Your answer: 2. Not checked yet."
+    assert asked.check().outcome == Outcome.RIGHT
+    assert asked.text() == "Right: Yes."
+    kept = progress.load().entry("after", "q.cost")
+    assert (kept["outcome"], kept["answer"]) == ("right", {"answer": "2"})
+
+
+def test_the_button_checks_and_the_page_changes():
+    asked = question.Way(COST, CHOICE)
+    *_, row, picture, status = asked.widget.children
+    asked.widget.children[1].value = "b"
+    row.children[0].click()
+    assert "Not right" in picture.value and "Try the widget." in picture.value
+    assert status.words == "Not right: No."
+
+
+def test_a_changed_answer_takes_the_verdict_away():
+    asked = question.Way(COST, CHOICE)
+    asked.set(answer="b")
+    asked.check()
+    asked.set(answer="a")
+    assert asked.verdict is None and asked.picture() == ""
+
+
+def test_the_verdict_is_computed_anew_from_the_state_at_each_check(monkeypatch):
+    asked = question.Way(COST, NUMBER)
+    asked.set(answer="2")
+    assert asked.check().outcome == Outcome.RIGHT
+    monkeypatch.setitem(PRICE, "price", 4)
+    assert asked.check().outcome == Outcome.WRONG
+
+
+def test_orders_and_predictions_are_judged_too():
+    ordered = question.Way(COST, ORDER)
+    assert ordered.check().outcome == Outcome.BLANK
+    ordered.set(place_1="x", place_2="y")
+    assert ordered.check().outcome == Outcome.RIGHT
+    runs = question.Way(COST, RUNS)
+    runs.set(answer="5")
+    assert runs.check().reply == "It ran. Yes."
+
+
+def test_a_cell_run_again_or_a_kernel_started_again_shows_answer_and_verdict(monkeypatch):
+    asked = question.Way(COST, NUMBER)
+    asked.set(answer="2")
+    asked.check()
+    assert question.Way(COST, NUMBER).text() == "Right: Yes."
+    monkeypatch.setattr(base, "_STATES", {})
+    again = question.Way(COST, NUMBER)
+    assert again.state == {"answer": "2"}
+    assert again.text() == "Right: Yes."
+
+
+def test_an_answer_changed_since_the_check_comes_back_without_the_verdict():
+    asked = question.Way(COST, NUMBER)
+    asked.set(answer="3")
+    asked.check()
+    asked.set(answer="2")
+    assert question.Way(COST, NUMBER).text() == "Your answer: 2. Not checked yet."
+
+
+def test_before_and_after_are_kept_apart():
+    before = question.Way(COST, NUMBER, "before")
+    before.set(answer="3")
+    before.check()
+    assert question.Way(COST, NUMBER, "after").text() == "No answer yet."
+    assert set(progress.load().sections) == {"before"}
+    with pytest.raises(ValueError, match="before or after"):
+        question.Way(COST, NUMBER, "during")
+
+
+def test_a_damaged_entry_is_not_believed():
+    progress.record("q.why", "splendid", "after", answer={"answer": "gone"})
+    assert question.Way(COST, CHOICE).text() == "No answer yet."
+    progress.record("q.cost", "right", "after", answer=["2"])
+    assert question.Way(COST, NUMBER).text() == "No answer yet."
+
+
+def test_progress_that_cannot_be_kept_is_said_beside_the_verdict(monkeypatch):
+    monkeypatch.setattr(progress, "record", lambda *a, **k: "Not kept.")
+    asked = question.Way(COST, NUMBER)
+    asked.set(answer="2")
+    asked.check()
+    assert asked.text() == "Right: Yes. Not kept."
+
+
+def test_the_twin_shows_question_answer_and_verdict_escaped():
+    asked = question.Way(COST, NUMBER)
+    assert "none yet" in asked.static_html()
+    asked.set(answer="2<b>")
+    asked.check()
+    twin = asked.static_html()
+    assert "How much is &lt;it&gt;?" in twin
+    assert "2&lt;b&gt;" in twin and "<b>" not in twin
+    assert "Right" in twin
+
+
+def test_show_displays_every_way(monkeypatch):
+    shown = []
+    monkeypatch.setattr(question, "display", shown.append)
+    question.show(COST, "before")
+    assert [way.way.name for way in shown] == ["cost", "why", "order", "cost"]
+    assert all(way.phase == "before" for way in shown)
