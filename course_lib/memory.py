@@ -18,7 +18,6 @@ from course_lib.gguf_header import GgufError, GgufHeader, GgufTensor, read_gguf_
 __all__ = [
     "GB",
     "GIB",
-    "OLLAMA_TAGS",
     "QUANTISATIONS",
     "Estimate",
     "GgufError",
@@ -198,17 +197,6 @@ def bits_per_weight(config: Config, quantisation: str) -> float:
     """Bits a parameter takes on average, scales of the blocks included."""
     return 8 * weights_bytes(config, quantisation) / count_parameters(config).total
 
-
-OLLAMA_TAGS: dict[str, str] = {
-    "deepseek-r1:1.5b": "DeepSeek-R1-Distill-Qwen-1.5B",
-    "deepseek-r1:7b": "DeepSeek-R1-Distill-Qwen-7B",
-    "deepseek-r1:8b-llama-distill-q4_K_M": "DeepSeek-R1-Distill-Llama-8B",
-    "deepseek-r1:14b": "DeepSeek-R1-Distill-Qwen-14B",
-    "deepseek-r1:32b": "DeepSeek-R1-Distill-Qwen-32B",
-    "deepseek-r1:70b": "DeepSeek-R1-Distill-Llama-70B",
-    "deepseek-r1:671b": "DeepSeek-R1",
-}
-"""Ollama's tags, all of them Q4_K_M files, and the name in `configs.MODELS` of what they hold."""
 
 # --- the cache ------------------------------------------------------------------------------------
 

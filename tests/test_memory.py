@@ -4,25 +4,25 @@ import pytest
 
 from course_lib import memory
 from course_lib.accounting import count_parameters
-from course_lib.configs import DISTILLS, MODELS
+from course_lib.architectures import CONFIGS, DISTILLS, OLLAMA_TAGS
 
 KV_PER_TOKEN = {
-    "DeepSeek-R1-Distill-Qwen-1.5B": 28_672,
-    "DeepSeek-R1-Distill-Qwen-7B": 57_344,
-    "DeepSeek-R1-Distill-Llama-8B": 131_072,
-    "DeepSeek-R1-Distill-Qwen-14B": 196_608,
-    "DeepSeek-R1-Distill-Qwen-32B": 262_144,
-    "DeepSeek-R1-Distill-Llama-70B": 327_680,
-    "DeepSeek-R1": 70_272,
+    "R1-Distill-Qwen-1.5B": 28_672,
+    "R1-Distill-Qwen-7B": 57_344,
+    "R1-Distill-Llama-8B": 131_072,
+    "R1-Distill-Qwen-14B": 196_608,
+    "R1-Distill-Qwen-32B": 262_144,
+    "R1-Distill-Llama-70B": 327_680,
+    "R1": 70_272,
 }
 BF16 = {
-    "DeepSeek-R1-Distill-Qwen-1.5B": 2 * 1_777_088_000,
-    "DeepSeek-R1-Distill-Qwen-7B": 2 * 7_615_616_512,
-    "DeepSeek-R1-Distill-Llama-8B": 2 * 8_030_261_248,
-    "DeepSeek-R1-Distill-Qwen-14B": 2 * 14_770_033_664,
-    "DeepSeek-R1-Distill-Qwen-32B": 2 * 32_763_876_352,
-    "DeepSeek-R1-Distill-Llama-70B": 2 * 70_553_706_496,
-    "DeepSeek-R1": 2 * 671_026_419_200,
+    "R1-Distill-Qwen-1.5B": 2 * 1_777_088_000,
+    "R1-Distill-Qwen-7B": 2 * 7_615_616_512,
+    "R1-Distill-Llama-8B": 2 * 8_030_261_248,
+    "R1-Distill-Qwen-14B": 2 * 14_770_033_664,
+    "R1-Distill-Qwen-32B": 2 * 32_763_876_352,
+    "R1-Distill-Llama-70B": 2 * 70_553_706_496,
+    "R1": 2 * 671_026_419_200,
 }
 OLLAMA_GB = {
     "deepseek-r1:1.5b": 1.1,
@@ -33,44 +33,42 @@ OLLAMA_GB = {
     "deepseek-r1:70b": 43,
     "deepseek-r1:671b": 404,
 }
-SEVEN = MODELS["DeepSeek-R1-Distill-Qwen-7B"]
+SEVEN = CONFIGS["R1-Distill-Qwen-7B"]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_cache_and_weights_are_exact(name):
-    assert memory.kv_cache_bytes(MODELS[name], 1) == KV_PER_TOKEN[name]
-    assert memory.kv_cache_bytes(MODELS[name], 1000) == 1000 * KV_PER_TOKEN[name]
-    assert memory.weights_bytes(MODELS[name], "bf16") == BF16[name]
-    assert memory.weights_bytes(MODELS[name], "fp8") == BF16[name] // 2
+    assert memory.kv_cache_bytes(CONFIGS[name], 1) == KV_PER_TOKEN[name]
+    assert memory.kv_cache_bytes(CONFIGS[name], 1000) == 1000 * KV_PER_TOKEN[name]
+    assert memory.weights_bytes(CONFIGS[name], "bf16") == BF16[name]
+    assert memory.weights_bytes(CONFIGS[name], "fp8") == BF16[name] // 2
 
 
 def test_the_six_distills():
-    assert set(KV_PER_TOKEN) == {"DeepSeek-R1", *DISTILLS} and len(DISTILLS) == 6
+    assert len(DISTILLS) == 6 and "R1" not in DISTILLS
 
 
 def test_the_latent_cache_is_71_times_smaller():
-    plain = memory.kv_cache_bytes(MODELS["DeepSeek-R1"], 1, compressed=False)
+    plain = memory.kv_cache_bytes(CONFIGS["R1"], 1, compressed=False)
     assert plain == 4_997_120
-    assert plain // memory.kv_cache_bytes(MODELS["DeepSeek-R1"], 1) == 71
+    assert plain // memory.kv_cache_bytes(CONFIGS["R1"], 1) == 71
 
 
 @pytest.mark.parametrize("tag", OLLAMA_GB)
 def test_ollama_tags_within_two_percent(tag):
-    size = memory.weights_bytes(MODELS[memory.OLLAMA_TAGS[tag]], "q4_K_M") / memory.GB
+    size = memory.weights_bytes(CONFIGS[OLLAMA_TAGS[tag]], "q4_K_M") / memory.GB
     assert size == pytest.approx(OLLAMA_GB[tag], rel=0.02)
-    assert set(OLLAMA_GB) == set(memory.OLLAMA_TAGS)
+    assert set(OLLAMA_GB) == set(OLLAMA_TAGS)
 
 
 def test_ollamas_big_q8_0():
-    assert memory.weights_bytes(MODELS["DeepSeek-R1"], "q8_0") / memory.GB == pytest.approx(
-        713, rel=0.001
-    )
+    assert memory.weights_bytes(CONFIGS["R1"], "q8_0") / memory.GB == pytest.approx(713, rel=0.001)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_tensors_are_all_the_parameters(name, tied):
-    config = {**MODELS[name], "tie_word_embeddings": tied}
+    config = CONFIGS[name] | {"tie_word_embeddings": tied}
     listed = sum(weight.parameters for weight in memory.weight_tensors(config))
     assert listed == count_parameters(config).total
 
@@ -85,8 +83,7 @@ def test_bits_per_weight(quantisation, low, high):
 
 def test_rows_that_are_no_whole_blocks_fall_back():
     """Hidden size 48 has no blocks of 32, so its matrices stay in F16."""
-    config = {
-        **SEVEN,
+    config = SEVEN | {
         "hidden_size": 48,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
@@ -124,10 +121,7 @@ def test_longest_context_is_the_last_that_fits():
     assert memory.estimate(SEVEN, "q4_k_m", tokens, room).fits
     assert not memory.estimate(SEVEN, "q4_k_m", tokens + 1, room).fits
     assert memory.longest_context(SEVEN, "q4_k_m", memory.GIB) == 0
-    assert (
-        memory.longest_context({**SEVEN, "max_position_embeddings": 131_072}, "q4_k_m", 10**12)
-        == 131_072
-    )
+    assert memory.longest_context(SEVEN, "q4_k_m", 10**12) == 131_072
 
 
 def test_the_bandwidth_ceiling():
@@ -138,7 +132,7 @@ def test_the_bandwidth_ceiling():
     got = memory.ceiling_tokens_per_second(SEVEN, "q4_k_m", 0, 100e9)
     assert got == pytest.approx(100e9 / read, rel=1e-6)
     assert memory.ceiling_tokens_per_second(SEVEN, "q4_k_m", 9999, 100e9) < got
-    big = memory.ceiling_tokens_per_second(MODELS["DeepSeek-R1"], "fp8", 0, 100e9)
+    big = memory.ceiling_tokens_per_second(CONFIGS["R1"], "fp8", 0, 100e9)
     assert big == pytest.approx(100 / 36.6, rel=0.01)  # 37B active, not 671B
 
 
