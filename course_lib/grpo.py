@@ -60,10 +60,10 @@ def policy_loss(
     """The clipped surrogate of PPO with GRPO's advantages, plus `kl` times the distance to `ref`.
 
     `logp`, `old_logp`, `ref_logp` are log-probabilities (completions, tokens) of the sampled
-    tokens under the policy being trained, the one that sampled, and the reference; the last two
-    are constants here, whatever graph they hang on. `advantages` is (completions,). `mask`
-    (completions, tokens) is 1 or True where a token counts, and what stands elsewhere is never
-    looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops.
+    tokens under the policy being trained, the one that sampled, and the reference. `advantages` is
+    (completions,). Only `logp` gets a gradient; the rest are constants, whatever graph they hang
+    on. `mask` (completions, tokens) is 1 or True where a token counts, and what stands elsewhere is
+    never looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops.
 
     `reduce` is `"sequence"` (mean over each completion's tokens, then over completions:
     DeepSeekMath), `"token"` (mean over all tokens: DAPO) or `"constant"` (sum over

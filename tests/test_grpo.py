@@ -217,6 +217,19 @@ def test_one_update_a_rollout_has_loss_nought_and_a_gradient():
     assert stats["ratio_max"] == 1.0 and stats["clip_fraction"] == 0.0
 
 
+def test_only_the_policy_gets_a_gradient():
+    logp, old, ref, advantages, mask = (t.float().requires_grad_() for t in batch())
+    policy_loss(logp, old, advantages, mask.detach(), ref_logp=ref, kl=0.1)[0].backward()
+    assert logp.grad is not None
+    assert old.grad is None and ref.grad is None and advantages.grad is None
+
+
+def test_the_largest_ratio_is_one_of_tokens_that_count():
+    logp, old = tensor([[0.2, 0.1]]).log(), tensor([[0.5, 0.5]]).log()
+    stats = policy_loss(logp, old, tensor([1.0]), tensor([[1, 0]]))[1]
+    assert stats["ratio_max"] == pytest.approx(0.4)
+
+
 def test_groups_without_differences_give_exactly_no_gradient():
     logp = -torch.rand(6, 5).requires_grad_()
     logp.retain_grad()
