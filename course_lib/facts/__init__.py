@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from course_lib.facts.ledger import UnknownFact, ledger, nearest
+from course_lib.facts.ledger import UnknownFact, check_evidence, course_ledger, nearest
 from course_lib.facts.model import READINGS, VERDICTS, Fact, LedgerError, Source, Table, Value
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ __all__ = [
 def _by_key() -> Mapping[str, Fact]:
     from course_lib.facts import derived
 
-    read = ledger().facts
-    return {**read, **{entry.key: entry for entry in derived.compute(read)}}
+    read = course_ledger().facts
+    known = {**read, **{entry.key: entry for entry in derived.compute(read)}}
+    check_evidence(known)
+    return known
 
 
 def all() -> list[Fact]:
@@ -79,18 +81,18 @@ def cite(key: str) -> str:
 
 def label(name: str) -> str:
     """The readable name of a row or column such as "distill_qwen_7b"; the name itself if none."""
-    return ledger().labels.get(name, name)
+    return course_ledger().labels.get(name, name)
 
 
 def tables() -> list[str]:
     """The names that `table` knows."""
-    return list(ledger().tables)
+    return list(course_ledger().tables)
 
 
 def table_layout(name: str) -> Table:
     """Which keys stand where in a table of the ledger. Raises UnknownFact for an unknown name."""
     try:
-        return ledger().tables[name]
+        return course_ledger().tables[name]
     except (KeyError, TypeError):
         raise UnknownFact(f"no table {name!r:.60}; there are {', '.join(tables())}.") from None
 

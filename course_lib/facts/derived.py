@@ -68,7 +68,7 @@ def compute(facts: Mapping[str, Fact]) -> list[Fact]:
         for key, value, unit, about in rule(inputs):
             where = "from " + _trail(list(inputs.used))
             known[key] = Fact(
-                key, value, unit, about, _latest(inputs), SOURCE, where, read="derived"
+                key, "derived", value, unit, about, _latest(inputs), SOURCE, where, read="derived"
             )
     return [fact for key, fact in known.items() if key not in facts]
 

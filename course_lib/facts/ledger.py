@@ -97,8 +97,18 @@ def _add(file: str, facts: dict[str, Fact], fact: Fact, repeat: bool = False) ->
         )
 
 
+def check_evidence(facts: Mapping[str, Fact]) -> None:
+    """Raise LedgerError where a claim rests on a key that is none of `facts`."""
+    for fact in facts.values():
+        for key in fact.evidence:
+            if key not in facts:
+                raise LedgerError(
+                    f"{fact.theme}.toml, {fact.key}, field 'evidence': {key!r:.60} is no key."
+                )
+
+
 @cache
-def ledger() -> Ledger:
+def course_ledger() -> Ledger:
     """The course's own ledger, read once per process."""
     return load()
 

@@ -23,6 +23,7 @@ VERDICTS = ("confirmed", "imprecise", "wrong", "outdated", "unverifiable")
 """What became of a claim of the page."""
 
 _ORIGIN = ("source", "where", "date", "read")
+_CLAIM = ("id", "claim", "verdict", "value", "unit", "note", "notebook", "rank", "evidence")
 _KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?\Z")
 _ADDRESS = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w\-./#?=&%]*)?\Z", re.IGNORECASE)
@@ -45,12 +46,14 @@ class Source:
 class Fact:
     """One entry. The fields from `claim` on are set only where the page makes a claim of it.
 
+    `theme` is the ledger file that holds it, without its ending, or "derived".
     `date` is an ISO date, month or year: when the source said so. `where` is the page, table or
     section; `read` is one of `READINGS`; `evidence` are the keys of the facts a verdict rests on.
     `notebook` is the file name of the lesson that recomputes the claim.
     """
 
     key: str
+    theme: str
     value: Value
     unit: str
     about: str
@@ -182,8 +185,7 @@ class Reader:
         """The fact of one `[[claim]]`: a statement of the page with its verdict."""
         entry = Entry(self.file, f"claim {number}", data)
         entry.name = f"claim {entry.text('id')}"
-        fields = "id claim verdict value unit note notebook rank evidence source where date read"
-        entry.only(*fields.split())
+        entry.only(*_CLAIM, *_ORIGIN)
         rank = entry.data.get("rank", 0)
         if type(rank) is not int or rank < 0:
             raise entry.fail("rank", f"must be a whole number, got {rank!r:.60}.")
@@ -209,6 +211,7 @@ class Reader:
         extra.setdefault("note", entry.text("note", ""))
         return Fact(
             key=entry.key(key),
+            theme=self.file.removesuffix(".toml"),
             value=entry.value(),
             unit=entry.text("unit", ""),
             about=about,
@@ -223,7 +226,7 @@ class Reader:
         """One `[[table]]` and the facts of its cells; `key` says how a cell's key is made."""
         table = Entry(self.file, f"table {number}", data)
         table.name = f"table {table.text('name')}"
-        table.only(*"name about key unit units columns rows source where date read".split())
+        table.only("name", "about", "key", "unit", "units", "columns", "rows", *_ORIGIN)
         columns, rows = table.texts("columns"), table.mapping("rows")
         facts, keys = [], []
         for row, cells in rows.items():
