@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers import DeepseekV3ForCausalLM
+from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
-from course_lib import models, moe, numerals, puzzles
+from course_lib import corpus, models, moe, pretrain
 from course_lib.routes import recording, routers
 
 BALANCING = ("none", "auxiliary", "bias")
@@ -26,8 +26,8 @@ BALANCING = ("none", "auxiliary", "bias")
 AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
 BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
 LEARNING_RATE = 4e-3
+_WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
 _EXAMPLES, _ROWS = 4096, 32
-_IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -56,51 +56,23 @@ class Run:
         return int((self.final_load(last) < below).sum())
 
 
-def worked_text(puzzle: puzzles.Puzzle, rng: random.Random) -> str:
-    """A completion that tries signs at random until they are right, in digits or in words."""
-    write = rng.choice([str, numerals.word])
-    choices, thought = list(range(2 ** (len(puzzle.numbers) - 1))), ""
-    rng.shuffle(choices)
-    for choice in choices:
-        signs = ["+-"[choice >> i & 1] for i in range(len(puzzle.numbers) - 1)]
-        total = puzzle.numbers[0]
-        for sign, number in zip(signs, puzzle.numbers[1:], strict=True):
-            total += number if sign == "+" else -number
-            thought += f" {sign}{write(number)}={write(total)}"
-        thought += " yes" if total == puzzle.target else " no"
-        if total == puzzle.target:
-            return f"<think>{thought}</think>{puzzles.format_answer(signs)}"
-    raise ValueError(f"{puzzle} has no solution to work out.")
-
-
 @lru_cache
-def _examples(seed: int) -> tuple[models.PreTrainedTokenizerFast, list[tuple[list[int], int]]]:
-    """The tokenizer, and the ids of every example with the length of its prompt."""
-    tokenizer, rng = models.build_tokenizer(), random.Random(seed)
-    examples = []
-    for puzzle in puzzles.sample(_EXAMPLES, seed):
-        prompt = models.chat_ids(tokenizer, puzzles.prompt(puzzle))
-        text = worked_text(puzzle, rng) + models.EOS
-        examples.append((prompt + tokenizer.encode(text, add_special_tokens=False), len(prompt)))
-    return tokenizer, examples
+def _examples(seed: int) -> tuple[PreTrainedTokenizerFast, list[tuple[list[int], list[float]]]]:
+    """The tokenizer, and worked puzzles as rows of token ids and loss weights."""
+    tokenizer = models.build_tokenizer()
+    ids = models.token_ids(tokenizer)
+    ids |= {digit: tokenizer.convert_tokens_to_ids(digit) for digit in "123456789"}
+    rng = np.random.default_rng(seed)
+    documents = corpus.documents(rng, _EXAMPLES, _WORKED, verdict_weight=1.0)
+    return tokenizer, [pretrain.encode(document, ids) for document in documents]
 
 
-def batches(steps: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same batches for every run with this seed: ids and labels, both (rows, tokens).
-
-    Rows are padded on the right; labels are -100 on prompts and padding, which are not learned.
-    """
+def batches(steps: int, seed: int = 0) -> Iterator[pretrain.Batch]:
+    """The same batches of worked puzzles for every run with this seed."""
     tokenizer, examples = _examples(seed)
-    rng = random.Random(seed + 1)
+    rng = random.Random(seed)
     for _ in range(steps):
-        rows = rng.sample(examples, _ROWS)
-        longest = max(len(ids) for ids, _ in rows)
-        ids = torch.full((len(rows), longest), tokenizer.eos_token_id)
-        labels = torch.full_like(ids, _IGNORED)
-        for row, (tokens, prompt) in enumerate(rows):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            labels[row, prompt : len(tokens)] = torch.tensor(tokens[prompt:])
-        yield ids, labels
+        yield pretrain.collate(rng.sample(examples, _ROWS), tokenizer.eos_token_id)
 
 
 def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
@@ -146,11 +118,11 @@ def train(
     if steps < 1:
         raise ValueError(f"steps is {steps}; train for at least 1.")
     model = small_moe(seed) if model is None else model
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.0)
+    optimizer = pretrain.make_optimizer(model, LEARNING_RATE, decay=0.0)
     losses, loads, start = [], [], time.perf_counter()
     label = name or balancing
-    for ids, labels in tqdm(batches(steps, seed), total=steps, desc=label, leave=False):
-        loss, shares = _step(model, optimizer, ids, labels, balancing)
+    for batch in tqdm(batches(steps, seed), total=steps, desc=label, leave=False):
+        loss, shares = _step(model, optimizer, batch, balancing)
         losses.append(loss)
         loads.append(shares)
     return Run(label, losses, torch.stack(loads), time.perf_counter() - start)
@@ -159,16 +131,12 @@ def train(
 def _step(
     model: DeepseekV3ForCausalLM,
     optimizer: torch.optim.Optimizer,
-    ids: Tensor,
-    labels: Tensor,
+    batch: pretrain.Batch,
     balancing: str,
 ) -> tuple[float, Tensor]:
     """One update; returns its loss without the auxiliary one, and loads over their mean."""
     with recording(model) as routes:
-        logits = model(ids, use_cache=False).logits
-    loss = F.cross_entropy(
-        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED
-    )
+        loss = pretrain.weighted_loss(model(batch.ids, use_cache=False).logits, batch)
     extra = sum(moe.auxiliary_loss(r.logits, r.experts) for r in routes.values())
     optimizer.zero_grad()
     (loss + AUXILIARY_WEIGHT * extra if balancing == "auxiliary" else loss).backward()

@@ -1,11 +1,9 @@
 """The small trainings and the recording of routes, on as few steps as show the point."""
 
-import random
-
 import pytest
 import torch
 
-from course_lib import models, moe, moe_lab, puzzles, routes
+from course_lib import models, moe, moe_lab, routes
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +41,10 @@ def test_kinds_of_token(token, kind):
     assert routes.kind(token) == kind and kind in routes.KINDS
 
 
-def test_every_token_of_working_has_a_kind(tokenizer):
-    rng = random.Random(0)
-    for puzzle in puzzles.sample(20, seed=1):
-        ids = tokenizer.encode(moe_lab.worked_text(puzzle, rng), add_special_tokens=False)
-        assert "other" not in {routes.kind(tokenizer.decode([i])) for i in ids}
-
-
-def test_worked_text_is_right_and_earns_its_reward():
-    rng = random.Random(3)
-    for puzzle in puzzles.sample(30, seed=2):
-        text = moe_lab.worked_text(puzzle, rng)
-        assert puzzles.reward(puzzle, text) == 1.0
-        assert text.count(" yes</think>") == 1 and text.count(" yes") == 1
-    with pytest.raises(ValueError, match="no solution"):
-        moe_lab.worked_text(puzzles.Puzzle((1, 1), 9), rng)
+def test_every_token_of_a_worked_puzzle_but_its_frame_has_a_kind(tokenizer):
+    batch = next(moe_lab.batches(1))
+    texts = {tokenizer.decode([i]) for i in batch.ids[batch.weights > 0].tolist()}
+    assert {routes.kind(text) for text in texts} == set(routes.KINDS) - {"other", "digit"}
 
 
 def test_recording_sees_what_the_router_does_and_leaves_no_hook(model):
@@ -93,14 +80,11 @@ def test_distance_is_the_part_of_choices_that_moved():
     assert routes.distance(torch.tensor([1.0, 0]), torch.tensor([0, 1.0])) == 1.0
 
 
-def test_batches_are_the_same_for_a_seed_and_learn_only_completions():
-    (ids, labels), (again, _) = next(moe_lab.batches(1, 0)), next(moe_lab.batches(1, 0))
-    assert torch.equal(ids, again)
-    learned = labels != -100
-    assert torch.equal(labels[learned], ids[learned])
-    tokenizer = models.build_tokenizer()
-    first = tokenizer.decode(ids[0][learned[0]])
-    assert first.startswith("<think>") and first.endswith(models.EOS)
+def test_batches_are_the_same_for_a_seed_and_learn_only_completions(tokenizer):
+    batch, again = next(moe_lab.batches(1, 0)), next(moe_lab.batches(1, 0))
+    assert torch.equal(batch.ids, again.ids)
+    learned = tokenizer.decode(batch.ids[0][batch.weights[0] > 0])
+    assert "=" in learned and "?" not in learned and learned.endswith(models.EOS)
 
 
 def test_training_learns_and_the_bias_evens_the_load():
