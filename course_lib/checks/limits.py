@@ -1,0 +1,110 @@
+"""Stopping a learner's code that does not end, in a notebook, in pytest and on Windows.
+
+In the main thread of a POSIX process an alarm raises `TimeUp` in the running code, again and again
+until it is out, so that an `except:` in an endless loop does not save it. Elsewhere the code runs
+in a thread into which the exception is thrown. A loop inside C that never looks at Python's
+signals cannot be stopped from within: as the last resort the process is ended, with a line that
+says so, because a kernel that hangs for good is worse.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_AGAIN = 0.05  # seconds between alarms once the time is up
+_GRACE = 60.0  # seconds after which a process that cannot be interrupted is ended
+
+
+class TimeUp(BaseException):
+    """The time is up. Not an Exception, so that `except Exception` lets it through."""
+
+
+def run_limited(function: Callable[[], T], seconds: float) -> T:
+    """What `function()` gives; raises `TimeUp` if that takes longer than `seconds`."""
+    with _last_resort(seconds + _GRACE):
+        main = threading.current_thread() is threading.main_thread()
+        if main and hasattr(signal, "setitimer"):
+            with _alarm(seconds):
+                return function()
+        return _in_thread(function, seconds)
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise TimeUp
+
+    started = time.monotonic()
+    handler = signal.signal(signal.SIGALRM, ring)
+    pending, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    try:
+        yield
+    finally:
+        _restore(handler, pending, interval, started)
+
+
+def _restore(handler: Any, pending: float, interval: float, started: float) -> None:
+    """Put an alarm that was running before (pytest-timeout's, say) back, less the time spent."""
+    while True:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+            break
+        except TimeUp:  # the alarm rang once more while it was being turned off
+            continue
+    if pending:
+        left = max(pending - (time.monotonic() - started), 0.001)
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+
+def _in_thread(function: Callable[[], T], seconds: float) -> T:
+    result: list[T] = []
+    error: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.append(function())
+        except BaseException as caught:
+            error.append(caught)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    for _ in range(40):  # two seconds of throwing; code that swallows all of it is left behind
+        if not thread.is_alive():
+            break
+        name = ctypes.c_ulong(thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(name, ctypes.py_object(TimeUp))
+        thread.join(_AGAIN)
+    if error:
+        raise error[0]
+    if not result:
+        raise TimeUp
+    return result[0]
+
+
+@contextmanager
+def _last_resort(seconds: float) -> Iterator[None]:
+    stream = sys.__stderr__
+    if stream is None:
+        yield
+        return
+    try:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
+    except (ValueError, OSError, RuntimeError):  # a stream without a file behind it
+        yield
+        return
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

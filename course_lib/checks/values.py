@@ -1,0 +1,133 @@
+"""Comparing and showing what a learner's function gave back, whatever it is made of.
+
+A right answer may come as a list, a tuple, a numpy array, a torch tensor or plain numbers, in any
+precision. Nothing here imports torch: a tensor is told by what it can do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import numpy as np
+
+_LONGEST = 300
+
+
+def plain(value: Any) -> Any:
+    """`value` with every tensor in it turned into a numpy array; containers keep their kind."""
+    if hasattr(value, "detach") and hasattr(value, "numpy"):
+        tensor = value.detach().cpu()
+        whole = not (tensor.is_floating_point() or tensor.is_complex())
+        return tensor.numpy() if whole else tensor.double().numpy()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def difference(got: Any, expected: Any, rtol: float, atol: float) -> str | None:
+    """Where `got` first differs from `expected`, in a few words, or None where it agrees.
+
+    `expected` says what is compared: numbers and arrays within `rtol` and `atol` (NaN agrees with
+    NaN), everything else exactly. Lists and tuples may stand for each other and for arrays.
+    """
+    if isinstance(expected, np.ndarray):
+        return _array_difference(got, expected, rtol, atol)
+    if isinstance(expected, Mapping):
+        return _mapping_difference(got, expected, rtol, atol)
+    if isinstance(expected, list | tuple):
+        return _sequence_difference(got, expected, rtol, atol)
+    if isinstance(expected, bool) or expected is None or isinstance(expected, str | AbstractSet):
+        same = type(got) in (type(expected), set, frozenset) and got == expected
+        return None if same else f"{show(got)} is not {show(expected)}"
+    return _number_difference(got, expected, rtol, atol)
+
+
+def _number_difference(got: Any, expected: float, rtol: float, atol: float) -> str | None:
+    if isinstance(got, np.ndarray) and got.size == 1:
+        got = got.reshape(()).item()
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        return f"a {type(got).__name__} came out where a number was expected"
+    if got == expected or (math.isnan(expected) and got != got):
+        return None
+    exact = isinstance(expected, int)  # a count is right or wrong, however large it is
+    if not exact and abs(got - expected) <= atol + rtol * abs(expected):
+        return None
+    return f"{show(got)} is not {show(expected)}"
+
+
+def _array_difference(got: Any, expected: np.ndarray, rtol: float, atol: float) -> str | None:
+    try:
+        found = np.asarray(got).astype(np.float64)
+    except (TypeError, ValueError):
+        return f"a {type(got).__name__} came out that is not an array of numbers"
+    if found.shape != expected.shape:
+        return f"the shape is {found.shape}, expected is {expected.shape}"
+    wanted = expected.astype(np.float64)
+    close = np.isclose(found, wanted, rtol=rtol, atol=atol, equal_nan=True)
+    if close.all():
+        return None
+    place = tuple(int(i) for i in np.argwhere(~close)[0])
+    at = f"at {list(place)}: " if place else ""
+    return f"{at}{show(found[place].item())} is not {show(wanted[place].item())}"
+
+
+def _sequence_difference(got: Any, expected: Any, rtol: float, atol: float) -> str | None:
+    if isinstance(got, np.ndarray) and got.ndim:
+        got = got.tolist()
+    if not isinstance(got, list | tuple):
+        return f"a {type(got).__name__} came out where a {type(expected).__name__} was expected"
+    if len(got) != len(expected):
+        return f"{len(got)} items came out, {len(expected)} were expected"
+    for i, (one, other) in enumerate(zip(got, expected, strict=True)):
+        found = difference(one, other, rtol, atol)
+        if found:
+            return f"at [{i}]: {found}"
+    return None
+
+
+def _mapping_difference(got: Any, expected: Mapping, rtol: float, atol: float) -> str | None:
+    if not isinstance(got, Mapping):
+        return f"a {type(got).__name__} came out where a dictionary was expected"
+    odd = [*(key for key in expected if key not in got), *(k for k in got if k not in expected)]
+    if odd:
+        return f"the key {show(odd[0])} is {'missing' if odd[0] in expected else 'not asked for'}"
+    for key, value in expected.items():
+        found = difference(got[key], value, rtol, atol)
+        if found:
+            return f"at [{show(key)}]: {found}"
+    return None
+
+
+def show(value: Any) -> str:
+    """`value` as short text: arrays as lists, numbers with six digits; never an exception."""
+    try:
+        text = _text(plain(value))
+    except Exception:  # a learner's object may fail to show itself
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return _text(value.tolist())
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1e15 else repr(value)
+    if isinstance(value, tuple):
+        inner = ", ".join(map(_text, value))
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value[:200]))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(k)}: {_text(v)}' for k, v in value.items())}}}"
+    if value is Ellipsis:
+        return "..."
+    return repr(value)

@@ -1,0 +1,177 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercises: R1-Zero and GRPO
+#
+# Each exercise is a card, a cell to write in and a cell that checks. Run the check as often as you
+# like: it says what went in, what came out, what was expected and why. Nothing is sent anywhere.
+#
+# Check the whole notebook from the course's folder with
+# `pytest --nbval-lax --nbval-current-env exercises/03_r1_zero.ipynb`:
+# it fails on exactly the check cells that are not solved yet.
+
+# %%
+import math
+
+import torch
+
+from course_lib.checks import check, hint, solution
+
+# %% [markdown]
+# <!-- card: grpo.by_hand -->
+#
+# Four answers to one question have the rewards 1, 0, 0, 0. Write their four advantages as a list,
+# with two decimals: (reward - mean) over the *sample* deviation, without an epsilon.
+
+# %%
+### BEGIN SOLUTION
+advantages_by_hand = [1.5, -0.5, -0.5, -0.5]
+### END SOLUTION
+
+# %%
+check("grpo.by_hand", advantages_by_hand)
+
+# %% [markdown]
+# <!-- card: grpo.advantages -->
+
+
+# %%
+def my_group_advantages(rewards, eps=1e-4):
+    """How much better each answer is than its group, in deviations of the group.
+
+    rewards: (groups, size). Each row: (reward - mean) / (sample standard deviation + eps).
+    Returns (groups, size); a group whose rewards are all the same gives exactly 0.
+    """
+    ### BEGIN SOLUTION
+    mean = rewards.mean(dim=1, keepdim=True)
+    return (rewards - mean) / (rewards.std(dim=1, keepdim=True) + eps)
+    ### END SOLUTION
+
+
+# %%
+check("grpo.advantages", my_group_advantages)
+
+# %% [markdown]
+# <!-- card: grpo.completion_mask -->
+
+
+# %%
+def my_completion_mask(ids, eos):
+    """1.0 for every token of a completion, up to and including its first end; 0.0 after it.
+
+    ids: (completions, tokens), whole numbers; padding may have any id, `eos` too. A completion
+    without an end counts whole. Returns (completions, tokens).
+    """
+    ### BEGIN SOLUTION
+    ends = (ids == eos).long()
+    before = ends.cumsum(dim=1) - ends
+    return (before == 0).float()
+    ### END SOLUTION
+
+
+# %%
+check("grpo.completion_mask", my_completion_mask)
+
+# %% [markdown]
+# <!-- card: grpo.policy_loss -->
+
+
+# %%
+def my_policy_loss(logp, old_logp, advantages, mask, clip=0.2):
+    """GRPO's clipped loss without the KL term: a number.
+
+    logp, old_logp, mask: (completions, tokens); advantages: (completions,). For each token the
+    smaller of ratio * A and the ratio clipped to 1 - clip .. 1 + clip, times A. Mean over each
+    completion's own tokens, then over completions, with a minus. A completion without tokens is 0.
+    """
+    ### BEGIN SOLUTION
+    ratio = torch.exp(logp - old_logp)
+    gain = advantages[:, None]
+    gain = torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
+    rows = (gain * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    return -rows.mean()
+    ### END SOLUTION
+
+
+# %%
+check("grpo.policy_loss", my_policy_loss)
+
+# %% [markdown]
+# <!-- card: grpo.kl -->
+
+
+# %%
+def my_kl(logp, ref_logp):
+    """The k3 estimate of the divergence from the reference policy, token by token.
+
+    logp, ref_logp: (completions, tokens), log-probabilities of the same tokens under the policy and
+    under the reference. Returns (completions, tokens), nowhere negative, 0 where the two agree.
+    """
+    ### BEGIN SOLUTION
+    difference = ref_logp - logp
+    return difference.exp() - difference - 1
+    ### END SOLUTION
+
+
+# %%
+check("grpo.kl", my_kl)
+
+# %% [markdown]
+# <!-- card: grpo.pass_at_k -->
+
+
+# %%
+def pass_at_k(n, c, k):
+    """How likely at least one of k samples is right, drawn without putting back from n samples of
+    which c are right.
+
+    Returns a number from 0 to 1; k is at most n.
+    """
+    ### BEGIN SOLUTION
+    return 1 - math.comb(n - c, k) / math.comb(n, k)
+    ### END SOLUTION
+
+
+# %%
+check("grpo.pass_at_k", pass_at_k)
+
+# %% [markdown]
+# <!-- card: grpo.find_the_bug -->
+#
+# The loss below is wrong in one place. It has the contract of `my_policy_loss` above. Find the
+# input that shows it, then write `mended_loss` right.
+
+
+# %%
+def broken_loss(logp, old_logp, advantages, mask, clip=0.2):
+    ratio = (logp - old_logp).exp()
+    weight = advantages.unsqueeze(1)
+    surrogate = torch.min(ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight)
+    per_completion = (surrogate * mask).mean(dim=1)
+    return -per_completion.mean()
+
+
+# %%
+def mended_loss(logp, old_logp, advantages, mask, clip=0.2):
+    """`broken_loss` without its bug; the contract is that of `my_policy_loss`."""
+    ### BEGIN SOLUTION
+    ratio = (logp - old_logp).exp()
+    weight = advantages.unsqueeze(1)
+    surrogate = torch.min(ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight)
+    per_completion = (surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    return -per_completion.mean()
+    ### END SOLUTION
+
+
+# %%
+check("grpo.find_the_bug", mended_loss)
