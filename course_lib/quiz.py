@@ -95,6 +95,10 @@ class Choice:
         return Verdict(Outcome.WRONG, reply)
 
 
+SLIP = 0.05
+"""How near (as a share) to the number of a known slip an answer must be to bear its name."""
+
+
 @dataclass(frozen=True)
 class Slip:
     """A number that a known misunderstanding gives, and what is said to who gives it."""
@@ -109,7 +113,8 @@ class Number:
     """Give a number in `unit`; `right(state)` computes it.
 
     Within `tolerance` (a share of the right value) an answer is right, within `near` it is close.
-    A slip within `tolerance` of its own value is named, unless it is right as well.
+    A slip is named within `SLIP` of its own value, and no further off than an answer may be,
+    unless it is right as well.
     """
 
     name: str
@@ -133,7 +138,7 @@ class Number:
         if _within(given, right, self.tolerance):
             return Verdict(Outcome.RIGHT, say(self.reply, state))
         for slip in self.slips:
-            if _within(given, slip.value(state), self.tolerance):
+            if _within(given, slip.value(state), min(SLIP, self.tolerance)):
                 reply = say(slip.reply, state)
                 return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
         side = "more" if given > right else "less"
