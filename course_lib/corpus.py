@@ -180,7 +180,9 @@ SELDOM = Mix(drill=0.0, bare=0.82, chat=0.02, habits=replace(CAREFUL, keep_tryin
 
 def between(a: Mix, b: Mix, share: float) -> Mix:
     """A mix on the way from `a` (share 0) to `b` (share 1); the habits are those of `b`."""
-    blend = {f: (1 - share) * getattr(a, f) + share * getattr(b, f) for f in ("drill", "bare", "chat")}
+    blend = {
+        f: (1 - share) * getattr(a, f) + share * getattr(b, f) for f in ("drill", "bare", "chat")
+    }
     return Mix(**blend, habits=b.habits)
 
 

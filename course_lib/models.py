@@ -18,15 +18,21 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DeepseekV3Config,
+    LlamaConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    Qwen2Config,
 )
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+from transformers.utils import logging
 
 from course_lib import numerals
 from course_lib.errors import CourseError
 from course_lib.runtime import device
+
+logging.disable_progress_bar()  # loading a model this small needs none
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -36,10 +42,13 @@ THINK, END_THINK = "<think>", "</think>"
 YES, NO = " yes", " no"
 
 # Words of the little conversation that the base has seen beside its sums.
+# fmt: off
 CHAT_WORDS = (
-    "hello thanks who are you I am a small model glad to help of course write in words digits "
-    "welcome how can sorry do not know what is plus minus"
-).split()
+    "hello", "thanks", "who", "are", "you", "I", "am", "a", "small", "model", "glad", "to", "help",
+    "of", "course", "write", "in", "words", "digits", "welcome", "how", "can", "sorry", "do", "not",
+    "know", "what", "is", "plus", "minus",
+)
+# fmt: on
 
 # DeepSeek's own layout: no role token before a system prompt, and earlier thinking is not fed back.
 CHAT_TEMPLATE = (
@@ -143,6 +152,30 @@ def mini_v3_config(tokenizer: PreTrainedTokenizerBase, **changes: object) -> Dee
     return DeepseekV3Config(**{**settings, **changes})
 
 
+def student_config(
+    tokenizer: PreTrainedTokenizerBase, family: str = "qwen2", *, hidden: int = 96, layers: int = 3
+) -> PretrainedConfig:
+    """A small dense student: `family` is `qwen2` or `llama`, the two that R1 was distilled into."""
+    classes = {"qwen2": Qwen2Config, "llama": LlamaConfig}
+    if family not in classes:
+        raise ValueError(f"family is {family!r}; allowed are {' and '.join(classes)}.")
+    return classes[family](
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        intermediate_size=2 * hidden,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        initializer_range=0.04,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+
+
 def shipped(name: str) -> Path:
     """The folder of a model that comes with the course, for example `mini-v3-base`."""
     return ASSETS / name
@@ -173,7 +206,9 @@ def _refuse_what_is_no_model(folder: Path) -> None:
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}; name a folder that holds a model.")
     if not (folder / "config.json").is_file():
-        raise CourseError(f"{folder} holds no config.json, so it is not a Hugging Face model folder.")
+        raise CourseError(
+            f"{folder} holds no config.json, so it is not a Hugging Face model folder."
+        )
     if not list(folder.glob("*.safetensors")):
         raise CourseError(
             f"{folder} holds no .safetensors file; weights in other formats are not loaded, "
@@ -204,7 +239,9 @@ class replacing:
             shutil.rmtree(self.aside, ignore_errors=True)
             self.aside.mkdir(parents=True)
         except OSError as error:
-            raise CourseError(f"Cannot write into {self.folder.parent}: {error.strerror}.") from error
+            raise CourseError(
+                f"Cannot write into {self.folder.parent}: {error.strerror}."
+            ) from error
         return self.aside
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
@@ -219,7 +256,7 @@ class replacing:
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
             raise CourseError(
-                f"{self.folder} could not be written ({reason}); what was there before is untouched."
+                f"{self.folder} could not be written ({reason}); what was there is untouched."
             ) from error
 
 
@@ -240,4 +277,6 @@ def decode(tokenizer: PreTrainedTokenizerBase, rows: Iterable[list[int]]) -> lis
     """Completions as text, up to the end-of-sentence token, with `<think>` tags kept."""
     eos = tokenizer.eos_token_id
     cut = [row[: row.index(eos)] if eos in row else row for row in rows]
-    return tokenizer.batch_decode(cut, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return tokenizer.batch_decode(
+        cut, skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )

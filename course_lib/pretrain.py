@@ -85,7 +85,7 @@ def collate(rows: list[tuple[list[int], list[float]]], pad: int) -> Batch:
 
 
 def batches(config: PretrainConfig, ids: dict[str, int], start: int = 0) -> Iterator[Batch]:
-    """Batches of about `config.tokens` tokens from step `start` on, documents of like length together.
+    """Batches of about `config.tokens` tokens from step `start` on, like lengths together.
 
     A chunk of documents depends on the seed and the step only, so a resumed run reads the same.
     """
@@ -97,14 +97,14 @@ def batches(config: PretrainConfig, ids: dict[str, int], start: int = 0) -> Iter
             documents = corpus.documents(rng, 200, mix(config, step), config.verdict_weight)
             rows += [encode(d, ids) for d in documents]
             read = sum(len(row) for row, _ in rows)
-        chunk = _cut(sorted(rows, key=lambda row: len(row[0])), config.tokens, ids[models.EOS])
+        chunk = cut(sorted(rows, key=lambda row: len(row[0])), config.tokens, ids[models.EOS])
         for i in rng.permutation(len(chunk))[:per_chunk]:
             if step >= start:
                 yield chunk[i]
             step += 1
 
 
-def _cut(rows: list[tuple[list[int], list[float]]], tokens: int, pad: int) -> list[Batch]:
+def cut(rows: list[tuple[list[int], list[float]]], tokens: int, pad: int) -> list[Batch]:
     out, current = [], []
     for row in rows:  # shortest first, so the newest row decides how wide the batch is
         if current and (len(current) + 1) * len(row[0]) > tokens:
@@ -115,7 +115,7 @@ def _cut(rows: list[tuple[list[int], list[float]]], tokens: int, pad: int) -> li
 
 
 def weighted_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Mean next-token cross-entropy over a batch, weighted; logits (documents, tokens, vocabulary)."""
+    """Weighted mean cross-entropy of the next token; logits (documents, tokens, vocabulary)."""
     losses = nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none"
     )
@@ -124,7 +124,7 @@ def weighted_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 class BiasBalancer:
-    """Nudges each router's bias after every batch: up for experts with too few tokens, else down."""
+    """Nudges each router's bias after every batch: up for idle experts, down for busy ones."""
 
     def __init__(self, model: PreTrainedModel, speed: float) -> None:
         self.speed = speed
@@ -157,7 +157,9 @@ def make_optimizer(model: nn.Module, rate: float, decay: float) -> torch.optim.A
 
 
 def run(
-    out: str | Path, config: PretrainConfig | None = None, architecture: PretrainedConfig | None = None
+    out: str | Path,
+    config: PretrainConfig | None = None,
+    architecture: PretrainedConfig | None = None,
 ) -> Iterator[dict]:
     """Pretrain into `out/checkpoint`, yielding one dict a step: step, seconds, loss, imbalance.
 
@@ -177,7 +179,7 @@ def run(
     for step in range(state["step"] + 1, config.steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step - 1)
-        loss = _update(model, optimizer, next(stream))
+        loss = update(model, optimizer, next(stream))
         line = {"step": step, "seconds": time.perf_counter() - began, "loss": loss}
         line["imbalance"] = balancer.step()
         log.write(line)
@@ -206,7 +208,7 @@ def _start(
     return model, tokenizer, optimizer, {"step": 0, "seconds": 0.0, **asdict(config)}
 
 
-def _update(model: PreTrainedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
+def update(model: PreTrainedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
     """One step of gradient descent; returns the loss."""
     batch = Batch(batch.ids.to(model.device), batch.weights.to(model.device))
     loss = weighted_loss(model(batch.ids, use_cache=False).logits, batch)

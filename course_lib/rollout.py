@@ -57,7 +57,9 @@ class KVBuffer:
         self.capacity = capacity
         self.device = device
         self.filled = 0
-        self.visible: torch.Tensor | None = None  # (rows, capacity) bool; None when nothing is padded
+        self.visible: torch.Tensor | None = (
+            None  # (rows, capacity) bool; None when nothing is padded
+        )
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def write(
@@ -120,7 +122,8 @@ def _dense_experts(
 ) -> torch.Tensor:
     """Every expert on every token in two products; experts that were not chosen weigh 0.
 
-    `hidden` (tokens, dim), `top_k_index` and `top_k_weights` (tokens, top_k); returns (tokens, dim).
+    `hidden` is (tokens, dim), `top_k_index` and `top_k_weights` (tokens, top_k); returns
+    (tokens, dim).
     """
     experts, inner, _ = module.gate_up_proj.shape
     gate_up = (hidden @ module.gate_up_proj.flatten(0, 1).T).view(-1, experts, inner)
@@ -173,7 +176,9 @@ def pick(
     cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
     uniform = torch.rand(len(logits), 1, generator=generator).to(logits.device)
     wanted = uniform * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, wanted, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
+    return (
+        torch.searchsorted(cumulative, wanted, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
+    )
 
 
 @torch.inference_mode()
@@ -195,7 +200,9 @@ def generate(
     Raises ValueError for no prompts, an empty prompt, or a limit under one token.
     """
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
-        raise ValueError("generate needs prompts of at least one token, and samples and tokens >= 1.")
+        raise ValueError(
+            "generate needs prompts of at least one token, and samples and tokens >= 1."
+        )
     prompt_ids, prompt_mask = pad_left(prompts, eos, model.device)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
     with _sampling(model):
@@ -211,6 +218,39 @@ def generate(
     finished = ended.any(1)
     lengths = torch.where(finished, ended.int().argmax(1) + 1, ids.shape[1])
     return Rollout(prompt_ids, prompt_mask, ids, finished, lengths)
+
+
+def stream(
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    eos: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[int]:
+    """Yield the tokens of one completion as they are sampled, the EOS included."""
+    ids, mask = pad_left([prompt], eos, model.device)
+    buffer = KVBuffer(ids.shape[1] + max_new_tokens, model.device)
+    with torch.inference_mode(), _sampling(model):
+        logits = _prefill(model, ids, mask, buffer)
+        for position in range(len(prompt), len(prompt) + max_new_tokens):
+            token = pick(logits, temperature, generator)
+            yield int(token)
+            if int(token) == eos:
+                return
+            logits = _advance(model, token, mask.new_tensor([position]), buffer)
+
+
+def _advance(
+    model: PreTrainedModel, token: torch.Tensor, positions: torch.Tensor, buffer: KVBuffer
+) -> torch.Tensor:
+    """Put one more token a row through the model; returns the logits for the next."""
+    hidden = model.model(
+        token[:, None], position_ids=positions[:, None], use_cache=False, kv_buffer=buffer
+    )[0]
+    buffer.filled += 1
+    return model.lm_head(hidden[:, -1])
 
 
 def _prefill(
@@ -239,7 +279,9 @@ def _decode(
 ) -> torch.Tensor:
     """The token loop: pick, append, drop what has finished; returns ids padded with `eos`."""
     out = torch.full((len(logits), max_new_tokens), eos, device=logits.device)
-    rows = torch.arange(len(logits), device=logits.device)  # where each row of the batch is in `out`
+    rows = torch.arange(
+        len(logits), device=logits.device
+    )  # where each row of the batch is in `out`
     running = torch.ones_like(rows, dtype=torch.bool)
     for step in range(max_new_tokens):
         if len(banned):
@@ -254,10 +296,6 @@ def _decode(
             buffer.select(keep)
             rows, token, positions = rows[keep], token[keep], positions[keep]
             running = running[keep]
-        hidden = model.model(
-            token[:, None], position_ids=positions[:, None], use_cache=False, kv_buffer=buffer
-        )[0]
-        buffer.filled += 1
+        logits = _advance(model, token, positions, buffer)
         positions = positions + 1
-        logits = model.lm_head(hidden[:, -1])
     return out

@@ -1,0 +1,180 @@
+"""`python -m course_lib COMMAND`: what the notebooks do, without a notebook."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from course_lib.errors import CourseError
+
+
+def preflight(args: argparse.Namespace) -> None:
+    """What this machine can run and how long it will take, measured."""
+    from course_lib import preflight
+
+    print(preflight.report(preflight.look(), preflight.probe()))
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    """Make the mini-V3 base again, from random weights."""
+    from course_lib import models, preflight, pretrain
+
+    preflight.require_memory()
+    config = pretrain.PretrainConfig(seed=args.seed, **_given(args, "steps"))
+    _follow(pretrain.run(args.out, config), config.steps, ("loss", "imbalance"))
+    model, tokenizer = models.load(args.out / "checkpoint")
+    models.save(model, tokenizer, args.out / "model")
+    print(f"The base is in {args.out / 'model'}.")
+
+
+def zero(args: argparse.Namespace) -> None:
+    """R1-Zero: GRPO on the base, rewarded for right answers only."""
+    from course_lib import preflight, zero
+
+    preflight.require_memory()
+    config = zero.ZeroConfig(seed=args.seed, **_given(args, "steps"))
+    shown = ("reward", "accuracy", "thinking_tokens", "attempts")
+    last = _follow(zero.run(args.out, config, base=args.base), config.steps, shown)
+    print(json.dumps(last))
+
+
+def distill(args: argparse.Namespace) -> None:
+    """Train a dense student on a teacher's correct traces."""
+    from course_lib import preflight, students
+
+    preflight.require_memory()
+    config = students.DistillConfig(seed=args.seed, **_given(args, "steps"))
+    run = students.run(args.teacher, args.out, config, base=args.base)
+    last = _follow(run, config.steps, ("loss", "accuracy"))
+    print(json.dumps(last))
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Accuracy and habits on held-out puzzles, as one JSON object."""
+    from course_lib import models, zero
+    from course_lib.runtime import use_threads
+
+    use_threads()
+    model, tokenizer = models.load(args.model)
+    found = zero.evaluate(
+        model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature
+    )
+    print(json.dumps(found | {"puzzles": args.puzzles}))
+
+
+def ask(args: argparse.Namespace) -> None:
+    """Put one puzzle to a model and watch it think."""
+    from course_lib import models, puzzles, students
+
+    try:
+        puzzle = puzzles.parse(args.puzzle)
+    except ValueError as error:
+        raise CourseError(str(error)) from error
+    model, tokenizer = models.load(args.model)
+    text = ""
+    for piece in students.stream(model, tokenizer, puzzles.prompt(puzzle), seed=args.seed):
+        text += piece
+        print(piece, end="", flush=True)
+    print("\n" + verdict(puzzle, text))
+
+
+def verdict(puzzle, completion: str) -> str:
+    """What the verifier says of a completion, in a sentence."""
+    from course_lib import puzzles
+
+    signs = puzzles.answer(completion)
+    if not puzzles.solutions(puzzle):
+        return f"No choice of + and - makes {puzzle}, so no answer can be right."
+    if signs is None or len(signs) != len(puzzle.numbers) - 1:
+        return "That is not exactly one answer, so it is worth 0."
+    filled = str(puzzle.numbers[0]) + "".join(
+        f" {s} {n}" for s, n in zip(signs, puzzle.numbers[1:], strict=True)
+    )
+    total = puzzles.total(puzzle.numbers, signs)
+    return f"{filled} = {total}: {'right' if total == puzzle.target else 'wrong'}."
+
+
+def _given(args: argparse.Namespace, *names: str) -> dict:
+    """The options that were given, so that defaults stand in one place."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _follow(run: Iterator[dict], steps: int, shown: tuple[str, ...]) -> dict:
+    """Run to the end with a progress bar; Ctrl-C keeps the last checkpoint."""
+    from tqdm import tqdm
+
+    last: dict = {}
+    known: dict[str, float] = {}
+    with tqdm(total=steps, unit="step", file=sys.stderr) as bar:
+        for line in run:
+            last = line
+            known |= {k: round(line[k], 3) for k in shown if k in line}
+            bar.n = line["step"]
+            bar.set_postfix(known)
+    return last
+
+
+def _add(
+    commands: argparse._SubParsersAction, act: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(act.__name__, help=act.__doc__, description=act.__doc__)
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--steps", type=int, help="stop after this many steps")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    main = argparse.ArgumentParser(prog="python -m course_lib", description=__doc__)
+    commands = main.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, preflight)
+    _training_options(_add(commands, pretrain))
+    command = _add(commands, zero)
+    _training_options(command)
+    command.add_argument("--base", type=Path, help="model folder to start from (the shipped base)")
+    command = _add(commands, distill)
+    command.add_argument("--teacher", type=Path, required=True, help="model folder of the teacher")
+    command.add_argument("--base", type=Path, help="the student's base (the shipped one)")
+    _training_options(command)
+    command = _add(commands, evaluate)
+    command.add_argument("--model", type=Path, required=True, help="model folder")
+    command.add_argument("--puzzles", type=int, default=512, help="how many (512)")
+    command.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1.0)")
+    command.add_argument("--seed", type=int, default=0)
+    command = _add(commands, ask)
+    command.add_argument("--model", type=Path, required=True, help="model folder")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("puzzle", help='for example "7 ? 3 ? 5 ? 2 = 11"')
+    return main
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; a problem is one sentence on stderr and an exit status that is not 0."""
+    args = parser().parse_args(argv)
+    try:
+        args.act(args)
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print("Memory ran out; close other programs and give the command again.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

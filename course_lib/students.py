@@ -1,0 +1,181 @@
+"""Distillation as DeepSeek did it: a dense student, fine-tuned on its teacher's correct traces.
+
+The student starts from a base of its own, as Qwen2.5 was one: it has read the same kinds of text
+as the mini-V3, mostly bare guesses. It sees no reward and no logits of the teacher, only text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib import checkpoints, models, pretrain, puzzles, rollout, zero
+from course_lib.errors import CourseError
+from course_lib.runtime import use_threads
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Everything that decides a distillation run."""
+
+    seed: int = 0
+    traces: int = 4000  # puzzles put to the teacher; DeepSeek kept about 800,000 samples
+    steps: int = 450
+    tokens: int = 4096  # a batch
+    learning_rate: float = 2e-3
+    warmup: int = 20
+    temperature: float = 1.0
+    max_new_tokens: int = 96
+    evaluate_puzzles: int = 512
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A prompt and a completion in token ids; the completion ends with the EOS."""
+
+    prompt: list[int]
+    completion: list[int]
+
+
+def gather(
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[puzzles.Puzzle],
+    *,
+    seed: int,
+    temperature: float = 1.0,
+    max_new_tokens: int = 96,
+    batch: int = 512,
+) -> tuple[list[Trace], list[bool]]:
+    """One sampled trace for each puzzle, and whether the verifier finds it right."""
+    generator = torch.Generator().manual_seed(seed)
+    config = zero.ZeroConfig(samples=1, temperature=temperature, max_new_tokens=max_new_tokens)
+    traces, right = [], []
+    for start in range(0, len(items), batch):
+        part = items[start : start + batch]
+        found = zero.collect(teacher, tokenizer, zero.PUZZLES, part, config, generator)
+        ids = found.rollout.ids.tolist()
+        for row, puzzle in enumerate(part):
+            length = int(found.rollout.lengths[row])
+            prompt = models.chat_ids(tokenizer, puzzles.prompt(puzzle))
+            traces.append(Trace(prompt, ids[row][:length]))
+        right += [reward == 1.0 for reward in found.rewards.flatten().tolist()]
+    return traces, right
+
+
+def batches(traces: Sequence[Trace], tokens: int, seed: int, pad: int) -> Iterator[pretrain.Batch]:
+    """Endless shuffled epochs over the traces, in batches of about `tokens` tokens.
+
+    Raises CourseError for no traces: a student cannot learn from nothing.
+    """
+    if not traces:
+        raise CourseError("There is not one correct trace to learn from; train the teacher longer.")
+    rng = np.random.default_rng(seed)
+    while True:
+        noise = rng.random(len(traces)) * 8  # like lengths together, but not always the same ones
+        order = np.argsort([len(t.completion) + n for t, n in zip(traces, noise, strict=True)])
+        rows = [_row(traces[i]) for i in order]
+        rows.sort(key=lambda row: len(row[0]))
+        epoch = pretrain.cut(rows, tokens, pad)
+        for i in rng.permutation(len(epoch)):
+            yield epoch[i]
+
+
+def _row(trace: Trace) -> tuple[list[int], list[float]]:
+    weights = [0.0] * len(trace.prompt) + [1.0] * len(trace.completion)
+    return trace.prompt + trace.completion, weights
+
+
+def run(
+    teacher: str | Path,
+    out: str | Path,
+    config: DistillConfig | None = None,
+    *,
+    base: str | Path | None = None,
+) -> Iterator[dict[str, float]]:
+    """Distil the model in folder `teacher` into the student base; yields one dict a step.
+
+    The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
+    the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder.
+    """
+    config = config or DistillConfig()
+    use_threads()
+    out = Path(out)
+    began = time.perf_counter()
+    expert, tokenizer = models.load(teacher)
+    student, other = models.load(base or models.shipped("qwen2-base"))
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise CourseError("Teacher and student have different vocabularies; use one tokenizer.")
+    items = puzzles.sample(config.traces, config.seed)
+    traces, right = gather(
+        expert, tokenizer, items, seed=config.seed, temperature=config.temperature
+    )
+    kept = [trace for trace, good in zip(traces, right, strict=True) if good]
+    out.mkdir(parents=True, exist_ok=True)
+    log = checkpoints.Log(out / "metrics.jsonl", keep=-1)
+    yield _note(log, began, step=0, traces=len(traces), kept=len(kept))
+    for step, loss in finetune(student, kept, config, tokenizer.eos_token_id):
+        line = {"step": step, "loss": loss}
+        if step == config.steps:
+            found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=config.seed)
+            line |= found
+            models.save(student, tokenizer, out / "model")
+        yield _note(log, began, **line)
+
+
+def _note(log: checkpoints.Log, began: float, **figures: float) -> dict[str, float]:
+    line = figures | {"seconds": time.perf_counter() - began}
+    log.write(line)
+    return line
+
+
+def finetune(
+    model: PreTrainedModel, traces: Sequence[Trace], config: DistillConfig, pad: int
+) -> Iterator[tuple[int, float]]:
+    """Supervised fine-tuning on `traces`, prompts masked: yields step and loss."""
+    optimizer = pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
+    stream = batches(traces, config.tokens, config.seed, pad)
+    model.train()
+    for step in range(1, config.steps + 1):
+        rate = (
+            config.learning_rate * min(1.0, step / config.warmup) * (1 - (step - 1) / config.steps)
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        yield step, pretrain.update(model, optimizer, next(stream))
+    model.eval()
+
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    *,
+    temperature: float = 0.6,
+    max_new_tokens: int = 128,
+    seed: int = 0,
+) -> Iterator[str]:
+    """The pieces of a model's answer to `text`, as they come."""
+    tokens = rollout.stream(
+        model,
+        models.chat_ids(tokenizer, text),
+        max_new_tokens=max_new_tokens,
+        eos=tokenizer.eos_token_id,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    ids: list[int] = []
+    shown = ""
+    for token in tokens:
+        if token == tokenizer.eos_token_id:
+            return
+        ids.append(token)
+        whole = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        yield whole[len(shown) :]
+        shown = whole
