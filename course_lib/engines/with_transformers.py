@@ -56,11 +56,11 @@ class TransformersEngine(Engine):
         clock, count, finish = Clock(), 0, "length"
         decoder = DecodeStream(skip_special_tokens=True)
         stops = StopFilter(request.stop)
-        for token in self._tokens(ids, request):
-            if not count:
+        for count, token in enumerate(self._tokens(ids, request), 1):
+            if count == 1:
                 clock.first_token()
-            count += 1
             if token not in self._ends:
+                # None as long as the bytes so far end within a character
                 yield stops.feed(decoder.step(self._tokenizer.backend_tokenizer, token) or "")
             if token in self._ends or stops.stopped:
                 finish = "stop"

