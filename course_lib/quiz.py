@@ -173,8 +173,8 @@ class Order:
     mixups: Sequence[Mixup] = ()
 
     def judge(self, answer: Sequence[str | None], state: State) -> Verdict:
-        """The verdict on keys in the order given; None stands for a place left open."""
-        if any(key is None for key in answer) or len(answer) != len(self.items):
+        """The verdict on keys in the order given; "" or None stands for a place left open."""
+        if not all(answer) or len(answer) != len(self.items):
             return Verdict(Outcome.BLANK, "Fill every place first.")
         twice = sorted({self.items[key] for key in answer if list(answer).count(key) > 1})
         if twice:

@@ -147,6 +147,7 @@ def test_no_such_option_is_an_error():
         ("wxyz", Outcome.MISUNDERSTOOD, "This is putting the last first. The last is last."),
         ("xxyz", Outcome.BLANK, "Used more than once: X."),
         (["x", "y", "z", None], Outcome.BLANK, "Fill"),
+        (["x", "", "z", "w"], Outcome.BLANK, "Fill"),
         ("xyz", Outcome.BLANK, "Fill"),
     ],
 )

@@ -65,6 +65,7 @@ def test_the_verdict_is_computed_anew_from_the_state_at_each_check(monkeypatch):
 
 def test_orders_and_predictions_are_judged_too():
     ordered = question.Way(COST, ORDER)
+    assert {control.label for control in ordered._controls.values()} == {"(open)"}
     assert ordered.check().outcome == Outcome.BLANK
     ordered.set(place_1="x", place_2="y")
     assert ordered.check().outcome == Outcome.RIGHT

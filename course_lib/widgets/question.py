@@ -131,5 +131,5 @@ def _line(label: str) -> ipw.Text:
 
 
 def _place(number: int, order: Order) -> ipw.Dropdown:
-    options = {"(open)": None, **{text: key for key, text in order.items.items()}}
+    options = {"(open)": "", **{text: key for key, text in order.items.items()}}
     return base.choice(f"Place {number}", options)

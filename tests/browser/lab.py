@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(__file__).parent / "artefacts"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 TALLEST = 15_000
+SLICE = 2_000
+"""CSS pixels: the most of a notebook that is in all pictures, and the height of one picture."""
 
 _CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -62,6 +64,15 @@ _RUN_STATE = """() => {
       o => o.data && 'application/vnd.jupyter.widget-view+json' in o.data).length,
   };
 }"""
+
+
+_HEIGHT = """() => {
+  const cells = document.querySelectorAll('.jp-Notebook .jp-Cell');
+  const top = cells[0].getBoundingClientRect().top;
+  return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top);
+}"""
+
+_TO_THE_TOP = "() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }"
 
 
 def missing() -> str:
@@ -191,19 +202,25 @@ class Page:
         self.page.wait_for_selector(f"body[data-jp-theme-light='{attribute}']", state="attached")
         self.page.wait_for_timeout(800)
 
-    def screenshot(self, path: Path, width: int) -> None:
-        """The whole notebook, as wide as `width` CSS pixels, up to `TALLEST` of them high."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def screenshots(self, stem: Path, width: int) -> list[Path]:
+        """Pictures of the whole notebook, as wide as `width`, in slices from the top.
+
+        They are called `stem`-1.png and so on; what is below `TALLEST` CSS pixels is left out.
+        """
+        stem.parent.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": width, "height": 1000})
         self.page.wait_for_timeout(500)
-        tall = self.page.evaluate(
-            """() => { const cells = document.querySelectorAll('.jp-Notebook .jp-Cell');
-            const top = cells[0].getBoundingClientRect().top;
-            return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top); }"""
-        )
-        self.page.set_viewport_size({"width": width, "height": min(tall + 150, TALLEST)})
+        high = min(self.page.evaluate(_HEIGHT) + 150, TALLEST)
+        self.page.set_viewport_size({"width": width, "height": high})
         self.page.wait_for_timeout(800)
-        self.page.screenshot(path=str(path))
+        self.page.evaluate(_TO_THE_TOP)
+        self.page.wait_for_timeout(300)
+        taken = []
+        for number, top in enumerate(range(0, high, SLICE), start=1):
+            taken.append(stem.with_name(f"{stem.name}-{number}.png"))
+            clip = {"x": 0, "y": top, "width": width, "height": min(SLICE, high - top)}
+            self.page.screenshot(path=str(taken[-1]), clip=clip)
+        return taken
 
 
 @contextlib.contextmanager

@@ -48,9 +48,8 @@ def look_at(engine, address: str, path: Path, options: argparse.Namespace) -> bo
         state = opened.state() if options.no_run else opened.run_all()
         for theme in ("dark",) if options.dark else ("light", "dark"):
             opened.theme(theme)
-            picture = options.out / f"{path.stem}-{theme}-{options.width}.png"
-            opened.screenshot(picture, options.width)
-            print(picture)
+            stem = options.out / f"{path.stem}-{theme}-{options.width}"
+            print(*opened.screenshots(stem, options.width), sep="\n")
         for trouble in [*state["errors"], *opened.console]:
             print(f"{path.name}: {trouble[:500]}", file=sys.stderr)
         return bool(state["errors"] or opened.console)

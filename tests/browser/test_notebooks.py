@@ -14,10 +14,11 @@ WIDGETS = ".jp-OutputArea-child:has(.ir1-status)"
 # A control, and the keys that move it away from where it is, whichever end it may be at.
 KEYS = (
     (".noUi-handle", ("ArrowRight", "ArrowLeft")),
-    ("select", ("ArrowDown", "ArrowUp")),
+    ("select", ("Space ArrowDown Enter", "Space ArrowUp Enter")),
     ("input[type=number]", ("ArrowUp", "ArrowDown")),
     ("input[type=checkbox]", ("Space",)),
     ("input[type=radio]", ("Space", "ArrowDown")),
+    ("input[type=text]", ("7",)),
 )
 
 
@@ -29,7 +30,7 @@ def ran(request, engine, address):
         stem = request.param.removesuffix(".ipynb")
         for width, theme in ((1280, "dark"), (1920, "light"), (1280, "light")):
             opened.theme(theme)
-            opened.screenshot(lab.ARTEFACTS / f"{stem}-{theme}-{width}.png", width)
+            opened.screenshots(lab.ARTEFACTS / f"{stem}-{theme}-{width}", width)
         yield request.param, opened, state
 
 
@@ -74,12 +75,29 @@ def moves(page, widget):
         for index in range(controls.count()):
             for key in keys:
                 controls.nth(index).focus()
-                page.keyboard.press(key)
+                for stroke in key.split():
+                    page.keyboard.press(stroke)
                 page.wait_for_timeout(700)
                 words, picture = said(widget)
                 if words != before and picture != drawn:
                     return True
     return False
+
+
+def test_a_question_is_answered_by_keyboard_alone(ran):
+    name, opened, _ = ran
+    radios = opened.page.locator(f"{WIDGETS}:has(input[type=radio])")
+    if name != "08_checklist.ipynb":
+        pytest.skip("this notebook does not ask the checklist's questions")
+    widget = radios.first
+    widget.locator("input[type=radio]").first.focus()
+    opened.page.keyboard.press("Space")
+    opened.page.wait_for_timeout(700)
+    assert "Not checked yet" in said(widget)[0][0]
+    widget.locator("button").first.focus()
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_timeout(1000)
+    assert said(widget)[0][0].startswith(("Right", "Not right", "A known misunderstanding"))
 
 
 def test_axe_finds_no_serious_fault(ran, axe):
