@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -88,6 +89,11 @@ def test_addresses_are_plain_web_pages():
     known |= {"api-docs.deepseek.com", "ollama.com", "docs.sglang.ai", "www.apple.com"}
     hosts = {f.source.address.split("/")[2] for f in facts.all() if f.source.address}
     assert hosts == known
+
+
+def test_every_document_is_cited():
+    named = set(tomllib.loads((ledger.DATA / "sources.toml").read_text(encoding="utf-8")))
+    assert {fact.source.name for fact in facts.all()} == named
 
 
 def test_the_data_is_toml_and_nothing_else():
@@ -185,6 +191,10 @@ def test_spot_values(key, value):
         ("full_model.bf16_gb", 1342, 0),
         ("full_model.a100_16_gb", 1280, 0),
         ("safety.political_refused_count", 1156, 0),
+        ("v3.parameters.active_attention_share", 30, 0),
+        ("memory.7b.tokens_in_8_gib", 49_000, -3),
+        ("memory.14b.tokens_in_12_gib", 14_000, -3),
+        ("memory.32b.tokens_in_24_gib", 18_000, -3),
     ],
 )
 def test_derived_values(key, value, digits):
@@ -232,7 +242,7 @@ def test_an_unknown_key_suggests_the_nearest():
         facts.value("r1.aime_2024.pass1")
     assert "r1.aime_2024.pass_at_1" in str(caught.value)
     assert isinstance(caught.value, KeyError) and str(caught.value)[0] != '"'
-    with pytest.raises(facts.UnknownFact, match="no table 'mains'; there are .*main"):
+    with pytest.raises(facts.UnknownFact, match=r"no table .mains.; there are .*main"):
         facts.table("mains")
 
 

@@ -1,6 +1,7 @@
 """The claims browser, the benchmark explorer and the cost widgets: pictures, words, twins."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_widget_shows_the_same_live_and_in_its_twin(widget):
 
 def test_every_claim_is_shown_with_its_lesson_and_source():
     html = claims.as_html(facts.claims())
-    assert html.count("<tr>") == 1 + len(facts.claims())
+    assert html.count("<tr ") == len(facts.claims())
     assert html.count('href="01_cost_reset.ipynb"') == sum(
         claim.notebook == "01_cost_reset.ipynb" for claim in facts.claims()
     )
@@ -57,7 +58,7 @@ def test_the_browser_follows_its_controls():
     browser = claims.ClaimsBrowser("follow")
     assert browser.text().startswith("59 of 59 claims: ")
     browser.set(verdict="outdated")
-    assert browser.text().startswith("1 of 59") and browser.picture().count("<tr>") == 2
+    assert browser.text().startswith("1 of 59") and browser.picture().count("<tr ") == 1
     browser.set(lesson="02_mixture_of_experts.ipynb")
     assert browser.picture() == "<p>No claim is both.</p>"
     browser.reset()
@@ -71,9 +72,20 @@ def test_the_text_twin_has_a_line_for_each_claim():
 
 def test_the_page_by_itself_is_one_whole_document_without_scripts():
     html = claims.page()
-    assert html.startswith("<!doctype html>") and html.endswith("</html>")
-    assert "<script" not in html and "59 claims" in html
-    assert set(re.findall(r'href="(https?)?', html)) <= {"https", ""}
+    assert html.startswith("<!doctype html>") and html.endswith("</html>\n")
+    assert "<script" not in html and "all (59)" in html and "wrong (8)" in html
+    assert set(re.findall(r'href="([a-z]+:|)', html)) == {"https:", ""}
+    for verdict in facts.VERDICTS:
+        rule = f"body:has(#show-{verdict}:checked) tr[data-verdict]:not([data-verdict={verdict}])"
+        assert rule in html and f'id="show-{verdict}"' in html
+
+
+def test_the_page_that_the_course_ships_is_up_to_date(tmp_path):
+    claims.main([str(tmp_path / "new.html")])
+    shipped = Path(__file__).parents[1] / "notebooks" / "claims.html"
+    assert shipped.read_text(encoding="utf-8") == (tmp_path / "new.html").read_text(
+        encoding="utf-8"
+    ), "write it again: python -m course_lib.widgets.claims notebooks/claims.html"
 
 
 # --- benchmarks -----------------------------------------------------------------------------------

@@ -37,6 +37,12 @@ OLLAMA_TAGS = {
 CONTEXTS = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "128k": 131072}
 """Contexts in tokens of the table of file plus cache."""
 
+CARDS = {"7b": 8, "14b": 12, "32b": 24, "70b": 48}
+"""Graphics memory in GiB for which the longest context is worked out, by Ollama's tag."""
+
+OVERHEAD_GIB = 1
+"""What a runtime needs beside file and cache: an estimate."""
+
 SOURCE = Source("computed", "Computed by this course from other entries of the ledger", "")
 GIB = 2**30
 
@@ -174,6 +180,8 @@ def _v3(get: Inputs) -> Iterator[Row]:
     yield f"{name}.expert", accounting.expert_parameters(config), unit, "One routed expert"
     attention = count.parts["attention"] // config["num_hidden_layers"]
     yield f"{name}.attention_per_layer", attention, unit, "Attention (MLA) of one layer"
+    share = 100 * count.parts["attention"] / count.active
+    yield f"{name}.active_attention_share", share, "%", "Attention's share of the active parameters"
     for part, size in count.active_parts.items():
         key = part.replace(" ", "_")
         yield f"{name}.active_{key}", size, unit, f"Active parameters: {part}"
@@ -256,6 +264,14 @@ def _ollama(get: Inputs) -> Iterator[Row]:
     yield "ollama.671b_q8_0.bits_per_weight", bits, "bits", "Ollama's 671b-q8_0: bits per weight"
 
 
+def _longest_contexts(get: Inputs) -> Iterator[Row]:
+    for tag, memory in CARDS.items():
+        free = (memory - OVERHEAD_GIB - get(f"memory.{tag}.file_gib")) * GIB
+        tokens = int(free / get(f"{OLLAMA_TAGS[tag]}.kv_bytes_per_token"))
+        about = f"Ollama's {tag}: longest context in {memory} GiB, 1 GiB set aside"
+        yield f"memory.{tag}.tokens_in_{memory}_gib", tokens, "tokens", about
+
+
 def _safety(get: Inputs) -> Iterator[Row]:
     refused = get("safety.political_prompts") * get("safety.political_refused") // 100
     yield "safety.political_refused_count", refused, "prompts", "Political prompts refused"
@@ -277,5 +293,6 @@ _RULES: tuple[Callable[[Inputs], Iterator[Row]], ...] = (
     _distills,
     _other_sizes,
     _ollama,
+    _longest_contexts,
     _safety,
 )

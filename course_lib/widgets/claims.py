@@ -1,8 +1,13 @@
-"""The page, claim by claim: what it says, what is so, and where to read or recompute it."""
+"""The page, claim by claim: what it says, what is so, and where to read or recompute it.
+
+`python -m course_lib.widgets.claims notebooks/claims.html` writes the table as a page of its own.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
+from pathlib import Path
 
 import ipywidgets as ipw
 
@@ -13,6 +18,19 @@ from course_lib.widgets.base import Widget, choice
 ALL = "all"
 _MARKS = {"confirmed": "✓", "imprecise": "≈", "wrong": "✗", "outdated": "↻", "unverifiable": "?"}
 _HEADS = ("no.", "the page says", "verdict", "what is so", "for a learner", "source", "lesson")
+
+
+_HIDING = "".join(
+    f"body:has(#show-{verdict}:checked) tr[data-verdict]:not([data-verdict={verdict}]),"
+    for verdict in facts.VERDICTS
+)
+_STYLE = (
+    ":root{color-scheme:light dark}"
+    "body{font-family:system-ui,sans-serif;margin:2em;line-height:1.4}"
+    "table{border-collapse:collapse}td,th{padding:.3em .6em;vertical-align:top;"
+    "border-bottom:1px solid #797979}label{margin-right:1.2em}fieldset{margin:1em 0}"
+    f"{_HIDING.rstrip(',')}{{display:none}}"
+)
 
 
 def chosen(verdict: str = ALL, lesson: str = ALL, most_important: bool = False) -> list[facts.Fact]:
@@ -52,14 +70,27 @@ def as_html(claims: list[facts.Fact]) -> str:
 
 
 def page() -> str:
-    """Every claim as a whole HTML document, to be opened by itself next to the notebooks."""
+    """Every claim as a whole HTML document with a filter by verdict, and not a line of script.
+
+    It belongs next to the notebooks, because its links to them are relative.
+    """
     counts = Counter(claim.verdict for claim in facts.claims())
-    said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in facts.VERDICTS)
+    buttons = "".join(_button(verdict, counts[verdict]) for verdict in facts.VERDICTS)
+    every = _button(ALL, sum(counts.values()), checked=True)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<title>The page, claim by claim</title></head><body><h1>The page, claim by claim</h1>"
-        f"<p>{sum(counts.values())} claims: {said}.</p>{as_html(facts.claims())}</body></html>"
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>The page, claim by claim</title><style>{_STYLE}</style></head><body>"
+        f"<h1>The page, claim by claim</h1><fieldset><legend>Verdict</legend>{every}{buttons}"
+        f"</fieldset>{as_html(facts.claims())}</body></html>\n"
     )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the page to the file that the command line names."""
+    parser = argparse.ArgumentParser(description="Write the claims as a page of its own.")
+    parser.add_argument("file", type=Path, help="where to, for instance notebooks/claims.html")
+    parser.parse_args(arguments).file.write_text(page(), encoding="utf-8")
 
 
 class ClaimsBrowser(Widget):
@@ -93,6 +124,14 @@ class ClaimsBrowser(Widget):
         return f"{sum(counts.values())} of {len(facts.claims())} claims: {said}."
 
 
+def _button(verdict: str, count: int, checked: bool = False) -> str:
+    mark = " checked" if checked else ""
+    return (
+        f'<label><input type="radio" name="verdict" id="show-{verdict}"{mark}> '
+        f"{verdict} ({count})</label>"
+    )
+
+
 def _number(claim: facts.Fact) -> str:
     return claim.key.removeprefix("page.").upper()
 
@@ -104,14 +143,16 @@ def _value(claim: facts.Fact) -> str:
 def _row(claim: facts.Fact) -> str:
     cells = [
         escape(claim.claim),
-        f'<span aria-hidden="true">{_MARKS[claim.verdict]}</span> {claim.verdict}',
+        f'<span style="white-space:nowrap"><span aria-hidden="true">{_MARKS[claim.verdict]}</span> '
+        f"{claim.verdict}</span>",
         escape(_value(claim)),
         escape(claim.note),
         _source(claim),
         f'<a href="{escape(claim.notebook)}">{escape(claim.notebook.removesuffix(".ipynb"))}</a>',
     ]
     inner = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr><th scope="row">{_number(claim)}</th>{inner}</tr>'
+    number = f'<th scope="row">{_number(claim)}</th>'
+    return f'<tr data-verdict="{claim.verdict}">{number}{inner}</tr>'
 
 
 def _source(claim: facts.Fact) -> str:
@@ -119,3 +160,7 @@ def _source(claim: facts.Fact) -> str:
     if claim.source.address:
         title = f'<a href="{escape(claim.source.address)}">{title}</a>'
     return f"{title}{', ' + where if where else ''} ({claim.read})"
+
+
+if __name__ == "__main__":
+    main()
