@@ -76,7 +76,7 @@ def policy_loss(
     _check_policy(logp, old_logp, ref_logp, advantages, mask)
     _check_options(clip, kl, ref_logp, reduce, max_length)
     mask = mask.bool()
-    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, advantages, mask, clip)
+    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, advantages[:, None], mask, clip)
     divergence = torch.zeros_like(ratio)
     if ref_logp is not None:
         divergence = k3_divergence(logp, ref_logp, mask)
@@ -87,7 +87,8 @@ def policy_loss(
         "kl": float(divergence.detach().sum() / tokens),
         "ratio_max": float(ratio.detach().masked_fill(~mask, -math.inf).max()),
     }
-    return reduce_tokens(per_token, mask, reduce, max_length), stats
+    weights = token_weights(mask, reduce, max_length).to(per_token.dtype)
+    return (per_token * weights).sum(), stats
 
 
 def clipped_surrogate(
@@ -95,10 +96,11 @@ def clipped_surrogate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`min(ratio * A, clip(ratio) * A)`, the ratio, and where the clip stops the gradient.
 
-    All are (completions, tokens); outside the boolean `mask` they are 0, 1 and False.
+    All are (completions, tokens), and so are `advantages`, or (completions, 1) where a completion
+    has one for all its tokens. Outside the boolean `mask` the three are 0, 1 and False.
     """
     ratio = _difference(logp, old_logp.detach(), mask).exp()
-    advantages = advantages.detach()[:, None] * mask
+    advantages = advantages.detach() * mask
     low, high = 1 - clip[0], 1 + clip[1]
     surrogate = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
     clipped = ((ratio > high) & (advantages > 0)) | ((ratio < low) & (advantages < 0))
@@ -114,15 +116,17 @@ def k3_divergence(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
     return log_r.exp() - log_r - 1
 
 
-def reduce_tokens(
-    per_token: Tensor, mask: Tensor, reduce: Reduce, max_length: int | None = None
-) -> Tensor:
-    """One number from values (completions, tokens) that are 0 outside `mask`; see `policy_loss`."""
+def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -> Tensor:
+    """What each token counts for in the loss: (completions, tokens), float64, 0 outside `mask`.
+
+    The loss is the sum of its tokens' values times these. See `policy_loss` for `reduce`.
+    """
+    counted = mask.double()
     if reduce == "sequence":
-        return (per_token.sum(1) / mask.sum(1).clamp(min=1)).mean()
+        return counted / (len(mask) * counted.sum(1, keepdim=True).clamp(min=1))
     if reduce == "token":
-        return per_token.sum() / mask.sum()
-    return per_token.sum() / (len(per_token) * max_length)
+        return counted / counted.sum()
+    return counted / (len(mask) * max_length)
 
 
 def completion_mask(ids: Tensor, eos: int | Sequence[int]) -> Tensor:

@@ -8,8 +8,9 @@ settings, turn by turn in one process, so that whatever else the machine does fa
 first turn warms up and is not counted; figures are medians of the others. Each trainer samples its
 own completions, so the tokens per completion stand beside the seconds.
 
-At the base's short answers TRL waits for a few long ones, and its ratio is at its best for us; give
-`--model` a folder that `python -m course_lib zero` has left to compare at longer thoughts.
+Most of the base's answers are short and TRL waits for the few long ones, which is where the library
+gains most. Give `--model` a folder that `python -m course_lib zero` has left, to compare where
+thoughts are long.
 
 The two do not do the same work where a group's rewards are all equal: such a group has no gradient,
 the library leaves it out of the passes, and TRL does not. The share of such groups is printed.
