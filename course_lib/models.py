@@ -181,6 +181,16 @@ def shipped(name: str) -> Path:
     return ASSETS / name
 
 
+def newest(own: str | Path, name: str) -> Path:
+    """The learner's own model folder `own` where there is one, else the shipped model `name`."""
+    own = Path(own)
+    if (own / "config.json").is_file():
+        print(f"Using your own model in {own.as_posix()}.")
+        return own
+    print(f"Using the model {name} that comes with the course; yours would be in {own.as_posix()}.")
+    return shipped(name)
+
+
 def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer from a Hugging Face folder, in float32, ready to sample.
 

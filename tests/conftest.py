@@ -1,0 +1,34 @@
+"""Shared by the tests: quiet libraries, and models small enough to make in a moment."""
+
+import os
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from course_lib import models
+
+    return models.build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def random_models(tokenizer):
+    """An untrained mini-V3, Qwen2 and Llama, by name: (name) -> model in evaluation mode."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from course_lib import models
+    from course_lib.runtime import use_threads
+
+    use_threads()
+    torch.manual_seed(0)
+    configs = {
+        "mini_v3": models.mini_v3_config(tokenizer),
+        "qwen2": models.student_config(tokenizer, "qwen2"),
+        "llama": models.student_config(tokenizer, "llama", hidden=64, layers=2),
+    }
+    return {name: AutoModelForCausalLM.from_config(c).eval() for name, c in configs.items()}
