@@ -7,6 +7,7 @@ the text is worked puzzles in the course's notation, and only the completion is 
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
 from course_lib import corpus, models, moe, pretrain
@@ -75,6 +76,12 @@ def batches(steps: int, seed: int = 0) -> Iterator[pretrain.Batch]:
         yield pretrain.collate(rng.sample(examples, _ROWS), tokenizer.eos_token_id)
 
 
+def worked_texts(n: int, seed: int = 1) -> list[str]:
+    """`n` puzzles with their working and answer, as one text each, special tokens and all."""
+    tokenizer, examples = _examples(seed)
+    return [tokenizer.decode(ids) for ids, _ in examples[:n]]
+
+
 def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
     """An untrained V3 of two layers, 16 experts of which a token takes 2, and one shared expert."""
     tokenizer, _ = _examples(0)
@@ -102,7 +109,7 @@ def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
 def train(
     balancing: str = "none",
     *,
-    steps: int = 300,
+    steps: int = 250,
     seed: int = 0,
     model: DeepseekV3ForCausalLM | None = None,
     name: str | None = None,
@@ -121,7 +128,8 @@ def train(
     optimizer = pretrain.make_optimizer(model, LEARNING_RATE, decay=0.0)
     losses, loads, start = [], [], time.perf_counter()
     label = name or balancing
-    for batch in tqdm(batches(steps, seed), total=steps, desc=label, leave=False):
+    stream = batches(steps, seed)
+    for batch in tqdm(stream, label, steps, file=sys.stdout, ascii=" #", mininterval=1):
         loss, shares = _step(model, optimizer, batch, balancing)
         losses.append(loss)
         loads.append(shares)
