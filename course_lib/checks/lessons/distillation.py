@@ -27,10 +27,11 @@ def _jsd(
     student, teacher = _log_softmax(student_logits, axis), _log_softmax(teacher_logits, axis)
     if kind == "beta turned round":
         beta = 1 - beta
+    total = np.sum if kind == "sum" else np.mean
     if beta == 0 and kind != "no ends":
-        return float(_kl(teacher, student).mean())
+        return float(total(_kl(teacher, student)))
     if beta == 1 and kind != "no ends":
-        return float(_kl(student, teacher).mean())
+        return float(total(_kl(student, teacher)))
     weight = 0.5 if kind == "even mixture" else beta
     with np.errstate(divide="ignore"):
         middle = np.log(weight * np.exp(teacher) + (1 - weight) * np.exp(student))
@@ -44,7 +45,7 @@ def _jsd(
     if kind == "weights exchanged":
         return float(((1 - beta) * to_teacher + beta * to_student).mean())
     each = beta * to_teacher + (1 - beta) * to_student
-    return float(each.sum() if kind == "sum" else each.mean())
+    return float(total(each))
 
 
 def _log(*rows: list[float]) -> np.ndarray:

@@ -124,7 +124,8 @@ def _parse(text: str, prefilled: bool = False, *, kind: str = "right") -> tuple[
             inside = False
         if kind == "always inside":
             inside = True
-        return (body.strip(), "") if inside else ("", body.strip())
+        body = body if kind == "blanks" else body.strip()
+        return (body, "") if inside else ("", body)
     cut = body.rindex("</think>") if kind == "last" else body.index("</think>")
     thinking, answer = body[:cut], body[cut + len("</think>") :]
     if kind == "all closings":

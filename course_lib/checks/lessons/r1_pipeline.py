@@ -35,7 +35,7 @@ def _consistency(thinking: str, language: str, *, kind: str = "right") -> float:
         return float(all(h and not x for h, x in zip(has, lacks, strict=True)))
     else:
         good = sum(h and not x for h, x in zip(has, lacks, strict=True))
-    if kind == "count":
+    if kind == "count" and steps:
         return float(good)
     if kind == "per mille":
         return 100 * good / len(steps) if steps else 100.0

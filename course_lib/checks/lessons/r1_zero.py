@@ -144,6 +144,15 @@ _LOSS_CASES = (
         expected=-0.75,
     ),
     case(
+        "for a loss the ratio 0.5 is clipped to 0.8: min(-0.5, -0.8) is -0.8",
+        _logs([0.5, 1.0]),
+        np.zeros((1, 2)),
+        np.array([-1.0]),
+        _ONES,
+        0.2,
+        expected=0.9,
+    ),
+    case(
         "padding does not count: row 0 has one token, row 1 has three",
         np.zeros((2, 3)),
         np.zeros((2, 3)),

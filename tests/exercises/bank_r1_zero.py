@@ -1,0 +1,296 @@
+"""Submissions to lesson 03."""
+
+from bank import Bank
+
+_LOSS = "def NAME(logp, old_logp, advantages, mask, clip=0.2):\n"
+_LOSS_LOOP = """\
+    total = 0.0
+    for new, old, a, keep in zip(logp.tolist(), old_logp.tolist(), advantages.tolist(),
+                                 mask.tolist()):
+        gains = []
+        for n, o, m in zip(new, old, keep):
+            if m:
+                r = math.exp(n - o)
+                gains.append(min(r * a, max(1 - clip, min(1 + clip, r)) * a))
+        total += sum(gains) / len(gains) if gains else 0.0
+    return -total / len(mask)
+"""
+_LOSS_NUMPY = """\
+    import numpy as np
+    r = np.exp(logp.double().numpy() - old_logp.double().numpy())
+    a = advantages.double().numpy()[:, None]
+    g = np.where(a > 0, np.minimum(r, 1 + clip) * a, np.maximum(r, 1 - clip) * a)
+    m = mask.numpy()
+    return float(-np.mean((g * m).sum(1) / np.maximum(m.sum(1), 1)))
+"""
+_LOSS_WHERE = """\
+    ratio = torch.where(mask.bool(), (logp - old_logp).exp(), torch.ones_like(logp))
+    a = advantages.view(-1, 1).expand_as(ratio)
+    losses = torch.max(-a * ratio, -a * torch.clip(ratio, 1 - clip, 1 + clip))
+    weights = mask / mask.sum(-1, keepdim=True).clamp_min(1) / mask.shape[0]
+    return (losses * weights).sum()
+"""
+
+
+def _loss(name: str) -> list[str]:
+    head = _LOSS.replace("NAME", name)
+    return [head + body for body in (_LOSS_LOOP, _LOSS_NUMPY, _LOSS_WHERE)]
+
+
+_CLAMPED = "ratio.clamp(1 - clip, 1 + clip)"
+
+BANKS = {
+    "grpo.by_hand": Bank(
+        wrong=[
+            ("population's", "advantages_by_hand = [1.73, -0.58, -0.58, -0.58]"),
+            ("nothing is divided", "advantages_by_hand = [0.75, -0.25, -0.25, -0.25]"),
+            ("by the variance", "advantages_by_hand = [3, -1, -1, -1]"),
+            ("signs are turned round", "advantages_by_hand = [-1.5, 0.5, 0.5, 0.5]"),
+            ("mean was not taken off", "advantages_by_hand = [2, 0, 0, 0]"),
+            ("not it yet", "advantages_by_hand = [1, 0, 0, 0]"),
+            ("not it yet", "advantages_by_hand = 1.5"),
+            ("not it yet", "advantages_by_hand = [1.5, -0.5]"),
+            ("not it yet", "advantages_by_hand = [1.5, -0.5, -0.5, -0.51]"),
+        ],
+        right=[
+            "advantages_by_hand = (1.5, -0.5, -0.5, -0.5)",
+            "advantages_by_hand = torch.tensor([1.5, -0.5, -0.5, -0.5])",
+            "import numpy as np\nr = np.array([1.0, 0, 0, 0])\n"
+            "advantages_by_hand = (r - r.mean()) / r.std(ddof=1)",
+        ],
+    ),
+    "grpo.advantages": Bank(
+        wrong=[
+            (
+                "population",
+                (
+                    "rewards.std(dim=1, keepdim=True)",
+                    "rewards.std(dim=1, keepdim=True, correction=0)",
+                ),
+            ),
+            ("above the mean is good", ("(rewards - mean)", "(mean - rewards)")),
+            (
+                "whole batch",
+                (
+                    ("rewards.mean(dim=1, keepdim=True)", "rewards.mean()"),
+                    ("rewards.std(dim=1, keepdim=True)", "rewards.std()"),
+                ),
+            ),
+            ("by the variance", (".std(", ".var(")),
+            ("Dr. GRPO", (" / (rewards.std(dim=1, keepdim=True) + eps)", "")),
+            ("eps is missing", (" + eps", "")),
+            (
+                "not under the root",
+                (
+                    "(rewards.std(dim=1, keepdim=True) + eps)",
+                    "(rewards.var(dim=1, keepdim=True) + eps).sqrt()",
+                ),
+            ),
+            ("0.25 and the sample", ("+ eps", "+ 1e-6")),
+            ("0.25 and the sample", ("rewards - mean", "rewards")),
+            ("another eps", ("+ eps", "+ 1e-4")),
+            ("nothing to learn", ("rewards.mean(dim=1, keepdim=True)", "rewards.mean()")),
+            (
+                "0.25 and the sample",
+                ("rewards.mean(dim=1, keepdim=True)", "rewards.median(dim=1, keepdim=True).values"),
+            ),
+            ("RuntimeError", ("rewards.mean(dim=1, keepdim=True)", "rewards.mean(dim=1)")),
+        ],
+        right=[
+            "def my_group_advantages(rewards, eps=1e-4):\n    rows = []\n    for row in rewards."
+            "tolist():\n        m = sum(row) / len(row)\n        v = sum((x - m) ** 2 for x in row)"
+            " / (len(row) - 1)\n        rows.append([(x - m) / (v ** 0.5 + eps) for x in row])\n"
+            "    return rows\n",
+            "import numpy as np\ndef my_group_advantages(rewards, eps=1e-4):\n    r = rewards."
+            "numpy().astype(np.float64)\n    return (r - r.mean(1)[:, None]) / (r.std(1, ddof=1)"
+            "[:, None] + eps)\n",
+            "def my_group_advantages(rewards, eps=1e-4):\n    deviation = rewards.std(-1, keepdim=True)\n"
+            "    rewards -= rewards.mean(-1, True)\n    rewards /= deviation + eps\n"
+            "    return rewards\n",
+            "def my_group_advantages(rewards, eps=1e-4):\n    r = rewards.double()\n    n = r.shape"
+            "[1]\n    c = r - r.sum(1, keepdim=True) / n\n    s = torch.linalg.vector_norm(c, "
+            "dim=1, keepdim=True) / math.sqrt(n - 1)\n    return c * (1 / (s + eps))\n",
+        ],
+    ),
+    "grpo.completion_mask": Bank(
+        wrong=[
+            ("by token id", "def my_completion_mask(ids, eos):\n    return (ids != eos).float()\n"),
+            ("must learn to stop", ("(before == 0)", "(before + ends == 0)")),
+            (
+                "last end",
+                "def my_completion_mask(ids, eos):\n    e = (ids == eos).long()\n"
+                "    after = e.flip(1).cumsum(1).flip(1)\n"
+                "    return ((after > 0) | (e.sum(1, keepdim=True) == 0)).float()\n",
+            ),
+            (
+                "One token too many",
+                "def my_completion_mask(ids, eos):\n    n = ids.shape[1]\n"
+                "    e = (ids == eos).float()\n    first = torch.where(e.sum(1) > 0, e.argmax(1), n)\n"
+                "    return (torch.arange(n) <= first[:, None] + 1).float()\n",
+            ),
+            (
+                "without an end counts whole",
+                (
+                    "(before == 0).float()",
+                    "(before == 0).float() * (ends.sum(1, keepdim=True) > 0)",
+                ),
+            ),
+            ("turned round", ("(before == 0)", "(before > 0)")),
+            ("another end token", ("ids == eos", "ids == 2")),
+            (
+                "token itself",
+                "def my_completion_mask(ids, eos):\n    return torch.ones_like(ids).float()\n",
+            ),
+            ("token itself", ("dim=1", "dim=0")),
+            ("one token", ("(before == 0).float()", "((before == 0) | (ids != eos)).float()")),
+            ("came out", ("(before == 0).float()", "ids * (before == 0)")),
+        ],
+        right=[
+            "def my_completion_mask(ids, eos):\n    rows = []\n    for row in ids.tolist():\n"
+            "        end = row.index(eos) + 1 if eos in row else len(row)\n"
+            "        rows.append([1.0] * end + [0.0] * (len(row) - end))\n    return rows\n",
+            "def my_completion_mask(ids, eos):\n    n = ids.shape[1]\n    place = torch.arange(n)\n"
+            "    first = torch.where(ids == eos, place, n).amin(1, keepdim=True)\n"
+            "    return place <= first\n",
+            "import numpy as np\ndef my_completion_mask(ids, eos):\n    open_ = np.cumprod(ids."
+            "numpy() != eos, axis=1)\n    return np.hstack([np.ones((len(ids), 1), int), "
+            "open_[:, :-1]])\n",
+        ],
+    ),
+    "grpo.policy_loss": Bank(
+        wrong=[
+            ("gain gets a minus", ("return -rows", "return rows")),
+            ("takes the smaller", ("torch.minimum", "torch.maximum")),
+            (
+                "always take the clipped",
+                (f"torch.minimum(ratio * gain, {_CLAMPED} * gain)", f"{_CLAMPED} * gain"),
+            ),
+            (
+                "Nothing is clipped",
+                (f"torch.minimum(ratio * gain, {_CLAMPED} * gain)", "ratio * gain"),
+            ),
+            (
+                "Padding is counted",
+                (
+                    "(gain * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
+                    "(gain * mask).mean(dim=1)",
+                ),
+            ),
+            (
+                "mask is not used",
+                ("(gain * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)", "gain.mean(dim=1)"),
+            ),
+            (
+                "DAPO",
+                (
+                    "rows = (gain * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
+                    "rows = (gain * mask).sum() / mask.sum()",
+                ),
+            ),
+            ("take their mean", (" / mask.sum(dim=1).clamp(min=1)", "")),
+            ("new over old", ("logp - old_logp", "old_logp - logp")),
+            ("take exp", ("torch.exp(logp - old_logp)", "(logp - old_logp)")),
+            ("divides by 0", (".clamp(min=1)", "")),
+            ("clipped to 1.2", ("1 + clip", "1 + 2 * clip")),
+            ("clipped", ("1 - clip", "1 - clip / 5")),
+            ("wide clip range", (("1 - clip", "0.8"), ("1 + clip", "1.2"))),
+            ("clipped", ("1 + clip", "1 + clip + 0.005")),
+            ("clipped", ("advantages[:, None]", "advantages.abs()[:, None]")),
+            ("clipped", ("-rows.mean()", "-rows.sum() * 0.9")),
+            ("padding does not count", ("-rows.mean()", "-rows.sum()")),
+        ],
+        right=_loss("my_policy_loss"),
+    ),
+    "grpo.kl": Bank(
+        wrong=[
+            ("(k1)", ("difference.exp() - difference - 1", "-difference")),
+            ("(k2)", ("difference.exp() - difference - 1", "difference ** 2 / 2")),
+            ("reference over policy", ("ref_logp - logp", "logp - ref_logp")),
+            ("- 1 is missing", (" - 1", "")),
+            ("minus log of the ratio", ("- difference - 1", "+ difference - 1")),
+            ("log of the ratio is missing", (" - difference - 1", " - 1")),
+            (
+                "never negative",
+                (
+                    "return difference.exp() - difference - 1",
+                    "return 1 + difference - difference.exp()",
+                ),
+            ),
+            (
+                "the shape is",
+                (
+                    "return difference.exp() - difference - 1",
+                    "return (difference.exp() - difference - 1).mean()",
+                ),
+            ),
+            ("2 - log 2", ("difference.exp()", "(2 * difference).exp()")),
+            ("2 - log 2", ("difference.exp() - difference - 1", "difference.exp() * difference")),
+        ],
+        right=[
+            "def my_kl(logp, ref_logp):\n    ratio = torch.exp(ref_logp) / torch.exp(logp)\n"
+            "    return ratio - torch.log(ratio) - 1\n",
+            "def my_kl(logp, ref_logp):\n    d = (ref_logp - logp).double()\n"
+            "    return torch.expm1(d) - d\n",
+            "def my_kl(logp, ref_logp):\n    return [[math.exp(r - p) - (r - p) - 1 for p, r in "
+            "zip(a, b)] for a, b in zip(logp.tolist(), ref_logp.tolist())]\n",
+        ],
+    ),
+    "grpo.pass_at_k": Bank(
+        wrong=[
+            ("pass@1", "def pass_at_k(n, c, k):\n    return c / n\n"),
+            ("put the samples back", "def pass_at_k(n, c, k):\n    return 1 - (1 - c / n) ** k\n"),
+            ("left to 1", ("1 - math.comb(n - c, k)", "math.comb(n - c, k)")),
+            (
+                "one is enough",
+                "def pass_at_k(n, c, k):\n    return math.comb(c, k) / math.comb(n, k)\n",
+            ),
+            ("share of right answers", ("math.comb(n - c, k)", "math.comb(n - c, k - 1)")),
+            ("share of right answers", ("math.comb(n, k)", "math.comb(n + 1, k)")),
+            ("came out", "def pass_at_k(n, c, k):\n    return min(1.0, c * k / n)\n"),
+            ("came out", "def pass_at_k(n, c, k):\n    return float(c >= 1)\n"),
+            ("share of right answers", ("math.comb(n - c, k)", "math.comb(n - c - 1, k)")),
+        ],
+        right=[
+            "def pass_at_k(n, c, k):\n    missed = 1.0\n    for i in range(k):\n        missed *= "
+            "max(n - c - i, 0) / (n - i)\n    return 1 - missed\n",
+            "import numpy as np\ndef pass_at_k(n, c, k):\n    if n - c < k:\n        return 1.0\n"
+            "    return 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1))\n",
+            "from fractions import Fraction\ndef pass_at_k(n, c, k):\n    return float(sum(Fraction("
+            "math.comb(c, i) * math.comb(n - c, k - i), math.comb(n, k)) for i in range(1, k + 1)"
+            "))\n",
+        ],
+    ),
+    "grpo.find_the_bug": Bank(
+        wrong=[
+            ("still behaves like broken_loss", "mended_loss = broken_loss"),
+            (
+                "still behaves like broken_loss",
+                (
+                    "(surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
+                    "(surrogate * mask).sum(dim=1) / mask.shape[1]",
+                ),
+            ),
+            ("divides by 0", (".clamp(min=1)", "")),
+            (
+                "DAPO",
+                (
+                    "(surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
+                    "(surrogate * mask).sum() / mask.sum()",
+                ),
+            ),
+            (
+                "mask is not used",
+                (
+                    "(surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
+                    "surrogate.mean(dim=1)",
+                ),
+            ),
+            ("take their mean", (" / mask.sum(dim=1).clamp(min=1)", "")),
+            ("gain gets a minus", ("return -per", "return per")),
+            ("takes the smaller", ("torch.min(", "torch.max(")),
+            ("padding does not count", ("mask.sum(dim=1).clamp(min=1)", "mask.sum(dim=1).max()")),
+            ("clipped", ("mask.sum(dim=1).clamp(min=1)", "(mask.sum(dim=1) + 1)")),
+        ],
+        right=_loss("mended_loss"),
+    ),
+}

@@ -1,0 +1,64 @@
+"""The checks' score: wrong submissions caught with their message, right ones never rejected."""
+
+import bank_cost_reset
+import bank_distillation
+import bank_local_inference
+import bank_mixture_of_experts
+import bank_r1_pipeline
+import bank_r1_zero
+import bank_your_data
+import pytest
+from bank import code, solution, verdict
+
+from course_lib.checks import catalogue
+from course_lib.checks.judge import Outcome
+
+MODULES = (
+    bank_cost_reset,
+    bank_mixture_of_experts,
+    bank_r1_zero,
+    bank_r1_pipeline,
+    bank_distillation,
+    bank_local_inference,
+    bank_your_data,
+)
+BANKS = {name: bank for module in MODULES for name, bank in module.BANKS.items()}
+WRONG = [(name, *one) for name, bank in BANKS.items() for one in bank.wrong]
+RIGHT = [(name, one) for name, bank in BANKS.items() for one in (*bank.right, ("", ""))]
+JUDGED = (Outcome.WRONG, Outcome.MISTAKE, Outcome.ERROR)
+
+
+def caught(name, fragment, submission):
+    found = verdict(name, submission)
+    return found.outcome in JUDGED and fragment in found.message, found.message
+
+
+def test_every_exercise_has_its_bank():
+    assert list(BANKS) == list(catalogue.exercises())
+    for name, bank in BANKS.items():
+        texts = {code(name, one) for _, one in bank.wrong}
+        assert len(texts) >= 8, f"{name} has {len(texts)} wrong submissions"
+        assert len({code(name, one) for one in bank.right} - {solution(name)}) >= 3, name
+
+
+@pytest.mark.parametrize(("name", "fragment", "submission"), WRONG)
+def test_wrong_submission_is_caught_with_its_message(name, fragment, submission):
+    good, message = caught(name, fragment, submission)
+    assert good, f"wanted {fragment!r}, got:\n{message}\nfor\n{code(name, submission)}"
+
+
+@pytest.mark.parametrize(("name", "submission"), RIGHT)
+def test_right_submission_is_accepted(name, submission):
+    found = verdict(name, submission)
+    assert found.outcome is Outcome.RIGHT, f"{found.message}\nfor\n{code(name, submission)}"
+
+
+def test_score(capsys):
+    found = sum(caught(*one)[0] for one in WRONG)
+    accepted = sum(verdict(*one).outcome is Outcome.RIGHT for one in RIGHT)
+    with capsys.disabled():
+        print(
+            f"\nexercises: {len(BANKS)}, mutants caught: {found}/{len(WRONG)}, "
+            f"right variants accepted: {accepted}/{len(RIGHT)}"
+        )
+    assert (found, accepted) == (len(WRONG), len(RIGHT))
