@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class ZeroConfig:
     updates: int = 1  # per rollout; with one the ratio is 1 and nothing is ever clipped
     kl: float = 0.0  # R1-Zero: 0.001; the run is short and nothing drifts far
     gradient_norm: float = 1.0
+    banned: tuple[str, ...] = ()  # tokens that are never written, such as `<think>`
     evaluate_every: int = 20
     evaluate_puzzles: int = 512
     checkpoint_every: int = 10
@@ -54,12 +56,16 @@ class Task:
 
     `draw(n, seed)` gives n items; `prompt(item)` the user's words; `reward(item, completion)` a
     finite number. `describe(item, completion)` may add figures to the log, such as `attempts`.
+    `held_out(n, seed)` gives items that no training touches; without it no accuracy is measured.
+    Accuracy is the mean of `right`, which is the reward unless something else is rewarded.
     """
 
     draw: Callable[[int, int], Sequence[Any]]
     prompt: Callable[[Any], str]
     reward: Callable[[Any, str], float]
     describe: Callable[[Any, str], dict[str, float]] = field(default=lambda item, completion: {})
+    held_out: Callable[[int, int], Sequence[Any]] | None = None
+    right: Callable[[Any, str], float] | None = None
 
 
 def describe_trace(puzzle: puzzles.Puzzle, completion: str) -> dict[str, float]:
@@ -74,7 +80,18 @@ def describe_trace(puzzle: puzzles.Puzzle, completion: str) -> dict[str, float]:
     }
 
 
-PUZZLES = Task(puzzles.sample, puzzles.prompt, puzzles.reward, describe_trace)
+PUZZLES = Task(
+    puzzles.sample,
+    puzzles.prompt,
+    puzzles.reward,
+    describe_trace,
+    held_out=partial(puzzles.sample, split="test"),
+    right=puzzles.reward,
+)
+
+
+class RewardError(ValueError):
+    """A reward function failed or gave something that is not a finite number."""
 
 
 @dataclass
@@ -97,9 +114,9 @@ def collect(
 ) -> Experience:
     """Sample `config.samples` completions for every item and reward each.
 
-    Raises ValueError, naming the prompt, where a reward is not a finite number.
+    Raises RewardError, naming the prompt, where a reward is not a finite number.
     """
-    prompts = [models.chat_ids(tokenizer, task.prompt(item)) for item in items]
+    prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
     sampled = rollout.generate(
         model,
         prompts,
@@ -107,6 +124,7 @@ def collect(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         eos=tokenizer.eos_token_id,
+        banned=banned_ids(tokenizer, config.banned),
         generator=generator,
     )
     texts = models.decode(tokenizer, sampled.ids.tolist())
@@ -115,24 +133,45 @@ def collect(
     return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
 
 
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a prompt: a turn of conversation where the tokenizer has a chat template."""
+    if tokenizer.chat_template is None:
+        return tokenizer.encode(text)
+    return models.chat_ids(tokenizer, text)
+
+
+def banned_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
+    """The ids of tokens given by their text. Raises ValueError for what is not one token."""
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    unknown = [token for token, i in ids.items() if i in (None, tokenizer.unk_token_id)]
+    if unknown:
+        raise ValueError(f"{unknown} are no tokens of this tokenizer; ban single tokens only.")
+    return list(ids.values())
+
+
 def judge(task: Task, item: Any, text: str) -> float:
     """The reward of one completion, checked to be a finite number."""
     try:
         value = task.reward(item, text)
     except Exception as error:
-        raise ValueError(f"The reward of {task.prompt(item)!r} failed: {error!r}.") from error
+        raise RewardError(f"The reward of {task.prompt(item)!r} failed: {error!r}.") from error
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"The reward of {task.prompt(item)!r} is {value!r}, not a finite number.")
+        raise RewardError(f"The reward of {task.prompt(item)!r} is {value!r}, not a finite number.")
     return float(value)
 
 
 def completion_logprobs(
-    model: PreTrainedModel, sampled: Rollout, mask: torch.Tensor, temperature: float
+    model: PreTrainedModel,
+    sampled: Rollout,
+    mask: torch.Tensor,
+    temperature: float,
+    banned: Sequence[int] = (),
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability and entropy of every completion token under the model: both like `mask`.
 
     `mask` (completions, tokens) is 1 up to the first EOS; elsewhere the results are 0. Only the
-    masked tokens go through the output layer. The entropy carries no gradient.
+    masked tokens go through the output layer, where `banned` tokens have no probability, as when
+    the completions were sampled. The entropy carries no gradient.
     """
     ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)
     padded = not bool(sampled.prompt_mask.all())
@@ -144,6 +183,8 @@ def completion_logprobs(
     hidden = model.model(ids[:, :-1], use_cache=False, **_cut_last(extra))[0]
     keep = mask.bool()
     logits = model.lm_head(hidden[:, sampled.prompt_ids.shape[1] - 1 :][keep])
+    if banned:
+        logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
     logp = torch.zeros(mask.shape, device=logits.device)
     logp = logp.masked_scatter(keep, grpo.token_logprobs(logits, sampled.ids[keep], temperature))
     with torch.no_grad():
@@ -178,6 +219,7 @@ class Learner:
     config: ZeroConfig
     eos: int
     reference: PreTrainedModel | None = None
+    banned: Sequence[int] = ()
 
     def update(self, experience: Experience) -> dict[str, float]:
         """Learn from one step's rollouts; returns loss, entropy, grad_norm and clip_fraction.
@@ -215,7 +257,7 @@ class Learner:
         for i, chunk in enumerate(chunks(sampled, rows)):
             part = sampled.take(chunk)
             mask = grpo.completion_mask(part.ids, self.eos)
-            logp, spread = completion_logprobs(self.model, part, mask, self.config.temperature)
+            logp, spread = self._logprobs(self.model, part, mask)
             share = len(chunk) / len(advantages)
             if self.config.reduce == "token":
                 share = float(mask.sum()) / tokens
@@ -242,7 +284,12 @@ class Learner:
     def _reference_logprobs(self, part: Rollout, mask: torch.Tensor) -> torch.Tensor | None:
         if self.reference is None:
             return None
-        return completion_logprobs(self.reference, part, mask, self.config.temperature)[0]
+        return self._logprobs(self.reference, part, mask)[0]
+
+    def _logprobs(
+        self, model: PreTrainedModel, part: Rollout, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return completion_logprobs(model, part, mask, self.config.temperature, self.banned)
 
 
 def evaluate(
@@ -255,12 +302,22 @@ def evaluate(
     items: Sequence[Any] | None = None,
     max_new_tokens: int = 96,
     temperature: float = 1.0,
+    banned: tuple[str, ...] = (),
 ) -> dict[str, float]:
-    """Accuracy and habits on `n` held-out puzzles (or on `items`), one sampled completion each."""
-    items = puzzles.sample(n, seed, "test") if items is None else items
-    config = ZeroConfig(samples=1, max_new_tokens=max_new_tokens, temperature=temperature)
+    """Accuracy and habits on `n` held-out items (or on `items`), one sampled completion each.
+
+    Accuracy is by `task.right`, whatever the task rewards. Raises ValueError without items.
+    """
+    if items is None:
+        if task.held_out is None:
+            raise ValueError("This task has no held_out items; give it some, or pass items.")
+        items = task.held_out(n, seed)
+    config = ZeroConfig(
+        samples=1, max_new_tokens=max_new_tokens, temperature=temperature, banned=banned
+    )
     generator = torch.Generator().manual_seed(seed)
-    found = collect(model, tokenizer, task, items, config, generator)
+    judged = replace(task, reward=task.right or task.reward)
+    found = collect(model, tokenizer, judged, items, config, generator)
     return {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
 
 
@@ -341,17 +398,18 @@ def _first_line(
 def _held_out(
     learner: Learner, tokenizer: PreTrainedTokenizerBase, config: ZeroConfig, task: Task
 ) -> dict[str, float]:
+    if task.held_out is None:
+        return {}
     found = evaluate(
         learner.model,
         tokenizer,
         n=config.evaluate_puzzles,
         seed=config.seed,
+        task=task,
         max_new_tokens=config.max_new_tokens,
+        banned=config.banned,
     )
-    names = {"accuracy", "thinking_tokens", "attempts", "rejections", "repeats", "wrong_steps"}
-    return {
-        ("accuracy" if k == "accuracy" else f"test_{k}"): found[k] for k in names & found.keys()
-    }
+    return {name if name == "accuracy" else f"test_{name}": found[name] for name in found}
 
 
 def _one_step(
@@ -368,7 +426,7 @@ def _one_step(
         found = collect(
             learner.model, tokenizer, task, task.draw(config.puzzles, seed), config, generator
         )
-    except ValueError as error:
+    except RewardError as error:
         return {"skipped": str(error)}
     informative = (found.rewards != found.rewards[:, :1]).any(1).float().mean()
     return {
@@ -395,7 +453,8 @@ def _start(
         fused=True,
     )
     reference = models.load(base)[0].requires_grad_(False) if config.kl else None
-    learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
+    banned = banned_ids(tokenizer, config.banned)
+    learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference, banned)
     if not resume:
         out.mkdir(parents=True, exist_ok=True)
         return learner, tokenizer, {"step": 0}

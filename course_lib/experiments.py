@@ -1,0 +1,281 @@
+"""Controls and variants of R1-Zero by name: what makes the growth of reasoning believable.
+
+Each experiment is the run of `course_lib.zero` with one thing changed, on the same puzzles and
+seeds: `python -m course_lib experiment NAME --seeds 5 --out DIR`. Results that were recorded
+beforehand stand in `assets/recorded/`, with machine, date and command; `record` made them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from course_lib import models, puzzles, traces, zero
+from course_lib.errors import CourseError
+from course_lib.puzzles import Puzzle
+from course_lib.zero import PUZZLES, Task, ZeroConfig
+
+RECORDED = models.ASSETS / "recorded"
+_LONG = 40  # pieces of a thought that earn the whole reward for length
+
+SHORT = ZeroConfig(steps=40, evaluate_every=20, evaluate_puzzles=256)
+"""A control run: half a minute of computing; the spine's run is longer."""
+
+
+# --- rewards that are not the outcome -------------------------------------------------------------
+
+
+def coin(puzzle: Puzzle, completion: str) -> float:
+    """1.0 or 0.0 by chance: one toss for every puzzle and text, so that runs can be repeated."""
+    return float(zlib.crc32(f"{puzzle}|{completion}".encode()) % 2)
+
+
+def tidy(puzzle: Puzzle, completion: str) -> float:
+    """1.0 for a closed thought and one answer of the right length, right or wrong."""
+    trace, signs = traces.parse_trace(completion), puzzles.answer(completion)
+    complete = signs is not None and len(signs) == len(puzzle.numbers) - 1
+    return float(complete and trace.opened and trace.closed)
+
+
+def length(puzzle: Puzzle, completion: str) -> float:
+    """From 0.0 for no thought to 1.0 for one of 40 pieces or more, whatever it says."""
+    return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
+
+
+def self_checked(puzzle: Puzzle, completion: str) -> float:
+    """1.0 for an answer that the thought has worked out and found right (a verifier with a hole).
+
+    It looks sound: the answer must be the last attempt, complete, and checked with `yes`. But the
+    check it believes is the model's own; nobody adds the numbers up again.
+    """
+    attempts = traces.read_attempts(completion, puzzle)
+    if not attempts or not attempts[-1].finished or attempts[-1].verdict != "yes":
+        return 0.0
+    return float(puzzles.answer(completion) == attempts[-1].signs)
+
+
+def rewarded(reward: Callable[[Puzzle, str], float]) -> Task:
+    """The puzzles with another reward; accuracy is still by the exact verifier."""
+    return replace(PUZZLES, reward=reward)
+
+
+# --- a base that cannot add -----------------------------------------------------------------------
+
+
+def scramble_totals(folder: Path) -> Path:
+    """Save the shipped base with its adder broken, and return `folder`.
+
+    The rows of the output layer that write totals (`=10`, `=ten`) change places: where the base
+    means one total it writes another, always the same. All else, thinking included, is as before.
+    """
+    model, tokenizer = models.load(models.shipped("mini-v3-base"))
+    totals = [i for piece, i in models.token_ids(tokenizer).items() if piece.startswith("=")]
+    order = torch.randperm(len(totals), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        rows = model.lm_head.weight[totals]
+        model.lm_head.weight[totals] = rows[order]
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One thing changed: what it asks, what is run, and on which base (None: the shipped one)."""
+
+    asks: str
+    config: ZeroConfig = SHORT
+    task: Task = PUZZLES
+    base: Callable[[Path], Path] | None = None
+
+
+CONTROLS: dict[str, Experiment] = {
+    "outcome": Experiment("The run itself: right answers are rewarded and nothing else."),
+    "no-thinking": Experiment(
+        "Is it the thinking that raises accuracy? `<think>` and totals cannot be written.",
+        replace(SHORT, banned=("<think>", *(p for p in models.vocabulary() if p[:1] == "="))),
+    ),
+    "random-reward": Experiment(
+        "Does any reward do? A coin is tossed for each completion.", task=rewarded(coin)
+    ),
+    "format-only": Experiment(
+        "Is it the format? A tidy thought and one answer are rewarded, right or wrong.",
+        task=rewarded(tidy),
+    ),
+    "length-only": Experiment(
+        "Is it the length? Long thoughts are rewarded, whatever they say.", task=rewarded(length)
+    ),
+    "cannot-add": Experiment(
+        "Does the base matter? The same run on a base that writes wrong totals.",
+        base=scramble_totals,
+    ),
+}
+
+HACKS: dict[str, Experiment] = {
+    "self-checked": Experiment(
+        "What does a verifier cost that believes the model's own check?",
+        task=rewarded(self_checked),
+    ),
+}
+
+VARIANTS: dict[str, Experiment] = {
+    "divide-by-std": Experiment(
+        "GRPO as first published: advantages divided by the standard deviation, sequence mean.",
+        replace(SHORT, std="sample", reduce="sequence"),
+    ),
+    "sequence-mean": Experiment(
+        "Each completion's tokens share its weight.", replace(SHORT, reduce="sequence")
+    ),
+    "token-mean": Experiment(
+        "DAPO's mean: over all tokens of the step.", replace(SHORT, reduce="token")
+    ),
+    "kl": Experiment("Held to the base by a KL term of 0.02.", replace(SHORT, kl=0.02)),
+    "two-updates": Experiment("Two updates a rollout, clipped.", replace(SHORT, updates=2)),
+    "four-updates": Experiment("Four updates a rollout, clipped.", replace(SHORT, updates=4)),
+    "clip-higher": Experiment(
+        "Four updates, and DAPO's wider clip upwards.",
+        replace(SHORT, updates=4, clip=(0.2, 0.28)),
+    ),
+}
+
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **HACKS, **VARIANTS}
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name. Raises CourseError, with the list, for another name."""
+    if name not in EXPERIMENTS:
+        raise CourseError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]
+
+
+# --- running and recording ------------------------------------------------------------------------
+
+
+def run(
+    name: str, seed: int, out: str | Path, *, steps: int | None = None
+) -> Iterator[dict[str, float]]:
+    """Run an experiment with one seed in `out/NAME/seed-N`; yields a dict a step, as `zero.run`.
+
+    A run that was stopped goes on from its checkpoint. Raises CourseError for an unknown name.
+    """
+    experiment = find(name)
+    folder = Path(out) / name
+    base = None
+    if experiment.base is not None:
+        base = folder / "base"
+        if not (base / "config.json").is_file():
+            experiment.base(base)
+    config = replace(experiment.config, seed=seed)
+    if steps is not None:
+        config = replace(config, steps=steps)
+    yield from zero.run(folder / f"seed-{seed}", config, base=base, task=experiment.task)
+
+
+_COLUMNS = ("reward", "thinking_tokens", "attempts", "clip_fraction", "informative")
+_HELD_OUT = ("accuracy", "test_thinking_tokens", "test_attempts", "test_wrong_steps")
+
+
+def columns(lines: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """A run's log as columns: what was measured at every step, and (from `tried`) now and then.
+
+    `step` goes with the figures of training, `tried` with those on held-out puzzles.
+    """
+    trained = [line for line in lines if "reward" in line]
+    tested = [line for line in lines if "accuracy" in line]
+    out = {"step": [line["step"] for line in trained], "tried": [x["step"] for x in tested]}
+    out |= {name: [round(x[name], 4) for x in trained if name in x] for name in _COLUMNS}
+    out |= {name: [round(x[name], 4) for x in tested if name in x] for name in _HELD_OUT}
+    return out | {"seconds": [round(lines[-1]["seconds"], 1)]}
+
+
+def record(name: str, runs: dict[int, list[dict[str, Any]]], machine: str) -> dict[str, Any]:
+    """All that is kept of an experiment: where and when it was run, and each seed's columns."""
+    count = len(runs)
+    return {
+        "name": name,
+        "asks": find(name).asks,
+        "machine": machine,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m course_lib experiment {name} --seeds {count} --out DIR",
+        "torch": torch.__version__,
+        "steps": find(name).config.steps,
+        "changed": changed(find(name).config),
+        "runs": {str(seed): columns(lines) for seed, lines in runs.items()},
+    }
+
+
+def changed(config: ZeroConfig) -> dict[str, Any]:
+    """The fields in which `config` differs from `SHORT`; a long list of tokens is only counted."""
+    ours, plain = asdict(config), asdict(SHORT)
+    differs = {key: value for key, value in ours.items() if value != plain[key]}
+    if "banned" in differs:
+        differs["banned"] = f"{len(differs['banned'])} tokens"
+    return differs
+
+
+def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
+    """A record by name. Raises CourseError, with the command to make one, where there is none."""
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        raise CourseError(
+            f"Nothing is recorded of {name!r}; `python -m course_lib experiment {name}` runs it."
+        )
+    return json.loads(path.read_text())
+
+
+def summary(record: dict[str, Any]) -> dict[str, float]:
+    """The end of an experiment over its seeds: mean, least and most accuracy, mean thinking."""
+    ends = [run["accuracy"][-1] for run in record["runs"].values()]
+    return {
+        "seeds": len(ends),
+        "accuracy": mean(ends),
+        "least": min(ends),
+        "most": max(ends),
+        "reward": mean(mean(run["reward"][-5:]) for run in record["runs"].values()),
+        "thinking_tokens": mean(run["test_thinking_tokens"][-1] for run in record["runs"].values()),
+        "seconds": mean(run["seconds"][0] for run in record["runs"].values()),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m course_lib experiment NAME`: every seed in turn, then one record of them all."""
+    args = _parser().parse_args(argv)
+    runs = {}
+    for seed in range(args.seeds):
+        for line in run(args.name, seed, args.out, steps=args.steps):
+            if "accuracy" in line:
+                print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
+        log = zero.checkpoints.read_log(args.out / args.name / f"seed-{seed}" / "metrics.jsonl")
+        runs[seed] = log
+        text = json.dumps(record(args.name, runs, args.machine))
+        (args.out / f"{args.name}.json").write_text(text + "\n")
+    print(json.dumps(summary(json.loads(text))))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib experiment",
+        description="Run a control or a variant of R1-Zero, with several seeds.",
+    )
+    names = ", ".join(EXPERIMENTS)
+    parser.add_argument("name", metavar="NAME", help=f"one of {names}")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 (5)")
+    parser.add_argument("--steps", type=int, help="stop after this many steps")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
+    parser.add_argument(
+        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
+    )
+    return parser

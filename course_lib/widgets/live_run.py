@@ -1,0 +1,93 @@
+"""A run of R1-Zero while it runs: four small pictures and one sentence that grow with each step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from IPython.display import DisplayHandle, display
+
+from course_lib import checkpoints, svg
+from course_lib.widgets.base import Widget
+from course_lib.zero_plots import PANELS, growth_words, values
+
+_HIGHEST = {"reward": 1.0, "accuracy": 1.0, "thinking_tokens": 60.0, "attempts": 8.0}
+
+
+class LiveRun(Widget):
+    """Put it on the page first, then give it each line that `zero.run` yields.
+
+        picture = LiveRun(steps=60, folder="../runs/zero")
+        display(picture)
+        for line in zero.run("../runs/zero", config):
+            picture.add(line)
+
+    It starts with what the folder's log already holds. Unlike the other widgets it has no controls
+    and needs no reply from the page, so one output is drawn again and again (at most once in
+    `every` seconds, and wherever accuracy was measured), and what is saved is its last state.
+    """
+
+    title = "R1-Zero, live"
+
+    def __init__(
+        self, key: str = "", *, steps: int, folder: str | Path | None = None, every: float = 1.0
+    ) -> None:
+        super().__init__(key)
+        self.steps = steps
+        self.every = every
+        self.lines: list[Mapping[str, Any]] = []
+        if folder is not None:
+            self.lines += checkpoints.read_log(Path(folder) / "metrics.jsonl")
+        self._handle: DisplayHandle | None = None
+        self._drawn = 0.0
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take the next step's line; lines of that step and after it are replaced."""
+        self.lines = [x for x in self.lines if x["step"] < line["step"]] + [line]
+        due = time.monotonic() - self._drawn >= self.every
+        if due or "accuracy" in line or line["step"] >= self.steps:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Draw the page's copy again."""
+        if self._handle is not None:
+            self._handle.update(self._bundle(), raw=True)
+            self._drawn = time.monotonic()
+
+    def picture(self) -> str:
+        """Four pictures, two in a row where there is room; a bar of progress above them."""
+        panels = "".join(
+            f'<div style="flex:1 1 300px;max-width:480px">{self._panel(name)}</div>'
+            for name in PANELS
+        )
+        done = self._step()
+        bar = (
+            f'<progress max="{self.steps}" value="{done}" aria-label="Steps done" '
+            f'style="width:100%;max-width:40em"></progress> step {done} of {self.steps}'
+        )
+        return f'<p>{bar}</p><div style="display:flex;flex-wrap:wrap;gap:8px">{panels}</div>'
+
+    def text(self) -> str:
+        """The first and the last value of each picture."""
+        if not self.lines:
+            return "Nothing has been measured yet."
+        return f"After step {self._step()} of {self.steps}. {growth_words(self.lines)}"
+
+    def _step(self) -> int:
+        return int(self.lines[-1]["step"]) if self.lines else 0
+
+    def _panel(self, name: str) -> str:
+        steps, numbers = values(self.lines, name)
+        if not steps:
+            return ""
+        top = max([_HIGHEST[name], *numbers])
+        series = {PANELS[name]: numbers}
+        return svg.lines(PANELS[name], steps, series, "step", y_range=(0.0, top))
+
+    def _bundle(self) -> dict[str, str]:
+        return {"text/html": self.static_html(), "text/plain": f"{self.title}. {self.text()}"}
+
+    def _ipython_display_(self) -> None:
+        self._handle = display(self._bundle(), raw=True, display_id=True)
