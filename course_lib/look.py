@@ -37,6 +37,9 @@ TEXT_COLOUR = "var(--jp-content-font-color1, CanvasText)"
 PAGE_COLOUR = "var(--jp-layout-color1, Canvas)"
 FONT = "var(--jp-content-font-family, system-ui, sans-serif)"
 
+NO_MATHS = "tex2jax_ignore mathjax_ignore"
+"""HTML classes that keep JupyterLab from reading '$5 and $6' as a formula."""
+
 _KINDS: dict[str, tuple[str, str, str]] = {
     "question": ("Question", "?", "violet"),
     "exercise": ("Exercise", "✎", "teal"),
@@ -72,14 +75,16 @@ def card(kind: str, title: str, body_html: str) -> str:
 
     `title` is data and is escaped. `body_html` is HTML and goes in as it is: pass what a reader
     or a file supplied through `escape` or `paragraphs` first. `kind` is one of `KINDS` and is
-    said in words and by a sign as well as by the colour of the edge. Raises ValueError otherwise.
+    said in words and by a sign as well as by the colour of the edge; dollar signs in it stay
+    dollars and start no formula. Raises ValueError for another kind.
     """
     if kind not in _KINDS:
         raise ValueError(f"unknown kind of card {kind!r}: use one of {', '.join(KINDS)}")
     word, sign, colour = _KINDS[kind]
     return (
-        f'<div class="ir1-card ir1-{kind}" role="group" aria-label="{word}: {escape(title)}" '
-        f'style="border:1px solid {PALETTE[colour]};border-left-width:6px;border-radius:4px;'
+        f'<div class="ir1-card ir1-{kind} {NO_MATHS}" role="group" '
+        f'aria-label="{word}: {escape(title)}" style="'
+        f"border:1px solid {PALETTE[colour]};border-left-width:6px;border-radius:4px;"
         f"padding:0.5em 1em;margin:0.5em 0;max-width:48em;background:{PAGE_COLOUR};"
         f'color:{TEXT_COLOUR};font-family:{FONT};line-height:1.5">'
         f'<p style="margin:0 0 0.4em"><span aria-hidden="true">{sign}</span> '

@@ -515,6 +515,7 @@ def _fits(now: Evidence) -> Choice:
         "tokens: which is the largest model that it can hold, be it slowly?",
         options,
         lambda s: largest_that_fits(s["evidence"].memory, context),
+        as_listed=True,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,12 +74,24 @@ class Option:
 
 @dataclass(frozen=True)
 class Choice:
-    """Choose one of `options` (key -> Option); `right(state)` gives the key that is right."""
+    """Choose one of `options` (key -> Option); `right(state)` gives the key that is right.
+
+    They are shown in an order that depends on the question's name alone, so that the place says
+    nothing; `as_listed` keeps the order given, for sizes and the like.
+    """
 
     name: str
     prompt: str
     options: Mapping[str, Option]
     right: Callable[[State], str]
+    as_listed: bool = False
+
+    def shown(self) -> dict[str, str]:
+        """Text -> key of the options, in the order in which they are shown."""
+        keys = list(self.options)
+        if not self.as_listed:
+            keys.sort(key=lambda key: zlib.crc32(f"{self.name} {key}".encode()))
+        return {self.options[key].text: key for key in keys}
 
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on a key. Raises ValueError for a key that is no option."""

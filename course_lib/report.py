@@ -144,7 +144,7 @@ def _change(row: Row) -> str:
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     line = " ".join(text.split())
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in line)
+    return "".join(f"\\{char}" if char in "\\`*_[]<>|#$" else char for char in line)
 
 
 _STYLE = """

@@ -136,6 +136,7 @@ def test_a_card_says_its_kind_in_words_and_takes_the_pages_colours(kind):
     html = look.card(kind, "Router", "<p>Body <em>kept</em></p>")
     parsed = Elements(html)
     assert "<p>Body <em>kept</em></p>" in html
+    assert look.NO_MATHS in parsed.attrs[0]["class"]
     assert parsed.attrs[0]["aria-label"].endswith(": Router")
     assert parsed.attrs[0]["aria-label"] in "".join(parsed.said)
     colours = re.findall(r"(?:background|;color):([^;]+)", html)

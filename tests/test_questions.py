@@ -56,6 +56,12 @@ def test_one_option_is_right_and_the_others_say_why_not(question, asked):
         assert rest == {Outcome.MISUNDERSTOOD}
 
 
+def test_the_place_of_an_option_does_not_tell_whether_it_is_right():
+    found = [param.values for param in every(Choice) if param.values[1].name != "fits"]
+    places = [list(ask.shown().values()).index(ask.right(q.state())) for q, ask in found]
+    assert len(set(places)) >= 3
+
+
 @pytest.mark.parametrize(("question", "asked"), [*every(Number), *every(Number, BARE)])
 def test_the_right_number_is_right_and_each_slip_is_called_by_its_name(question, asked):
     state = question.state()

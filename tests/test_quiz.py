@@ -132,6 +132,16 @@ def test_the_right_choice_moves_with_the_state_even_to_a_usual_mistake():
     assert WHY.judge("b", {"best": "b"}) == quiz.Verdict(Outcome.RIGHT, "Think again.")
 
 
+def test_options_are_shown_in_an_order_of_their_own_unless_it_matters():
+    options = {str(n): Option(f"text {n}", "") for n in range(9)}
+    mixed = Choice("mixed", "?", options, lambda s: "0").shown()
+    assert sorted(mixed.values()) == sorted(options)
+    assert list(mixed.values()) != list(options)
+    assert mixed == Choice("mixed", "?", options, lambda s: "0").shown()
+    listed = Choice("mixed", "?", options, lambda s: "0", as_listed=True).shown()
+    assert list(listed.values()) == list(options)
+
+
 def test_no_such_option_is_an_error():
     with pytest.raises(ValueError, match="a, b, c"):
         WHY.judge("d", {"best": "a"})

@@ -22,7 +22,7 @@ PROGRESS = Progress(
     {
         "before": {"q.one": entry("misunderstanding"), "r.one": entry("nonsense")},
         "after": {
-            "q.one": entry("right", "It is <script>alert(1)</script> 12 * 2."),
+            "q.one": entry("right", "It is <script>alert(1)</script> 12 * 2, $5 or $6."),
             "q.two": entry("right"),
             "r.one": entry("close", "Nearly."),
         },
@@ -80,7 +80,7 @@ def test_html_is_balanced_and_carries_no_markup_of_the_data(built):
 def test_markdown_has_the_same_in_words(built):
     text = report.to_markdown(built)
     assert r"| Cost \| \<i\> | a misunderstanding | right |" in text
-    assert r"12 \* 2" in text
+    assert r"12 \* 2, \$5 or \$6" in text
     assert r"- **Cost \<explorer\>**: 12,000 tokens & more" in text
     assert "Nearly." in text
 

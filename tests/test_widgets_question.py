@@ -124,6 +124,7 @@ def test_the_twin_shows_question_answer_and_verdict_escaped():
     asked.set(answer="2<b>")
     asked.check()
     twin = asked.static_html()
+    assert "Cost (1 of 4)" in twin
     assert "How much is &lt;it&gt;?" in twin
     assert "2&lt;b&gt;" in twin and "<b>" not in twin
     assert "Right" in twin

@@ -38,12 +38,12 @@ import ipywidgets as ipw
 import traitlets
 from IPython.display import display
 
-from course_lib.look import PAGE_COLOUR, TEXT_COLOUR, escape
+from course_lib.look import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
 
 _STATES: dict[str, dict[str, Any]] = {}
 
-_WIDE = {"description_width": "14em"}
-_ROW = {"width": "min(100%, 40em)"}
+_WIDE = {"description_width": "17em"}
+_ROW = {"width": "min(100%, 43em)"}
 
 
 class Status(anywidget.AnyWidget):
@@ -214,7 +214,8 @@ class Widget:
         head = f"<p><strong>{escape(self.title)}</strong></p>" if self.title else ""
         given = f"<p>Settings: {escape(settings)}</p>" if settings else ""
         return (
-            f'<div class="ir1-twin" role="group" aria-label="{escape(self.title or self.key)}" '
+            f'<div class="ir1-twin {NO_MATHS}" role="group" '
+            f'aria-label="{escape(self.title or self.key)}" '
             f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
             f"{head}{self.lead()}{given}{self.picture()}<p>{escape(self.text())}</p></div>"
         )

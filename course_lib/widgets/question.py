@@ -39,7 +39,8 @@ class Way(base.Widget):
         if phase not in PHASES:
             raise ValueError(f"unknown phase {phase!r}: use before or after")
         self.question, self.way, self.phase = question, way, phase
-        self.title = question.title
+        place = [other.name for other in question.ways].index(way.name) + 1
+        self.title = f"{question.title} ({place} of {len(question.ways)})"
         self.name = f"{question.name}.{way.name}"
         self.verdict: Verdict | None = None
         self._notice = ""
@@ -49,7 +50,7 @@ class Way(base.Widget):
     def controls(self) -> dict[str, ipw.ValueWidget]:
         ask = self.way.ask if isinstance(self.way, Prediction) else self.way
         if isinstance(ask, Choice):
-            return {"answer": _radio({option.text: key for key, option in ask.options.items()})}
+            return {"answer": _radio(ask.shown())}
         if isinstance(ask, Number):
             return {"answer": _line(f"Your number ({ask.unit})")}
         return {f"place_{n}": _place(n, ask) for n in range(1, len(ask.items) + 1)}
@@ -132,4 +133,6 @@ def _line(label: str) -> ipw.Text:
 
 def _place(number: int, order: Order) -> ipw.Dropdown:
     options = {"(open)": "", **{text: key for key, text in order.items.items()}}
-    return base.choice(f"Place {number}", options)
+    made = base.choice(f"Place {number}", options)
+    made.layout.width = "min(100%, 60em)"
+    return made

@@ -165,7 +165,7 @@ class Page:
     page: object
     console: list[str] = field(default_factory=list)
 
-    def wait_until_ready(self, seconds: float = 90) -> None:
+    def wait_until_ready(self, seconds: float = 180) -> None:
         """Until the kernel is there and idle."""
         self.page.wait_for_function(_READY, timeout=seconds * 1000)
 
