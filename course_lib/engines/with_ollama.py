@@ -78,7 +78,7 @@ class OllamaEngine(Engine):
                 if part.done:
                     yield self._summary(part, clock)
                     return
-        raise CourseError("Ollama stopped in the middle of the answer; what had come is kept.")
+        raise CourseError("Ollama broke off in the middle of its answer; what had come is kept.")
 
     def _summary(self, part: ollama.ChatResponse, clock: Clock) -> Summary:
         reading, writing = part.prompt_eval_duration, part.eval_duration
@@ -107,9 +107,9 @@ class OllamaEngine(Engine):
                 raise CourseError(self._unknown_model()) from error
             raise CourseError(f"Ollama refuses: {str(error.error).strip()[:300]}.") from error
         except (httpx.HTTPError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CourseError(
-                f"Ollama stopped in the middle of the answer ({error or type(error).__name__}); "
-                "what had come is kept."
+                f"Ollama broke off in the middle of its answer ({reason}); what had come is kept."
             ) from error
 
     def _unknown_model(self) -> str:
