@@ -94,6 +94,7 @@ def test_a_cited_number_is_backed(text):
         ("$294M <!-- facts: cost.r1_total.usd -->", ["294M"]),
         ("1001 <!-- given: 1000 -->", ["1001"]),
         ("8 % <!-- facts: memory.7b.file_gib -->", ["8 %"]),
+        ("5 % <!-- facts: cost.r1_share_of_v3 -->", ["5 %"]),
     ],
 )
 def test_a_value_near_the_cited_one_is_found(text, found):
@@ -105,6 +106,11 @@ def test_a_citation_holds_for_its_own_cell_only(tmp_path):
     assert [hit.number for hit in lint.unsourced_numbers(path)] == ["79.8"]
     cited = notebook(tmp_path, "79.8 <!-- facts: r1.aime_2024.pass_at_1 -->")
     assert lint.unsourced_numbers(cited) == []
+
+
+def test_a_share_backs_a_percentage_and_no_other_number():
+    assert numbers("61.7 % of them", "0.617") == []
+    assert numbers("61.7 of them", "0.617") == ["61.7"]
 
 
 def test_an_unknown_cited_key_is_an_error():
