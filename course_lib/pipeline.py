@@ -1,0 +1,482 @@
+"""R1's four stages on the mini-V3, from R1-Zero to R1, one folder a stage.
+
+    zero -> cold_start -> dev1 -> dev2 -> rejection -> dev3 -> reward_model -> r1 -> table
+
+Cold start: R1-Zero's right answers, kept if tidy and rewritten by rule, fine-tune the *base*: Dev1.
+RL with accuracy, format and language rewards: Dev2. Dev2's own answers, sifted, with conversation
+beside them, fine-tune the *base* again: Dev3. RL with rule rewards, in whose last part a reward
+model judges the conversation: R1. See DeepSeek-R1, sections 2.3.1 to 2.3.4; what is smaller here or
+done by rule stands in `PipelineConfig`, in `sifting` and in `chat`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib import chat, models, puzzles, reward_model, rewards, sifting, zero
+from course_lib.chat import Chat
+from course_lib.errors import CourseError
+from course_lib.puzzles import Puzzle
+from course_lib.reward_model import RewardModel
+from course_lib.runtime import use_threads
+from course_lib.sifting import Sample
+from course_lib.students import DistillConfig, Trace, finetune
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that decides a pipeline; two equal configurations give equal models."""
+
+    seed: int = 0
+    zero_steps: int = 120
+    cold_start_puzzles: int = 400  # put to R1-Zero; DeepSeek kept "thousands"
+    cold_start_updates: int = 30
+    reasoning_steps: int = 40
+    rejection_puzzles: int = 1500  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
+    sft_updates: int = 80
+    chat_share: float = 0.25  # of the second SFT and of the last part's prompts
+    rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
+    preference_steps: int = 10  # then 400 with preference rewards too
+    preference_prompts: int = 200
+    learning_rate: float = 1e-4  # of RL after R1-Zero: the models can reason already
+    groups: int = 16
+    samples: int = 16
+    evaluate_puzzles: int = 512
+    evaluate_chats: int = 148
+
+
+TINY = PipelineConfig(
+    zero_steps=2,
+    cold_start_puzzles=8,
+    cold_start_updates=2,
+    reasoning_steps=2,
+    rejection_puzzles=8,
+    sft_updates=2,
+    rule_steps=2,
+    preference_steps=2,
+    preference_prompts=6,
+    groups=4,
+    samples=4,
+    evaluate_puzzles=8,
+    evaluate_chats=8,
+)
+"""A pipeline of a few seconds: its models are no good, and all of its parts run."""
+
+Lines = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it needs (paths under the run's folder), what it leaves, and what it does."""
+
+    needs: tuple[str, ...]
+    makes: str
+    work: Callable[[Path, PipelineConfig], Lines]
+    about: str
+
+
+def run(
+    out: str | Path, config: PipelineConfig | None = None, only: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Run the stages that `out` does not have yet (or those of `only`) and yield their log lines.
+
+    Each line has `stage`; the last one of a stage has `done`. Stop it whenever you like: the same
+    call goes on. Raises CourseError for a stage whose input is missing, saying what makes it, for
+    an unknown stage, and for a folder that holds a run with other settings.
+    """
+    config, out = config or PipelineConfig(), Path(out)
+    unknown = [name for name in only if name not in STAGES]
+    if unknown:
+        raise CourseError(f"There is no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}.")
+    use_threads()
+    _keep_settings(out, config)
+    for name in only or STAGES:
+        stage = STAGES[name]
+        if is_done(out, name, config):
+            yield {"stage": name, "done": True, "seconds": 0.0}
+            continue
+        require(out, name)
+        began = time.perf_counter()
+        for line in stage.work(out, config):
+            yield {"stage": name, **line}
+        yield {"stage": name, "done": True, "seconds": time.perf_counter() - began}
+
+
+def require(out: Path, name: str) -> None:
+    """Raise CourseError if an input of stage `name` is missing, with the command that makes it."""
+    for path in STAGES[name].needs:
+        if not (out / path).exists():
+            maker = next(key for key, stage in STAGES.items() if stage.makes == path)
+            raise CourseError(
+                f"Stage {name} needs {out / path}, which is missing; make it with "
+                f"`python -m course_lib pipeline --out {out} --only {maker}`."
+            )
+
+
+def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
+    """Whether a stage has left all that it makes: an RL run counts once its last step is saved."""
+    path = out / STAGES[name].makes
+    if name not in RL_STEPS:
+        return path.exists()
+    state = path / "trainer.json"
+    return state.is_file() and json.loads(state.read_text())["step"] >= RL_STEPS[name](config)
+
+
+RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
+    "zero": lambda config: config.zero_steps,
+    "dev2": lambda config: config.reasoning_steps,
+    "r1": lambda config: config.preference_steps,
+}
+
+
+def _keep_settings(out: Path, config: PipelineConfig) -> None:
+    """Write the settings of a new run; refuse to go on with others."""
+    path = out / "pipeline.json"
+    ours = asdict(config)
+    if path.is_file():
+        theirs = json.loads(path.read_text())
+        changed = sorted(k for k in ours if theirs.get(k) != ours[k])
+        if changed:
+            raise CourseError(
+                f"{out} belongs to a pipeline with other settings ({', '.join(changed)}); give "
+                "another --out, or delete the folder to start again."
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    _write(path, json.dumps(ours))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+# --- what a model is put to --------------------------------------------------------------------
+
+
+def task(
+    rule: rewards.RuleReward, judge: RewardModel | None = None, chats: float = 0.0
+) -> zero.Task:
+    """Puzzles judged by rules and, for a share `chats` of the prompts, conversation by a model."""
+
+    def draw(n: int, seed: int) -> list[Puzzle | Chat]:
+        talk = round(n * chats)
+        return [*puzzles.sample(n - talk, seed), *chat.sample(talk, seed)]
+
+    def worth(item: Puzzle | Chat, completion: str) -> float:
+        if isinstance(item, Puzzle):
+            return rule(item, completion)
+        return judge.score(item.prompt, completion) if judge else 0.0
+
+    return zero.Task(draw, prompt_of, worth, _describe)
+
+
+def judged_task(judge: RewardModel, chats: float = 0.25) -> zero.Task:
+    """Puzzles and conversation, all judged by the reward model alone: how not to use one."""
+    mixed = task(rewards.RuleReward(), judge, chats)
+    return replace(mixed, reward=lambda item, text: judge.score(prompt_of(item), text))
+
+
+def prompt_of(item: Puzzle | Chat) -> str:
+    """What the user says."""
+    return puzzles.prompt(item) if isinstance(item, Puzzle) else item.prompt
+
+
+def _describe(item: Puzzle | Chat, completion: str) -> dict[str, float]:
+    if isinstance(item, Chat):
+        return {"chat_right": float(chat.is_right(item, completion))}
+    found = rewards.habits(item, completion)
+    return {name: found[name] for name in ("accuracy", "format", "readability", "repeats")}
+
+
+def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroConfig:
+    """Settings of an RL stage after R1-Zero: held-out puzzles are tried at the end only."""
+    settings = dict(
+        seed=config.seed,
+        steps=steps,
+        puzzles=config.groups,
+        samples=config.samples,
+        learning_rate=config.learning_rate,
+        evaluate_every=10**6,
+        evaluate_puzzles=min(128, config.evaluate_puzzles),
+    )
+    return zero.ZeroConfig(**{**settings, **changes})
+
+
+def sample_answers(
+    folder: str | Path, items: Sequence[Puzzle | Chat], seed: int, samples: int = 1
+) -> list[str]:
+    """`samples` completions of the model in `folder` for each item, next to each other."""
+    model, tokenizer = models.load(folder)
+    return [text for part in answer(model, tokenizer, items, seed, samples) for text in part.texts]
+
+
+def answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[Puzzle | Chat],
+    seed: int,
+    samples: int = 1,
+    batch: int = 512,
+) -> Iterator[zero.Experience]:
+    """Sample completions in batches; every one is worth 0, for nobody learns from them."""
+    generator = torch.Generator().manual_seed(seed)
+    config = zero.ZeroConfig(samples=samples)
+    nothing = zero.Task(puzzles.sample, prompt_of, lambda item, text: 0.0)
+    for start in range(0, len(items), batch):
+        part = items[start : start + batch]
+        yield zero.collect(model, tokenizer, nothing, part, config, generator)
+
+
+# --- the stages --------------------------------------------------------------------------------
+
+
+def _zero(out: Path, config: PipelineConfig) -> Lines:
+    settings = zero.ZeroConfig(
+        seed=config.seed,
+        steps=config.zero_steps,
+        puzzles=config.groups,
+        samples=config.samples,
+        evaluate_puzzles=min(128, config.evaluate_puzzles),
+    )
+    yield from zero.run(out / "zero", settings)
+
+
+def _cold_start(out: Path, config: PipelineConfig) -> Lines:
+    """R1-Zero's right, tidy answers, rewritten into digits without repeated attempts."""
+    items = puzzles.sample(config.cold_start_puzzles, config.seed + 1)
+    texts = sample_answers(out / "zero/checkpoint", items, config.seed + 1)
+    samples = [Sample(item, text) for item, text in zip(items, texts, strict=True)]
+    sifted = sifting.sift(samples, sifting.COLD_START)
+    rewritten = [sifting.rewrite(sample) for sample in sifted.kept]
+    yield _keep_samples(out / "cold_start", sifted, rewritten)
+
+
+def _rejection(out: Path, config: PipelineConfig) -> Lines:
+    """Dev2's answers, all rules applied; nothing is rewritten any more."""
+    items = puzzles.sample(config.rejection_puzzles, config.seed + 2)
+    texts = sample_answers(out / "dev2/checkpoint", items, config.seed + 2)
+    samples = [Sample(item, text) for item, text in zip(items, texts, strict=True)]
+    sifted = sifting.sift(samples)
+    yield _keep_samples(out / "rejection", sifted, sifted.kept)
+
+
+def _keep_samples(
+    folder: Path, sifted: sifting.Sifted, samples: Sequence[Sample]
+) -> dict[str, Any]:
+    counts = {"sampled": sifted.total, "kept": len(samples), "rejected": sifted.rejected}
+    _write(folder / "counts.json", json.dumps(counts))
+    lines = [json.dumps(sifting.to_line(sample)) for sample in samples]
+    _write(folder / "samples.jsonl", "\n".join(lines) + "\n")
+    return counts
+
+
+def read_samples(path: str | Path) -> list[Sample]:
+    """The samples of a data stage. Raises CourseError for a damaged file."""
+    try:
+        lines = Path(path).read_text().splitlines()
+        return [sifting.from_line(json.loads(line)) for line in lines]
+    except (OSError, ValueError) as error:
+        raise CourseError(f"{path} cannot be read; delete it and run its stage again.") from error
+
+
+def _dev1(out: Path, config: PipelineConfig) -> Lines:
+    samples = read_samples(out / "cold_start/samples.jsonl")
+    pairs = [(puzzles.prompt(s.puzzle), s.completion) for s in samples]
+    yield from fine_tune(out / "dev1/checkpoint", pairs, config.cold_start_updates, config.seed)
+
+
+def _dev3(out: Path, config: PipelineConfig) -> Lines:
+    samples = read_samples(out / "rejection/samples.jsonl")
+    pairs = [(puzzles.prompt(s.puzzle), s.completion) for s in samples]
+    talk = round(len(pairs) * config.chat_share / (1 - config.chat_share))
+    pairs += [(item.prompt, reply) for item, reply in chat.examples(talk, config.seed)]
+    yield from fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
+
+
+def fine_tune(
+    folder: str | Path,
+    pairs: Sequence[tuple[str, str]],
+    updates: int,
+    seed: int,
+    base: str | Path | None = None,
+) -> Lines:
+    """Fine-tune the base on prompts and completions into `folder`; yields step and loss.
+
+    The base and not the model before: in R1, too, both fine-tunings start from V3-Base.
+    """
+    model, tokenizer = models.load(base or models.shipped("mini-v3-base"))
+    eos = tokenizer.eos_token_id
+    data = [
+        Trace(models.chat_ids(tokenizer, prompt), [*tokenizer.encode(text), eos])
+        for prompt, text in pairs
+    ]
+    settings = DistillConfig(seed=seed, steps=updates, tokens=3072, learning_rate=1e-3, warmup=5)
+    for step, loss in finetune(model, data, settings, eos):
+        yield {"step": step, "loss": loss}
+    models.save(model, tokenizer, folder)
+
+
+def _dev2(out: Path, config: PipelineConfig) -> Lines:
+    settings = rl_config(config, config.reasoning_steps)
+    yield from zero.run(
+        out / "dev2", settings, base=out / "dev1/checkpoint", task=task(rewards.RuleReward())
+    )
+
+
+def _reward_model(out: Path, config: PipelineConfig) -> Lines:
+    """Pairs from Dev3's replies, labelled by rule; the reward model starts from the base."""
+    items = chat.sample(config.preference_prompts, config.seed + 3)
+    texts = sample_answers(out / "dev3/checkpoint", items, config.seed + 3, samples=8)
+    replies: dict[Chat, list[str]] = {}
+    for i, text in enumerate(texts):
+        replies.setdefault(items[i // 8], []).append(text)
+    pairs = [pair for item, said in replies.items() for pair in chat.label(item, said)]
+    judge, log = reward_model.train(models.shipped("mini-v3-base"), pairs, seed=config.seed)
+    judge.save(out / "reward_model/checkpoint")
+    yield {"pairs": len(pairs), **log[-1]}
+
+
+def _r1(out: Path, config: PipelineConfig) -> Lines:
+    """Rule rewards first; in the last part, a share of conversation judged by the reward model."""
+    rules = rl_config(config, config.rule_steps)
+    first = zero.run(
+        out / "r1_rules", rules, base=out / "dev3/checkpoint", task=task(rewards.RuleReward())
+    )
+    yield from ({"part": "rules", **line} for line in first)
+    judge = reward_model.from_folder(out / "reward_model/checkpoint")
+    both = task(rewards.RuleReward(), judge, config.chat_share)
+    last = rl_config(config, config.preference_steps, temperature=0.7)
+    second = zero.run(out / "r1", last, base=out / "r1_rules/checkpoint", task=both)
+    yield from ({"part": "preference", **line} for line in second)
+
+
+MODELS = ("base", "zero", "dev1", "dev2", "dev3", "r1")
+"""The models of the table, in order."""
+
+
+def model_folder(out: Path, name: str) -> Path:
+    """Where a stage's model is; `base` is the one that comes with the course."""
+    return models.shipped("mini-v3-base") if name == "base" else out / name / "checkpoint"
+
+
+def _table(out: Path, config: PipelineConfig) -> Lines:
+    judge = reward_model.from_folder(out / "reward_model/checkpoint")
+    rows = {}
+    for name in MODELS:
+        rows[name] = measure(model_folder(out, name), config, judge)
+        yield {"model": name, **rows[name]["figures"]}
+    counts = {
+        name: json.loads((out / name / "counts.json").read_text())
+        for name in ("cold_start", "rejection")
+    }
+    _write(out / "table.json", json.dumps({"config": asdict(config), "rows": rows, **counts}))
+
+
+def measure(
+    folder: str | Path, config: PipelineConfig, judge: RewardModel | None = None, shown: int = 6
+) -> dict[str, Any]:
+    """One row of the table: `figures`, means over held-out puzzles and chats, and sample `traces`.
+
+    Shares are from 0 to 1. `consistency` and `wrong_steps` are means over answers with steps;
+    `preference` is the reward model's mean score of the conversation, in its own deviations.
+    """
+    model, tokenizer = models.load(folder)
+    items = puzzles.sample(config.evaluate_puzzles, config.seed, "test")
+    parts = list(answer(model, tokenizer, items, config.seed))
+    texts = [text for part in parts for text in part.texts]
+    found = [rewards.habits(item, text) for item, text in zip(items, texts, strict=True)]
+    figures = {name: _mean([f[name] for f in found if name in f]) for name in HABITS}
+    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    lengths = [zero.thinking_tokens(part.rollout, end) * len(part.texts) for part in parts]
+    figures["thinking_tokens"] = sum(lengths) / len(items)
+    figures |= _conversation(model, tokenizer, config, judge)
+    traces = [sifting.to_line(Sample(*pair)) for pair in zip(items[:shown], texts, strict=False)]
+    return {"figures": figures, "traces": traces}
+
+
+HABITS = ("accuracy", "format", "consistency", "readability", "attempts", "repeats", "wrong_steps")
+
+
+def _conversation(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: PipelineConfig,
+    judge: RewardModel | None,
+) -> dict[str, float]:
+    items = (chat.prompts() * 2)[: config.evaluate_chats]
+    texts = [text for part in answer(model, tokenizer, items, config.seed) for text in part.texts]
+    pairs = list(zip(items, texts, strict=True))
+    figures = {
+        "chat_right": _mean([float(chat.is_right(item, text)) for item, text in pairs]),
+        "polite": _mean([float(text.endswith(chat.POLITE)) for _, text in pairs]),
+    }
+    if judge:
+        figures["preference"] = _mean([judge.score(item.prompt, text) for item, text in pairs])
+    return figures
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+_ZERO, _DEV2 = "zero/checkpoint", "dev2/checkpoint"
+_DEV1, _DEV3, _JUDGE = "dev1/checkpoint", "dev3/checkpoint", "reward_model/checkpoint"
+_COLD, _KEPT, _R1 = "cold_start/samples.jsonl", "rejection/samples.jsonl", "r1/checkpoint"
+
+STAGES: dict[str, Stage] = {
+    "zero": Stage((), _ZERO, _zero, "R1-Zero: RL on the base, right answers alone rewarded"),
+    "cold_start": Stage((_ZERO,), _COLD, _cold_start, "R1-Zero's good answers, rewritten"),
+    "dev1": Stage((_COLD,), _DEV1, _dev1, "the base, fine-tuned on the cold start"),
+    "dev2": Stage((_DEV1,), _DEV2, _dev2, "RL with accuracy, format and language rewards"),
+    "rejection": Stage((_DEV2,), _KEPT, _rejection, "Dev2's answers, sifted"),
+    "dev3": Stage((_KEPT,), _DEV3, _dev3, "the base, fine-tuned on those and conversation"),
+    "reward_model": Stage((_DEV3,), _JUDGE, _reward_model, "what conversation is preferred"),
+    "r1": Stage((_DEV3, _JUDGE), _R1, _r1, "RL with rules, at the end with preferences too"),
+    "table": Stage(
+        (_ZERO, _DEV1, _DEV2, _DEV3, _JUDGE, _R1), "table.json", _table, "every stage, measured"
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """`python -m course_lib pipeline`: the stages from R1-Zero to R1, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m course_lib pipeline", description=main.__doc__)
+    add_options(parser)
+    follow(parser.parse_args(argv))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command, for whoever builds the parser."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for all stages")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that all runs")
+
+
+def follow(args: argparse.Namespace) -> None:
+    """Run the command: a line when a stage ends, and the table at the end."""
+    config = replace(TINY if args.tiny else PipelineConfig(), seed=args.seed)
+    for line in run(args.out, config, args.only):
+        if line.get("done"):
+            print(f"{line['stage']}: {STAGES[line['stage']].about} ({line['seconds']:.0f} s)")
+        elif line.get("step", 0) % 10 == 0 or "model" in line:
+            shown = {k: round(v, 3) for k, v in line.items() if isinstance(v, float)}
+            print(
+                line["stage"], line.get("step", ""), line.get("model", ""), shown, file=sys.stderr
+            )
+    if (args.out / "table.json").is_file():
+        print((args.out / "table.json").read_text())
