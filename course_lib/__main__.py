@@ -97,6 +97,14 @@ def verdict(puzzle, completion: str) -> str:
     return f"{filled} = {total}: {'right' if total == puzzle.target else 'wrong'}."
 
 
+def export_gguf(args: argparse.Namespace) -> None:
+    """Write a dense student as a GGUF file, with a Modelfile for Ollama."""
+    from course_lib import export
+
+    modelfile = export.export_gguf(args.model, args.out, args.type)
+    print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {modelfile}")
+
+
 def _given(args: argparse.Namespace, *names: str) -> dict:
     """The options that were given, so that defaults stand in one place."""
     return {name: value for name in names if (value := getattr(args, name)) is not None}
@@ -120,7 +128,8 @@ def _follow(run: Iterator[dict], steps: int, shown: tuple[str, ...]) -> dict:
 def _add(
     commands: argparse._SubParsersAction, act: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(act.__name__, help=act.__doc__, description=act.__doc__)
+    name = act.__name__.replace("_", "-")
+    parser = commands.add_parser(name, help=act.__doc__, description=act.__doc__)
     parser.set_defaults(act=act)
     return parser
 
@@ -153,6 +162,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="model folder")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("puzzle", help='for example "7 ? 3 ? 5 ? 2 = 11"')
+    command = _add(commands, export_gguf)
+    command.add_argument("--model", type=Path, required=True, help="model folder, Qwen2 or Llama")
+    command.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
+    command.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
     return main
 
 
