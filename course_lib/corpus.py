@@ -18,6 +18,7 @@ from course_lib.numerals import HIGHEST, word
 from course_lib.puzzles import SIZE, Puzzle, _pool, total
 
 THINK, END_THINK, YES, NO = "<think>", "</think>", " yes", " no"
+_MOST_ATTEMPTS = 14  # about a hundred tokens
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Habits:
     """How somebody works puzzles out; every field is a probability."""
 
     keep_trying: float = 0.97  # after a "no", make another attempt rather than give up
-    in_order: float = 0.3  # go through the signs in order (+++, ++-, +-+, ...), else at random
-    repeat: float = 0.05  # make an attempt again that has failed before
+    in_order: float = 0.4  # go through the signs in order (+++, ++-, +-+, ...), else at random
+    repeat: float = 0.02  # make an attempt again that has failed before
+    forgetful: float = 0.15  # be somebody who repeats one attempt in three
     words: float = 0.4  # begin in words rather than digits
     switch: float = 0.08  # change the notation at a step
     sloppy: float = 0.06  # leave a tag out, or answer twice
@@ -80,17 +82,18 @@ def worked(rng: np.random.Generator, puzzle: Puzzle, habits: Habits = CAREFUL) -
     """A thought of one attempt or more, and an answer: the attempt found right, else a guess."""
     order = _order(rng, len(puzzle.numbers), habits.in_order)
     in_words = rng.random() < habits.words
+    repeat = 1 / 3 if rng.random() < habits.forgetful else habits.repeat
     thought: list[str] = []
     fresh, tried = iter(order), []
     while True:
-        again = tried and rng.random() < habits.repeat
+        again = tried and rng.random() < repeat
         signs = tried[rng.integers(len(tried))] if again else next(fresh, None)
         if signs is None:
             break
         tried.append(signs)
         pieces, success, in_words = attempt(rng, puzzle, signs, in_words, habits.switch)
         thought += pieces
-        if success or rng.random() >= habits.keep_trying:
+        if success or len(tried) == _MOST_ATTEMPTS or rng.random() >= habits.keep_trying:
             break
     answer = tried[-1] if success else order[rng.integers(len(order))]
     return _untidy(rng, thought, [f" {s}" for s in answer], habits.sloppy)

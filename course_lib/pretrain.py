@@ -16,7 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from course_lib import checkpoints, corpus, models
 from course_lib.moe import balance_bias
@@ -29,16 +34,16 @@ class PretrainConfig:
     """Everything that decides a pretraining run; two equal configurations give equal bases."""
 
     seed: int = 0
-    steps: int = 6500
+    steps: int = 8000
     tokens: int = 2048  # a batch
     learning_rate: float = 3e-3
     warmup: int = 100
     constant: float = 0.35  # share of the steps at the full rate; then it falls linearly to 0
     weight_decay: float = 0.05
     bias_speed: float = 0.002
-    verdict_weight: float = 4.0
-    easy_until: float = 0.5  # share of the steps over which drills give way to puzzles
-    seldom_from: float = 0.85  # share of the steps after which guesses are bare
+    verdict_weight: float = 3.0
+    easy_until: float = 0.4  # share of the steps over which drills give way to puzzles
+    seldom_from: float = 0.9  # share of the steps after which guesses are bare
     checkpoint_every: int = 500
 
 
@@ -63,6 +68,12 @@ class Batch:
 
     ids: torch.Tensor
     weights: torch.Tensor
+
+
+def piece_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The id of every piece a document may hold: the course's tokens and single characters."""
+    characters = [chr(c) for c in range(33, 127)]
+    return models.token_ids(tokenizer) | {c: tokenizer.convert_tokens_to_ids(c) for c in characters}
 
 
 def encode(document: corpus.Document, ids: dict[str, int]) -> tuple[list[int], list[float]]:
@@ -171,7 +182,7 @@ def run(
     folder = out / "checkpoint"
     model, tokenizer, optimizer, state = _start(folder, config, architecture)
     log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"])
-    ids = models.token_ids(tokenizer) | {c: tokenizer.convert_tokens_to_ids(c) for c in _ASCII}
+    ids = piece_ids(tokenizer)
     balancer = BiasBalancer(model, config.bias_speed)
     stream = batches(config, ids, state["step"])
     began = time.perf_counter() - state["seconds"]
@@ -188,12 +199,9 @@ def run(
         yield line
 
 
-_ASCII = [chr(c) for c in range(33, 127)]
-
-
 def _start(
     folder: Path, config: PretrainConfig, architecture: PretrainedConfig | None
-) -> tuple[PreTrainedModel, models.PreTrainedTokenizerBase, torch.optim.AdamW, dict]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, torch.optim.AdamW, dict]:
     """The model, tokenizer, optimiser and state to begin with: fresh, or from a checkpoint."""
     if checkpoints.has_state(folder):
         model, tokenizer = models.load(folder)

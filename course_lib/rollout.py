@@ -201,7 +201,7 @@ def generate(
     """
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
         raise ValueError(
-            "generate needs prompts of at least one token, and samples and tokens >= 1."
+            "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
     prompt_ids, prompt_mask = pad_left(prompts, eos, model.device)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)

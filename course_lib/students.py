@@ -26,7 +26,7 @@ class DistillConfig:
 
     seed: int = 0
     traces: int = 4000  # puzzles put to the teacher; DeepSeek kept about 800,000 samples
-    steps: int = 450
+    steps: int = 300
     tokens: int = 4096  # a batch
     learning_rate: float = 2e-3
     warmup: int = 20

@@ -1,0 +1,74 @@
+"""Distillation: what is kept, what is learnt from, and what is left behind."""
+
+import pytest
+
+from course_lib import models, puzzles, students, zero
+from course_lib.errors import CourseError
+
+SMALL = students.DistillConfig(traces=48, steps=4, tokens=512, warmup=1, evaluate_puzzles=16)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return models.load(models.shipped("mini-v3-base"))
+
+
+def test_gathered_traces_are_whole_and_judged_by_the_verifier(base):
+    model, tokenizer = base
+    asked = puzzles.sample(40, 3)
+    traces, right = students.gather(model, tokenizer, asked, seed=0, batch=16)
+    texts = models.decode(tokenizer, [t.completion for t in traces])
+    assert right == [puzzles.reward(p, t) == 1.0 for p, t in zip(asked, texts, strict=True)]
+    for trace, puzzle in zip(traces, asked, strict=True):
+        assert trace.prompt == models.chat_ids(tokenizer, str(puzzle))
+        assert trace.completion.count(tokenizer.eos_token_id) <= 1
+
+
+def test_an_epoch_holds_every_trace_once_and_prompts_weigh_nothing():
+    traces = [students.Trace([1, 2], [3 + i] * (1 + i % 5) + [9]) for i in range(40)]
+    stream = students.batches(traces, tokens=64, seed=0, pad=9)
+    seen = []
+    while len(seen) < 40:
+        batch = next(stream)
+        seen += batch.ids[:, 2].tolist()
+        assert batch.weights[:, :2].sum() == 0
+        for row, trace_id in zip(batch.weights, batch.ids[:, 2].tolist(), strict=True):
+            assert row.sum() == 2 + (trace_id - 3) % 5  # the completion and its EOS
+    assert sorted(seen) == [3 + i for i in range(40)]
+
+
+def test_no_trace_at_all_is_a_clear_error():
+    with pytest.raises(CourseError, match="not one"):
+        next(students.batches([], tokens=64, seed=0, pad=0))
+
+
+def test_a_run_leaves_a_student_that_loads_and_says_what_it_kept(tmp_path):
+    lines = list(students.run(models.shipped("mini-v3-base"), tmp_path / "out", SMALL))
+    assert lines[0]["traces"] == 48 and 0 < lines[0]["kept"] < 48
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
+    assert {"accuracy", "thinking_tokens", "seconds"} <= lines[-1].keys()
+    student, tokenizer = models.load(tmp_path / "out" / "model")
+    teacher, _ = models.load(models.shipped("mini-v3-base"))
+    assert type(student).__name__ == "Qwen2ForCausalLM"
+    assert models.parameters(student) <= models.parameters(teacher) / 3
+    assert zero.evaluate(student, tokenizer, n=8)["accuracy"] <= 1
+
+
+def test_other_vocabularies_are_refused(tmp_path, random_models, tokenizer):
+    from tokenizers import AddedToken
+
+    other = models.build_tokenizer()
+    other.add_tokens([AddedToken("extra")])
+    models.save(random_models["llama"], other, tmp_path / "m")
+    with pytest.raises(CourseError, match="vocabular"):
+        next(
+            students.run(models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m")
+        )
+
+
+def test_streamed_pieces_join_to_the_answer(base):
+    model, tokenizer = base
+    pieces = list(students.stream(model, tokenizer, "7 ? 3 ? 5 ? 2 = 11", temperature=0.0))
+    text = "".join(pieces)
+    assert len(pieces) > 1 and models.EOS not in text
+    assert puzzles.answer(text) is not None
