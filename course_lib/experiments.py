@@ -11,7 +11,7 @@ import argparse
 import json
 import platform
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -233,6 +233,34 @@ def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
             f"Nothing is recorded of {name!r}; `python -m course_lib experiment {name}` runs it."
         )
     return json.loads(path.read_text())
+
+
+def is_recorded(name: str, folder: str | Path = RECORDED) -> bool:
+    """Whether there is a record of that name."""
+    return (Path(folder) / f"{name}.json").is_file()
+
+
+def provenance(records: Mapping[str, dict[str, Any]]) -> str:
+    """Where, when and how each record was made, in words: to be printed beside what it shows."""
+    said = [
+        f"Recorded {r['date']} on {r['machine']}, torch {r['torch']}, seeds "
+        f"{', '.join(r['runs'])}: {r['command']}"
+        for r in records.values()
+    ]
+    return "\n".join(said)
+
+
+def table(records: Mapping[str, dict[str, Any]]) -> str:
+    """The ends of experiments as a table in plain text, one line each (see `summary`)."""
+    head = f"{'':18} accuracy (least to most)   thinking tokens   seconds   seeds"
+    lines = [head]
+    for name, kept in records.items():
+        end = summary(kept)
+        lines.append(
+            f"{name:18} {end['accuracy']:7.1%}  ({end['least']:.1%} to {end['most']:.1%})"
+            f"{end['thinking_tokens']:16.1f}{end['seconds']:12.0f}{end['seeds']:8}"
+        )
+    return "\n".join(lines)
 
 
 def summary(record: dict[str, Any]) -> dict[str, float]:

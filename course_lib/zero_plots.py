@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from course_lib.look import DASHES, MID_GREY, PALETTE, SYMBOLS
+from course_lib.look import DASHES, PALETTE, SYMBOLS
 
 Figure = tuple[go.Figure, str]
 Lines = Sequence[Mapping[str, Any]]  # a run's log: one dict a step
@@ -192,18 +192,37 @@ def stacked_time(parts: Mapping[str, float], title: str = "Where a step's time g
     return figure, f"{title}: {', '.join(said)}."
 
 
-def curves_of_k(ks: Sequence[int], curves: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Lines over k on a scale where each step doubles, for pass@k and votes."""
+def gap(record: Mapping[str, Any], title: str) -> Figure:
+    """What a policy was paid beside how often it was right: means over the seeds of a record."""
+    figure, said = go.Figure(), []
+    for i, (name, column) in enumerate({"paid": "reward", "right": "accuracy"}.items()):
+        steps, seeds = over_seeds(record, column)
+        middle = [mean(at) for at in seeds]
+        style = {"dash": DASHES[i], "color": _COLOURS[i]}
+        figure.add_scatter(x=steps, y=middle, name=name, line=style)
+        said.append(f"{name} {middle[0]:.1%} at step {steps[0]}, {middle[-1]:.1%} at {steps[-1]}")
+    figure.update_layout(title=title, height=400)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="share of completions", range=[0, 1.02])
+    return figure, f"{title}: {'; '.join(said)}."
+
+
+def curves_of_k(
+    ks: Sequence[int],
+    curves: Mapping[str, Sequence[float]],
+    title: str,
+    axis: str = "k (samples)",
+) -> Figure:
+    """Lines over k, or over a budget, on a scale where each step doubles."""
     figure = go.Figure()
     for i, (name, numbers) in enumerate(curves.items()):
         style = {"dash": DASHES[i % 6], "color": _COLOURS[i % 6]}
         figure.add_scatter(x=list(ks), y=list(numbers), name=name, line=style)
-    figure.update_xaxes(type="log", title_text="k (samples)", tickvals=list(ks))
+    figure.update_xaxes(type="log", title_text=axis, tickvals=list(ks))
     figure.update_yaxes(title_text="share of puzzles", range=[0, 1.02])
     figure.update_layout(title=title, height=420)
-    figure.add_hline(y=1, line_color=MID_GREY, line_width=1)
     said = [
-        f"{name} {numbers[0]:.1%} at k = {ks[0]}, {numbers[-1]:.1%} at k = {ks[-1]}"
+        f"{name} {numbers[0]:.1%} at {ks[0]}, {numbers[-1]:.1%} at {ks[-1]}"
         for name, numbers in curves.items()
     ]
-    return figure, f"{title}: {'; '.join(said)}."
+    return figure, f"{title}, by {axis}: {'; '.join(said)}."
