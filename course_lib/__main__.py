@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -114,13 +115,12 @@ def _follow(run: Iterator[dict], steps: int, shown: tuple[str, ...]) -> dict:
     """Run to the end with a progress bar; Ctrl-C keeps the last checkpoint."""
     from tqdm import tqdm
 
-    last: dict = {}
+    last = next(run)  # what is wrong shows here, before there is a bar
     known: dict[str, float] = {}
     with tqdm(total=steps, unit="step", file=sys.stderr) as bar:
-        for line in run:
-            last = line
-            known |= {k: round(line[k], 3) for k in shown if k in line}
-            bar.n = line["step"]
+        for last in itertools.chain([last], run):
+            known |= {k: round(last[k], 3) for k in shown if k in last}
+            bar.n = last["step"]
             bar.set_postfix(known)
     return last
 
