@@ -115,14 +115,16 @@ def _follow(run: Iterator[dict], steps: int, shown: tuple[str, ...]) -> dict:
     """Run to the end with a progress bar; Ctrl-C keeps the last checkpoint."""
     from tqdm import tqdm
 
-    last = next(run)  # what is wrong shows here, before there is a bar
+    first = next(run, None)  # what is wrong shows here, before there is a bar
+    if first is None:
+        raise CourseError("This run is finished; give another --out, or delete the folder.")
     known: dict[str, float] = {}
     with tqdm(total=steps, unit="step", file=sys.stderr) as bar:
-        for last in itertools.chain([last], run):
-            known |= {k: round(last[k], 3) for k in shown if k in last}
-            bar.n = last["step"]
+        for line in itertools.chain([first], run):
+            known |= {k: round(line[k], 3) for k in shown if k in line}
+            bar.n = line["step"]
             bar.set_postfix(known)
-    return last
+    return line
 
 
 def _add(
