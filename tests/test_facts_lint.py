@@ -61,6 +61,7 @@ def test_a_bare_number_is_found(text, found):
         "[the paper](https://arxiv.org/abs/2501.12948v1) <img width=640>",
         "12. twelfth of a list\n\n## 13. a heading",
         "<!-- a comment 1234 -->",
+        "of the same class as the 671B model",
         "Llama-3.3-70B-Instruct and R1-Distill-Qwen-32B and an RTX 4090",
     ],
 )

@@ -46,6 +46,7 @@ NAMES = (
     r"UTF-8",
     r"Apache(-| )2\.0",
     r"(1\.5|7|8|14|32|70)B\b(?! (param|token|of))",
+    r"671B(?= (model|one)\b)",
     r"(RTX|Ryzen|Core|GTX) ?\d+(-\d+)?",
     r"CC BY(-SA)? \d\.\d",
 )
