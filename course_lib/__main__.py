@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import sys
@@ -10,6 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from course_lib.errors import CourseError
+
+# Commands with a grammar of their own: name -> module with main(argv), and what it is for.
+ELSEWHERE = {
+    "experiment": ("experiments", "Run a control or a variant of R1-Zero again."),
+    "pipeline": ("pipeline", "The four stages from R1-Zero to R1."),
+    "grade": ("grade", "Grade a folder of submissions."),
+}
 
 
 def preflight(args: argparse.Namespace) -> None:
@@ -20,12 +28,16 @@ def preflight(args: argparse.Namespace) -> None:
 
 
 def pretrain(args: argparse.Namespace) -> None:
-    """Make the mini-V3 base again, from random weights."""
+    """Make a base again, from random weights: the mini-V3, or a student's."""
     from course_lib import models, preflight, pretrain
 
     preflight.require_memory()
     config = pretrain.PretrainConfig(seed=args.seed, **_given(args, "steps"))
-    _follow(pretrain.run(args.out, config), config.steps, ("loss", "imbalance"))
+    architecture = None
+    if args.family != "mini-v3":
+        architecture = models.student_config(models.build_tokenizer(), args.family)
+    run = pretrain.run(args.out, config, architecture)
+    _follow(run, config.steps, ("loss", "imbalance"))
     model, tokenizer = models.load(args.out / "checkpoint")
     models.save(model, tokenizer, args.out / "model")
     print(f"The base is in {args.out / 'model'}.")
@@ -146,8 +158,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     main = argparse.ArgumentParser(prog="python -m course_lib", description=__doc__)
     commands = main.add_subparsers(required=True, metavar="COMMAND")
+    for name, (_, purpose) in ELSEWHERE.items():
+        commands.add_parser(name, help=purpose, add_help=False)
     _add(commands, preflight)
-    _training_options(_add(commands, pretrain))
+    command = _add(commands, pretrain)
+    _training_options(command)
+    command.add_argument("--family", choices=("mini-v3", "qwen2", "llama"), default="mini-v3")
     command = _add(commands, zero)
     _training_options(command)
     command.add_argument("--base", type=Path, help="model folder to start from (the shipped base)")
@@ -171,11 +187,20 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _act(argv: list[str]) -> int:
+    """Do what the command line says; commands with a grammar of their own get the rest of it."""
+    if argv and argv[0] in ELSEWHERE:
+        module, _ = ELSEWHERE[argv[0]]
+        return importlib.import_module(f"course_lib.{module}").main(argv[1:]) or 0
+    args = parser().parse_args(argv)
+    args.act(args)
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a problem is one sentence on stderr and an exit status that is not 0."""
-    args = parser().parse_args(argv)
     try:
-        args.act(args)
+        return _act(sys.argv[1:] if argv is None else argv)
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1
@@ -188,7 +213,6 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":
