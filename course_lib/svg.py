@@ -7,7 +7,9 @@ pattern or a dash. All sizes are in SVG user units (CSS pixels at full width).
 
 from __future__ import annotations
 
+import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from course_lib.look import FONT, PALETTE, TEXT_COLOUR, escape
@@ -25,6 +27,26 @@ def number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def as_images(html: str) -> str:
+    """`html` with each of its SVG pictures as an `<img>` with its alt text and a page of its own.
+
+    Pages that do not trust a notebook (GitHub, JupyterLab until it is run) drop inline SVG and keep
+    images. An image cannot take the page's colours, so it is dark on white.
+    """
+    return re.sub(r"<svg\b[^>]*>.*?</svg>", _as_image, html, flags=re.DOTALL)
+
+
+def _as_image(found: re.Match[str]) -> str:
+    picture = found[0].replace(TEXT_COLOUR, "#1f1f1f")
+    head, rest = picture.split(">", 1)
+    if "xmlns=" not in head:
+        head += ' xmlns="http://www.w3.org/2000/svg"'
+    whole = f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'
+    label = re.search(r'aria-label="([^"]*)"', head)
+    data = base64.b64encode(whole.encode()).decode()
+    return f'<img alt="{label[1] if label else ""}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _finite(values: Sequence[float], what: str) -> list[float]:

@@ -1,5 +1,6 @@
 """Pictures as SVG: well-formed, described, escaped, right in their lengths."""
 
+import base64
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -84,6 +85,18 @@ def test_numbers_in_a_heatmap_have_enough_contrast():
         behind = svg._luminance([int(n) for n in cell.get("fill")[4:-1].split(",")])
         text = {"#ffffff": 1.0, "#000000": 0.0}[ink]
         assert (max(text, behind) + 0.05) / (min(text, behind) + 0.05) >= 4.5
+
+
+def test_pictures_become_images_that_need_no_page_of_the_notebooks():
+    html = svg.as_images(f"<p>a</p>{svg.bars('t <1>', {'a': 2})}<b>c</b><svg><g/></svg>")
+    before, first, second = html.split("<img ")
+    assert before == "<p>a</p>" and "<b>c</b>" in first and "<svg" not in html
+    assert first.startswith('alt="t &lt;1&gt;. a: 2" src="data:image/svg+xml;base64,')
+    for part in (first, second):
+        picture = base64.b64decode(part.split("base64,")[1].split('"')[0]).decode()
+        root = ET.fromstring(picture)
+        assert root.tag == NS + "svg"
+        assert root[0].get("fill") == "#ffffff" and "var(" not in picture.split("font-family")[0]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ import traitlets
 from IPython.display import display
 
 from course_lib.look import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
+from course_lib.svg import as_images
 
 _STATES: dict[str, dict[str, Any]] = {}
 
@@ -217,7 +218,7 @@ class Widget:
             f'<div class="ir1-twin {NO_MATHS}" role="group" '
             f'aria-label="{escape(self.title or self.key)}" '
             f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
-            f"{head}{self.lead()}{given}{self.picture()}<p>{escape(self.text())}</p></div>"
+            f"{head}{self.lead()}{given}{as_images(self.picture())}<p>{escape(self.text())}</p></div>"
         )
 
     def _ipython_display_(self) -> None:
