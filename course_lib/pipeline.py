@@ -13,17 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib import chat, models, puzzles, reward_model, rewards, sifting, zero
+from course_lib import (
+    chat,
+    checkpoints,
+    models,
+    puzzles,
+    reward_model,
+    rewards,
+    sifting,
+    zero,
+)
 from course_lib.chat import Chat
 from course_lib.errors import CourseError
 from course_lib.puzzles import Puzzle
@@ -48,6 +59,7 @@ class PipelineConfig:
     rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
     preference_steps: int = 10  # then 400 with preference rewards too
     preference_prompts: int = 200
+    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone
     learning_rate: float = 1e-4  # of RL after R1-Zero: the models can reason already
     groups: int = 16
     samples: int = 16
@@ -57,14 +69,15 @@ class PipelineConfig:
 
 TINY = PipelineConfig(
     zero_steps=2,
-    cold_start_puzzles=8,
-    cold_start_updates=2,
-    reasoning_steps=2,
-    rejection_puzzles=8,
-    sft_updates=2,
-    rule_steps=2,
-    preference_steps=2,
+    cold_start_puzzles=150,
+    cold_start_updates=5,
+    reasoning_steps=1,
+    rejection_puzzles=24,
+    sft_updates=3,
+    rule_steps=1,
+    preference_steps=1,
     preference_prompts=6,
+    overuse_steps=2,
     groups=4,
     samples=4,
     evaluate_puzzles=8,
@@ -103,24 +116,31 @@ def run(
     for name in only or STAGES:
         stage = STAGES[name]
         if is_done(out, name, config):
-            yield {"stage": name, "done": True, "seconds": 0.0}
+            yield {"stage": name, "done": True, "seconds": 0.0, "about": stage.about}
             continue
         require(out, name)
         began = time.perf_counter()
         for line in stage.work(out, config):
             yield {"stage": name, **line}
-        yield {"stage": name, "done": True, "seconds": time.perf_counter() - began}
+        seconds = time.perf_counter() - began
+        yield {"stage": name, "done": True, "seconds": seconds, "about": stage.about}
 
 
 def require(out: Path, name: str) -> None:
     """Raise CourseError if an input of stage `name` is missing, with the command that makes it."""
     for path in STAGES[name].needs:
-        if not (out / path).exists():
-            maker = next(key for key, stage in STAGES.items() if stage.makes == path)
-            raise CourseError(
-                f"Stage {name} needs {out / path}, which is missing; make it with "
-                f"`python -m course_lib pipeline --out {out} --only {maker}`."
-            )
+        maker = next(key for key, stage in STAGES.items() if stage.makes == path)
+        require_made(out, maker, f"stage {name}")
+
+
+def require_made(out: Path, maker: str, who: str) -> None:
+    """Raise CourseError if stage `maker` has left nothing in `out`, which `who` needs."""
+    path = out / STAGES[maker].makes
+    if not path.exists():
+        raise CourseError(
+            f"{path} is missing, which {who} needs; make it with "
+            f"`python -m course_lib pipeline --out {out} --only {maker}`."
+        )
 
 
 def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
@@ -129,7 +149,9 @@ def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
     if name not in RL_STEPS:
         return path.exists()
     state = path / "trainer.json"
-    return state.is_file() and json.loads(state.read_text())["step"] >= RL_STEPS[name](config)
+    return checkpoints.has_state(path) and (
+        json.loads(state.read_text())["step"] >= RL_STEPS[name](config)
+    )
 
 
 RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
@@ -137,6 +159,21 @@ RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
     "dev2": lambda config: config.reasoning_steps,
     "r1": lambda config: config.preference_steps,
 }
+
+
+def adopt_zero(out: str | Path, trained: str | Path) -> None:
+    """Take over the R1-Zero that `course_lib.zero.run` left in `trained`, in place of a new one.
+
+    Raises CourseError if there is none.
+    """
+    source = Path(trained) / "checkpoint"
+    if not checkpoints.has_state(source):
+        raise CourseError(
+            f"There is no R1-Zero in {trained}; make one with "
+            f"`python -m course_lib zero --out {trained}`."
+        )
+    with models.replacing(Path(out) / "zero" / "checkpoint") as aside:
+        shutil.copytree(source, aside, dirs_exist_ok=True)
 
 
 def _keep_settings(out: Path, config: PipelineConfig) -> None:
@@ -153,10 +190,10 @@ def _keep_settings(out: Path, config: PipelineConfig) -> None:
             )
         return
     out.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(ours))
+    write(path, json.dumps(ours))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
@@ -262,6 +299,7 @@ def _cold_start(out: Path, config: PipelineConfig) -> Lines:
     samples = [Sample(item, text) for item, text in zip(items, texts, strict=True)]
     sifted = sifting.sift(samples, sifting.COLD_START)
     rewritten = [sifting.rewrite(sample) for sample in sifted.kept]
+    _write_samples(out / "cold_start/answers.jsonl", samples)
     yield _keep_samples(out / "cold_start", sifted, rewritten)
 
 
@@ -278,10 +316,14 @@ def _keep_samples(
     folder: Path, sifted: sifting.Sifted, samples: Sequence[Sample]
 ) -> dict[str, Any]:
     counts = {"sampled": sifted.total, "kept": len(samples), "rejected": sifted.rejected}
-    _write(folder / "counts.json", json.dumps(counts))
-    lines = [json.dumps(sifting.to_line(sample)) for sample in samples]
-    _write(folder / "samples.jsonl", "\n".join(lines) + "\n")
+    write(folder / "counts.json", json.dumps(counts))
+    _write_samples(folder / "samples.jsonl", samples)
     return counts
+
+
+def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    lines = [json.dumps(sifting.to_line(sample)) for sample in samples]
+    write(path, "\n".join(lines) + "\n")
 
 
 def read_samples(path: str | Path) -> list[Sample]:
@@ -300,11 +342,15 @@ def _dev1(out: Path, config: PipelineConfig) -> Lines:
 
 
 def _dev3(out: Path, config: PipelineConfig) -> Lines:
-    samples = read_samples(out / "rejection/samples.jsonl")
+    pairs = with_conversation(read_samples(out / "rejection/samples.jsonl"), config)
+    yield from fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
+
+
+def with_conversation(samples: Sequence[Sample], config: PipelineConfig) -> list[tuple[str, str]]:
+    """Prompts and completions of `samples`, and conversation until it is `chat_share` of all."""
     pairs = [(puzzles.prompt(s.puzzle), s.completion) for s in samples]
     talk = round(len(pairs) * config.chat_share / (1 - config.chat_share))
-    pairs += [(item.prompt, reply) for item, reply in chat.examples(talk, config.seed)]
-    yield from fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
+    return pairs + [(item.prompt, reply) for item, reply in chat.examples(talk, config.seed)]
 
 
 def fine_tune(
@@ -383,7 +429,7 @@ def _table(out: Path, config: PipelineConfig) -> Lines:
         name: json.loads((out / name / "counts.json").read_text())
         for name in ("cold_start", "rejection")
     }
-    _write(out / "table.json", json.dumps({"config": asdict(config), "rows": rows, **counts}))
+    write(out / "table.json", json.dumps({"config": asdict(config), "rows": rows, **counts}))
 
 
 def measure(
@@ -463,20 +509,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command, for whoever builds the parser."""
     parser.add_argument("--out", type=Path, required=True, help="folder for all stages")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--zero", type=Path, help="an R1-Zero that was trained before (lesson 3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument(
+        "--variants", action="store_true", help="also the runs with stages left out"
+    )
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that all runs")
 
 
 def follow(args: argparse.Namespace) -> None:
     """Run the command: a line when a stage ends, and the table at the end."""
     config = replace(TINY if args.tiny else PipelineConfig(), seed=args.seed)
-    for line in run(args.out, config, args.only):
+    if args.zero:
+        adopt_zero(args.out, args.zero)
+    lines = run(args.out, config, args.only)
+    if args.variants:
+        from course_lib import pipeline_variants
+
+        lines = chain(lines, pipeline_variants.run(args.out, config))
+    for line in lines:
         if line.get("done"):
-            print(f"{line['stage']}: {STAGES[line['stage']].about} ({line['seconds']:.0f} s)")
+            print(f"{line['stage']}: {line['about']} ({line['seconds']:.0f} s)")
         elif line.get("step", 0) % 10 == 0 or "model" in line:
             shown = {k: round(v, 3) for k, v in line.items() if isinstance(v, float)}
             print(
                 line["stage"], line.get("step", ""), line.get("model", ""), shown, file=sys.stderr
             )
     if (args.out / "table.json").is_file():
-        print((args.out / "table.json").read_text())
+        rows = json.loads((args.out / "table.json").read_text())["rows"]
+        print(json.dumps({name: row["figures"] for name, row in rows.items()}))
