@@ -1,0 +1,84 @@
+"""The trace viewer: a trace coloured, counted, folded, walked through, and followed as it comes."""
+
+from __future__ import annotations
+
+import time
+
+import ipywidgets as ipw
+
+from course_lib.engines.base import Stream
+from course_lib.puzzles import Puzzle
+from course_lib.trace_html import describe, render
+from course_lib.traces import label_steps
+from course_lib.widgets.base import Widget, slider, tick
+
+_PAUSE = 0.1  # seconds between drawings: a stream of any speed is drawn ten times a second
+
+
+class TraceViewer(Widget):
+    """Shows the trace `text`; with a `puzzle` the course's working is read exactly.
+
+    `follow(stream)` shows an engine's answer as it comes. `budget` is the most tokens there are.
+    """
+
+    title = "Trace viewer"
+
+    def __init__(
+        self,
+        text: str = "",
+        puzzle: Puzzle | None = None,
+        *,
+        key: str = "",
+        prefilled: bool = False,
+        budget: int | None = None,
+        **first,
+    ) -> None:
+        self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, prefilled, budget
+        self.tokens: int | None = None
+        super().__init__(key, **first)
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        """Fold the thinking away; jump to a step (0 points at none)."""
+        return {"fold": tick("Hide the thinking"), "step": slider("Jump to step", 0, 60, 0)}
+
+    def follow(self, stream: Stream) -> str:
+        """Show the answer as it comes, ten times a second; returns its text."""
+        self.prefilled, drawn = stream.prefilled, 0.0
+        for count, _ in enumerate(stream, 1):
+            self.tokens = count
+            if time.perf_counter() - drawn > _PAUSE:
+                self.trace = stream.text
+                self.refresh()
+                drawn = time.perf_counter()
+        self.trace = stream.text
+        if stream.summary:
+            self.tokens = stream.summary.completion_tokens
+        self.refresh()
+        return self.trace
+
+    def picture(self) -> str:
+        """The trace with its steps marked."""
+        return render(
+            self.trace,
+            self.puzzle,
+            prefilled=self.prefilled,
+            fold=self.state["fold"],
+            focus=self.state["step"],
+        )
+
+    def text(self) -> str:
+        """The counts, and what the chosen step is."""
+        counted = describe(
+            self.trace,
+            self.puzzle,
+            prefilled=self.prefilled,
+            tokens=self.tokens,
+            budget=self.budget,
+        )
+        steps = label_steps(self.trace, self.puzzle, prefilled=self.prefilled)
+        if not 0 < self.state["step"] <= len(steps):
+            return counted
+        step = steps[self.state["step"] - 1]
+        kinds = " and ".join(step.labels) or "working"
+        said = f"Step {self.state['step']} of {len(steps)} ({kinds}): "
+        return f"{counted} {said}{self.trace[step.start : step.end]} {step.note}".rstrip()
