@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def profile_step(
     learner = zero.Learner(model, optimizer, config, tokenizer.eos_token_id)
     passes = _time_passes(learner, experience)
     names = ("sampling", "reading the answers and rewarding them")
-    seconds = [b - a for a, b in zip(clock, clock[1:], strict=False)]
+    seconds = [b - a for a, b in itertools.pairwise(clock)]
     return dict(zip(names, seconds, strict=True)) | passes
 
 

@@ -25,6 +25,8 @@ from course_lib.errors import CourseError
 from course_lib.rollout import Rollout
 from course_lib.runtime import use_threads
 
+_SKIPS = 5  # steps in a row that may be lost to a failing reward
+
 
 @dataclass(frozen=True)
 class ZeroConfig:
@@ -277,7 +279,8 @@ class Learner:
             total["entropy"] += float(spread.sum()) / tokens
             total["clip_fraction"] += float(stats["clip_fraction"]) * float(mask.sum()) / tokens
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
-        self.optimizer.step()
+        if math.isfinite(norm):  # one bad number here would spoil every weight
+            self.optimizer.step()
         return total | {"grad_norm": float(norm)}
 
     @torch.no_grad()
@@ -365,10 +368,12 @@ def run(
     if state["step"] == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
     began = time.perf_counter() - log.lines[-1]["seconds"]
+    skips = 0
     for step in range(state["step"] + 1, config.steps + 1):
         for group in learner.optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
         line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
+        skips = skips + 1 if "skipped" in line else 0
         last = step == config.steps
         if last or step % config.evaluate_every == 0:
             line |= _held_out(learner, tokenizer, config, task)
@@ -379,6 +384,11 @@ def run(
                 out / "checkpoint", learner.model, tokenizer, learner.optimizer, settings
             )
         yield _record(log, line)
+        if skips == _SKIPS:
+            raise CourseError(
+                f"{_SKIPS} steps in a row were skipped. {line['skipped']} Mend the reward; the run "
+                "goes on from its last checkpoint."
+            )
 
 
 def _record(log: checkpoints.Log, line: dict[str, float]) -> dict[str, float]:
