@@ -5,6 +5,6 @@ gives the answer piece by piece and then says how it went. It is always said who
 """
 
 from course_lib.engines.base import Engine, Request, Stream, Summary
-from course_lib.engines.catalogue import Option, available, best
+from course_lib.engines.catalogue import Option, available, best, students
 
-__all__ = ["Engine", "Option", "Request", "Stream", "Summary", "available", "best"]
+__all__ = ["Engine", "Option", "Request", "Stream", "Summary", "available", "best", "students"]

@@ -164,10 +164,17 @@ def _downloads() -> Iterator[Option]:
     )
 
 
-def _shipped() -> Iterator[Option]:
-    """The dense students that come with the course."""
+def students() -> list[Path]:
+    """The folders of the dense students that come with the course, distilled ones first."""
     from course_lib.models import ASSETS
 
+    found = []
     for config in sorted(ASSETS.glob("*/config.json")):
         if json.loads(config.read_text(encoding="utf-8")).get("model_type") in _DENSE:
-            yield from _folder(config.parent, config.parent.name, "MIT")
+            found.append(config.parent)
+    return sorted(found, key=lambda folder: "base" in folder.name)
+
+
+def _shipped() -> Iterator[Option]:
+    for folder in students():
+        yield from _folder(folder, folder.name, "MIT")
