@@ -100,7 +100,8 @@ def own_line(error: BaseException) -> str:
         name = frame.f_code.co_filename
         if not name.startswith(_LIBRARIES) and not any(part in name for part in _PACKAGES):
             text = linecache.getline(name, number, frame.f_globals).strip()
-            return f"line {number}: {text}" if text else f"line {number}"
+            cell = f"{name[1:-1]}, " if name.startswith("<cell ") else ""
+            return f"{cell}line {number}: {text}" if text else f"{cell}line {number}"
     return ""
 
 

@@ -12,6 +12,9 @@ from course_lib.checks.callers import LocalCaller
 from course_lib.checks.catalogue import get
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.judge import Outcome, Verdict, judge
+from course_lib.checks.limits import last_resort
+
+_GRACE = 60.0  # seconds beyond the limit; then the kernel is ended, for nothing else is left
 
 _TITLES = {
     Outcome.RIGHT: "Right",
@@ -41,7 +44,8 @@ def check(name: str, answer: Any = ...) -> None:
     Your objects are copied before they are used. Raises CourseError for an unknown name.
     """
     exercise = get(name)
-    verdict = _usage(exercise, answer) or judge(exercise, _caller(exercise, answer))
+    with last_resort(exercise.seconds + _GRACE):
+        verdict = _usage(exercise, answer) or judge(exercise, _caller(exercise, answer))
     progress.record(name, str(verdict.outcome))
     _show(exercise, verdict)
     if verdict.outcome is not Outcome.RIGHT:

@@ -74,7 +74,7 @@ class Exercise:
     tensors: bool = False
     rtol: float = 2e-5
     atol: float = 1e-6
-    seconds: float = 5.0
+    seconds: float = 10.0
 
     @property
     def is_value(self) -> bool:

@@ -3,8 +3,8 @@
 In the main thread of a POSIX process an alarm raises `TimeUp` in the running code, again and again
 until it is out, so that an `except:` in an endless loop does not save it. Elsewhere the code runs
 in a thread into which the exception is thrown. A loop inside C that never looks at Python's
-signals cannot be stopped from within: as the last resort the process is ended, with a line that
-says so, because a kernel that hangs for good is worse.
+signals cannot be stopped from within: as the last resort the process is ended, with a traceback
+that says where it stood, because a kernel that hangs for good is worse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _AGAIN = 0.05  # seconds between alarms once the time is up
-_GRACE = 60.0  # seconds after which a process that cannot be interrupted is ended
 
 
 class TimeUp(BaseException):
@@ -31,12 +30,11 @@ class TimeUp(BaseException):
 
 def run_limited(function: Callable[[], T], seconds: float) -> T:
     """What `function()` gives; raises `TimeUp` if that takes longer than `seconds`."""
-    with _last_resort(seconds + _GRACE):
-        main = threading.current_thread() is threading.main_thread()
-        if main and hasattr(signal, "setitimer"):
-            with _alarm(seconds):
-                return function()
-        return _in_thread(function, seconds)
+    main = threading.current_thread() is threading.main_thread()
+    if main and hasattr(signal, "setitimer"):
+        with _alarm(seconds):
+            return function()
+    return _in_thread(function, seconds)
 
 
 @contextmanager
@@ -94,7 +92,8 @@ def _in_thread(function: Callable[[], T], seconds: float) -> T:
 
 
 @contextmanager
-def _last_resort(seconds: float) -> Iterator[None]:
+def last_resort(seconds: float) -> Iterator[None]:
+    """End the process, with a traceback on standard error, if the block takes that long."""
     stream = sys.__stderr__
     if stream is None:
         yield

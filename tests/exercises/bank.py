@@ -54,6 +54,7 @@ def code(name: str, submission: Submission) -> str:
     return docstring + end + text
 
 
+@cache
 def verdict(name: str, submission: Submission) -> Verdict:
     """The judgement of a submission, from a fixed seed for the fresh inputs."""
     exercise = catalogue.get(name)
