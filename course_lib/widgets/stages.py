@@ -1,0 +1,105 @@
+"""The stage explorer: two recipes side by side, with what was measured and what the models say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import ipywidgets as ipw
+
+from course_lib import recipes, stage_records
+from course_lib.look import TEXT_COLOUR, escape
+from course_lib.recipes import PREFERENCES, REWARDS, Recipe
+from course_lib.stage_records import FIGURES, spread
+from course_lib.widgets.base import Widget, choice, slider, tick
+
+SIDES = ("left", "right")
+FIRST = {"left": recipes.RECIPES["zero"], "right": recipes.RECIPES["r1"]}
+
+
+@cache
+def _record() -> Mapping[str, Any]:
+    return stage_records.load()
+
+
+class StageExplorer(Widget):
+    """Switch the stages of two models on and off; every combination that was run has its row."""
+
+    title = "Stage explorer"
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        """For each side the stages it went through, and which puzzle's traces are shown."""
+        made: dict[str, ipw.ValueWidget] = {}
+        for side in SIDES:
+            first, name = FIRST[side], side.capitalize()
+            made[f"{side}_cold_start"] = tick(f"{name}: cold start", first.cold_start)
+            made[f"{side}_reward"] = choice(f"{name}: reward of RL", list(REWARDS), first.reward)
+            made[f"{side}_sft"] = tick(f"{name}: rejection sampling and SFT", first.sft)
+            made[f"{side}_preference"] = choice(
+                f"{name}: reward model", list(PREFERENCES), first.preference
+            )
+        count = len(next(iter(_record()["traces"].values())))
+        return made | {"trace": slider("Puzzle shown", 1, count, 1)}
+
+    def recipe(self, side: str) -> Recipe:
+        """The recipe that a side's switches stand for."""
+        names = ("cold_start", "reward", "sft", "preference")
+        return Recipe(*(self.state[f"{side}_{name}"] for name in names))
+
+    def model(self, side: str) -> str | None:
+        """The recorded model of a side's recipe; None if that combination was not run."""
+        return recipes.find(self.recipe(side), _record()["traces"])
+
+    def picture(self) -> str:
+        """One table: a column a side, a row a figure, and at its foot what each model said."""
+        found = {side: self.model(side) for side in SIDES}
+        heads = "".join(
+            f'<th scope="col">{escape(_head(side, self.recipe(side)))}</th>' for side in SIDES
+        )
+        rows = "".join(
+            _row(heading, [_cell(found[side], figure) for side in SIDES])
+            for figure, (heading, _) in FIGURES.items()
+        )
+        said = [_trace(found[side], self.state["trace"] - 1) for side in SIDES]
+        rows += _row(f"says to {_prompt(self.state['trace'] - 1)}", said)
+        return (
+            f'<table style="color:{TEXT_COLOUR};text-align:left">'
+            f"<caption>{escape(stage_records.said(_record()))}</caption>"
+            f'<tr><th scope="col">figure</th>{heads}</tr>{rows}</table>'
+        )
+
+    def text(self) -> str:
+        """Each side's accuracy, consistency and length, or that its combination was not run."""
+        return " ".join(self._words(side) for side in SIDES)
+
+    def _words(self, side: str) -> str:
+        name, recipe = self.model(side), self.recipe(side)
+        if name is None:
+            other = recipes.RECIPES[recipes.nearest(recipe, _record()["traces"])]
+            return f"{side.capitalize()}: this was not run; the nearest that was: {other.words()}."
+        shown = ("accuracy", "consistency", "thinking_tokens")
+        said = ", ".join(f"{FIGURES[key][0]} {_cell(name, key)}" for key in shown)
+        return f"{side.capitalize()}, {recipe.words()}: {said}."
+
+
+def _head(side: str, recipe: Recipe) -> str:
+    return f"{side}: {recipe.words()}"
+
+
+def _row(heading: str, cells: list[str]) -> str:
+    inside = "".join(f'<td style="vertical-align:top">{escape(cell)}</td>' for cell in cells)
+    return f'<tr><th scope="row">{escape(heading)}</th>{inside}</tr>'
+
+
+def _cell(name: str | None, figure: str) -> str:
+    value = spread(_record(), name, figure) if name else None
+    return str(value) if value else "–"
+
+
+def _trace(name: str | None, index: int) -> str:
+    return _record()["traces"][name][index]["completion"] if name else "not run"
+
+
+def _prompt(index: int) -> str:
+    return next(iter(_record()["traces"].values()))[index]["prompt"]
