@@ -1,7 +1,10 @@
 """Shared by the tests: quiet libraries, and models small enough to make in a moment."""
 
 import os
+import tempfile
 
+# Tests keep a learner's own answers out of it, in this process and in the kernels it starts.
+os.environ["INSIDE_R1_HOME"] = tempfile.mkdtemp(prefix="inside-r1-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
