@@ -100,7 +100,9 @@ def _continue(client: httpx.Client, url: str, part: Path, size: int) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have == size:
         return
-    headers = {"Range": f"bytes={have}-"} if 0 < have < size else {}
+    headers = {"Accept-Encoding": "identity"}
+    if 0 < have < size:
+        headers["Range"] = f"bytes={have}-"
     with client.stream("GET", url, headers=headers) as response:
         response.raise_for_status()
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -112,7 +114,7 @@ def _continue(client: httpx.Client, url: str, part: Path, size: int) -> None:
                 "size; nothing was downloaded."
             )
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes():
                 file.write(chunk)
 
 
