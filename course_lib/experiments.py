@@ -22,13 +22,14 @@ import torch
 
 from course_lib import models, puzzles, traces, zero
 from course_lib.errors import CourseError
+from course_lib.ppo_run import PPOLearner
 from course_lib.puzzles import Puzzle
 from course_lib.zero import PUZZLES, Task, ZeroConfig
 
 RECORDED = models.ASSETS / "recorded"
 _LONG = 40  # pieces of a thought that earn the whole reward for length
 
-SHORT = ZeroConfig(steps=40, evaluate_every=20, evaluate_puzzles=256)
+SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
 """A control run: half a minute of computing; the spine's run is longer."""
 
 
@@ -50,18 +51,6 @@ def tidy(puzzle: Puzzle, completion: str) -> float:
 def length(puzzle: Puzzle, completion: str) -> float:
     """From 0.0 for no thought to 1.0 for one of 40 pieces or more, whatever it says."""
     return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
-
-
-def self_checked(puzzle: Puzzle, completion: str) -> float:
-    """1.0 for an answer that the thought has worked out and found right (a verifier with a hole).
-
-    It looks sound: the answer must be the last attempt, complete, and checked with `yes`. But the
-    check it believes is the model's own; nobody adds the numbers up again.
-    """
-    attempts = traces.read_attempts(completion, puzzle)
-    if not attempts or not attempts[-1].finished or attempts[-1].verdict != "yes":
-        return 0.0
-    return float(puzzles.answer(completion) == attempts[-1].signs)
 
 
 def rewarded(reward: Callable[[Puzzle, str], float]) -> Task:
@@ -93,12 +82,13 @@ def scramble_totals(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One thing changed: what it asks, what is run, and on which base (None: the shipped one)."""
+    """One thing changed: what it asks, what is run, on which base (None: the shipped one), how."""
 
     asks: str
     config: ZeroConfig = SHORT
     task: Task = PUZZLES
     base: Callable[[Path], Path] | None = None
+    method: type[zero.Learner] = zero.Learner
 
 
 CONTROLS: dict[str, Experiment] = {
@@ -123,13 +113,6 @@ CONTROLS: dict[str, Experiment] = {
     ),
 }
 
-HACKS: dict[str, Experiment] = {
-    "self-checked": Experiment(
-        "What does a verifier cost that believes the model's own check?",
-        task=rewarded(self_checked),
-    ),
-}
-
 VARIANTS: dict[str, Experiment] = {
     "divide-by-std": Experiment(
         "GRPO as first published: advantages divided by the standard deviation, sequence mean.",
@@ -148,9 +131,13 @@ VARIANTS: dict[str, Experiment] = {
         "Four updates, and DAPO's wider clip upwards.",
         replace(SHORT, updates=4, clip=(0.2, 0.28)),
     ),
+    "ppo": Experiment(
+        "PPO: a value model as large as the policy says what was to be expected.",
+        method=PPOLearner,
+    ),
 }
 
-EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **HACKS, **VARIANTS}
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS}
 
 
 def find(name: str) -> Experiment:
@@ -180,7 +167,13 @@ def run(
     config = replace(experiment.config, seed=seed)
     if steps is not None:
         config = replace(config, steps=steps)
-    yield from zero.run(folder / f"seed-{seed}", config, base=base, task=experiment.task)
+    yield from zero.run(
+        folder / f"seed-{seed}",
+        config,
+        base=base,
+        task=experiment.task,
+        method=experiment.method,
+    )
 
 
 _COLUMNS = ("reward", "thinking_tokens", "attempts", "clip_fraction", "informative")

@@ -262,7 +262,7 @@ class Learner:
             logp, spread = self._logprobs(self.model, part, mask)
             share = len(chunk) / len(advantages)
             if self.config.reduce == "token":
-                share = float(mask.sum()) / tokens
+                share = float(mask.sum() / sampled.lengths.sum())
             loss, stats = grpo.policy_loss(
                 logp,
                 old.setdefault(i, logp.detach()),
@@ -278,10 +278,14 @@ class Learner:
             total["loss"] += float(loss.detach()) * share
             total["entropy"] += float(spread.sum()) / tokens
             total["clip_fraction"] += float(stats["clip_fraction"]) * float(mask.sum()) / tokens
+        return total | {"grad_norm": self._step()}
+
+    def _step(self) -> float:
+        """Cut the gradient to its longest allowed and take it; returns how long it was."""
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
         if math.isfinite(norm):  # one bad number here would spoil every weight
             self.optimizer.step()
-        return total | {"grad_norm": float(norm)}
+        return float(norm)
 
     @torch.no_grad()
     def _reference_logprobs(self, part: Rollout, mask: torch.Tensor) -> torch.Tensor | None:
@@ -352,6 +356,7 @@ def run(
     *,
     base: str | Path | None = None,
     task: Task = PUZZLES,
+    method: type[Learner] | None = None,
 ) -> Iterator[dict[str, float]]:
     """Train the model in folder `base` (the shipped mini-V3) and yield one dict a step.
 
@@ -359,36 +364,46 @@ def run(
     informative (the share of groups that taught anything), and `accuracy` where the held-out
     puzzles were tried. `out/checkpoint` is a Hugging Face folder and `out/metrics.jsonl` the log.
     Stop it whenever you like, even by force: the same call goes on from the last checkpoint.
+    `method` is how rollouts become updates (GRPO's `Learner`).
     """
     config = config or ZeroConfig()
     use_threads()
     out = Path(out)
-    learner, tokenizer, state = _start(out, config, base)
+    learner, tokenizer, state = _start(out, config, base, method or Learner)
     log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"])
     if state["step"] == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
     began = time.perf_counter() - log.lines[-1]["seconds"]
-    skips = 0
     for step in range(state["step"] + 1, config.steps + 1):
-        for group in learner.optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
-        line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
-        skips = skips + 1 if "skipped" in line else 0
-        last = step == config.steps
-        if last or step % config.evaluate_every == 0:
-            line |= _held_out(learner, tokenizer, config, task)
+        line = _train(learner, tokenizer, task, step)
         line["seconds"] = time.perf_counter() - began
-        if last or step % config.checkpoint_every == 0:
-            settings = {"step": step, "config": asdict(config)}
-            checkpoints.save(
-                out / "checkpoint", learner.model, tokenizer, learner.optimizer, settings
-            )
+        if step == config.steps or step % config.checkpoint_every == 0:
+            state = {"step": step, "config": asdict(config)}
+            checkpoints.save(out / "checkpoint", learner.model, tokenizer, learner.optimizer, state)
         yield _record(log, line)
-        if skips == _SKIPS:
-            raise CourseError(
-                f"{_SKIPS} steps in a row were skipped. {line['skipped']} Mend the reward; the run "
-                "goes on from its last checkpoint."
-            )
+        _stop_if_lost(log.lines)
+
+
+def _train(
+    learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, step: int
+) -> dict[str, float]:
+    """One step at its learning rate, with a trial on held-out items where one is due."""
+    config = learner.config
+    for group in learner.optimizer.param_groups:
+        group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
+    line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
+    if step == config.steps or step % config.evaluate_every == 0:
+        line |= _held_out(learner, tokenizer, config, task)
+    return line
+
+
+def _stop_if_lost(lines: Sequence[dict[str, Any]]) -> None:
+    """A reward that always fails will not mend itself."""
+    if len(lines) >= _SKIPS and all("skipped" in line for line in lines[-_SKIPS:]):
+        raise CourseError(
+            f"{_SKIPS} steps in a row were skipped. {lines[-1]['skipped']} Mend the reward; the "
+            "run goes on from its last checkpoint."
+        )
 
 
 def _record(log: checkpoints.Log, line: dict[str, float]) -> dict[str, float]:
@@ -448,7 +463,7 @@ def _one_step(
 
 
 def _start(
-    out: Path, config: ZeroConfig, base: str | Path | None
+    out: Path, config: ZeroConfig, base: str | Path | None, method: type[Learner]
 ) -> tuple[Learner, PreTrainedTokenizerBase, dict]:
     """The learner to begin with: from the base, or from the checkpoint in `out`."""
     folder = out / "checkpoint"
@@ -464,7 +479,7 @@ def _start(
     )
     reference = models.load(base)[0].requires_grad_(False) if config.kl else None
     banned = banned_ids(tokenizer, config.banned)
-    learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference, banned)
+    learner = method(model, optimizer, config, tokenizer.eos_token_id, reference, banned)
     if not resume:
         out.mkdir(parents=True, exist_ok=True)
         return learner, tokenizer, {"step": 0}

@@ -145,6 +145,28 @@ def habits(lines: Lines) -> Figure:
     return figure, f"In a completion: {'; '.join(said)}."
 
 
+def hacked_and_mended(hacked: Lines, mended: Lines, title: str) -> Figure:
+    """What a policy was paid and how often it was right, before and after its verifier was mended.
+
+    The second run goes on from the first one's end, and the picture's steps go on with it.
+    """
+    turn = hacked[-1]["step"]
+    later = [{**line, "step": line["step"] + turn} for line in mended]
+    figure, said = go.Figure(), []
+    for i, (name, column) in enumerate({"paid": "reward", "right": "accuracy"}.items()):
+        for part, lines in enumerate((hacked, later)):
+            steps, numbers = values(lines, column)
+            style = {"dash": DASHES[i], "color": _COLOURS[i]}
+            figure.add_scatter(x=steps, y=numbers, name=name, line=style, showlegend=part == 0)
+            when = "before mending" if part == 0 else "after"
+            said.append(f"{name} {when}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
+    figure.add_vline(x=turn, line_dash="dot", annotation_text="verifier mended")
+    figure.update_layout(title=title, height=400)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="mean over completions", rangemode="tozero")
+    return figure, f"{title}. {'; '.join(said)}."
+
+
 # --- experiments with several seeds ---------------------------------------------------------------
 
 
@@ -190,21 +212,6 @@ def stacked_time(parts: Mapping[str, float], title: str = "Where a step's time g
     figure.update_yaxes(autorange="reversed")
     said = [f"{name} {value:.2f} s ({value / total:.0%})" for name, value in parts.items()]
     return figure, f"{title}: {', '.join(said)}."
-
-
-def gap(record: Mapping[str, Any], title: str) -> Figure:
-    """What a policy was paid beside how often it was right: means over the seeds of a record."""
-    figure, said = go.Figure(), []
-    for i, (name, column) in enumerate({"paid": "reward", "right": "accuracy"}.items()):
-        steps, seeds = over_seeds(record, column)
-        middle = [mean(at) for at in seeds]
-        style = {"dash": DASHES[i], "color": _COLOURS[i]}
-        figure.add_scatter(x=steps, y=middle, name=name, line=style)
-        said.append(f"{name} {middle[0]:.1%} at step {steps[0]}, {middle[-1]:.1%} at {steps[-1]}")
-    figure.update_layout(title=title, height=400)
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text="share of completions", range=[0, 1.02])
-    return figure, f"{title}: {'; '.join(said)}."
 
 
 def curves_of_k(

@@ -56,22 +56,6 @@ def test_the_length_reward_grows_with_the_thought_and_stops_at_1():
     assert [experiments.length(PUZZLE, text) for text in texts] == [0.0, 0.25, 0.5, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("text", "reward"),
-    [
-        (HONEST, 1.0),
-        (LYING, 1.0),  # the hole: nobody adds up again
-        (FORGED, 1.0),
-        (HONEST.replace("- + +", "+ + +"), 0.0),
-        (HONEST.replace(" yes", " no"), 0.0),
-        ("<think> +3=10 yes</think> +", 0.0),
-        (" - + +", 0.0),
-    ],
-)
-def test_the_verifier_with_a_hole_believes_the_thought(text, reward):
-    assert experiments.self_checked(PUZZLE, text) == reward
-
-
 def test_whatever_is_rewarded_accuracy_is_by_the_exact_verifier():
     for experiment in EXPERIMENTS.values():
         assert experiment.task.right(PUZZLE, LYING) == 0.0

@@ -226,7 +226,7 @@ def gradients(base, experience, config, by_hand=False):
 WIDE = replace(TINY, gradient_norm=math.inf)
 
 
-@pytest.mark.parametrize("reduce", ["sequence", "constant"])
+@pytest.mark.parametrize("reduce", ["sequence", "constant", "token"])
 @pytest.mark.parametrize("std", ["sample", "none"])
 def test_leaving_out_uninformative_groups_changes_no_gradient(base, experience, reduce, std):
     config = replace(WIDE, reduce=reduce, std=std)
