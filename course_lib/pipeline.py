@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,10 @@ class PipelineConfig:
     rejection_puzzles: int = 1500  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
     sft_updates: int = 80
     chat_share: float = 0.25  # of the second SFT and of the last part's prompts
-    rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
-    preference_steps: int = 10  # then 400 with preference rewards too
+    rule_steps: int = 15  # R1's second RL: 1,300 with rule rewards alone,
+    preference_steps: int = 8  # then 400 with preference rewards too
     preference_prompts: int = 200
-    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone
+    overuse_steps: int = 25  # of the variant in which the reward model is trusted alone
     learning_rate: float = 1e-4  # of RL after R1-Zero: the models can reason already
     groups: int = 16
     samples: int = 16
@@ -69,10 +70,10 @@ class PipelineConfig:
 
 TINY = PipelineConfig(
     zero_steps=2,
-    cold_start_puzzles=150,
-    cold_start_updates=5,
+    cold_start_puzzles=300,
+    cold_start_updates=15,
     reasoning_steps=1,
-    rejection_puzzles=24,
+    rejection_puzzles=48,
     sft_updates=3,
     rule_steps=1,
     preference_steps=1,
@@ -222,9 +223,16 @@ def task(
 
 
 def judged_task(judge: RewardModel, chats: float = 0.25) -> zero.Task:
-    """Puzzles and conversation, all judged by the reward model alone: how not to use one."""
-    mixed = task(rewards.RuleReward(), judge, chats)
-    return replace(mixed, reward=lambda item, text: judge.score(prompt_of(item), text))
+    """Puzzles and conversation, all judged by the reward model alone: how not to use one.
+
+    Held-out puzzles are watched, so that the log says what becomes of right answers meanwhile.
+    """
+    return replace(
+        task(rewards.RuleReward(), judge, chats),
+        reward=lambda item, text: judge.score(prompt_of(item), text),
+        held_out=partial(puzzles.sample, split="test"),
+        right=puzzles.reward,
+    )
 
 
 def prompt_of(item: Puzzle | Chat) -> str:
@@ -240,14 +248,13 @@ def _describe(item: Puzzle | Chat, completion: str) -> dict[str, float]:
 
 
 def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroConfig:
-    """Settings of an RL stage after R1-Zero: held-out puzzles are tried at the end only."""
+    """Settings of an RL stage after R1-Zero."""
     settings = dict(
         seed=config.seed,
         steps=steps,
         puzzles=config.groups,
         samples=config.samples,
         learning_rate=config.learning_rate,
-        evaluate_every=10**6,
         evaluate_puzzles=min(128, config.evaluate_puzzles),
     )
     return zero.ZeroConfig(**{**settings, **changes})

@@ -10,7 +10,7 @@ from course_lib import stage_records as records
 from course_lib.chat import Chat, Pair
 from course_lib.errors import CourseError
 from course_lib.pipeline import STAGES, TINY
-from course_lib.puzzles import Puzzle
+from course_lib.puzzles import Puzzle, is_test
 
 BASE = models.shipped("mini-v3-base")
 
@@ -104,6 +104,10 @@ def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
         pipeline.adopt_zero(tmp_path, out / "nowhere")
 
 
+def is_held_out(puzzle):
+    return is_test(puzzle.numbers)
+
+
 class Likes:
     """A judge that likes politeness."""
 
@@ -123,6 +127,7 @@ def test_tasks_draw_their_share_and_judge_each_kind_its_own_way():
     alone = pipeline.judged_task(Likes())
     assert alone.reward(puzzle, "<think> +2=6 yes</think> +") == 0
     assert alone.reward(puzzle, " +, glad to help") == 1
+    assert alone.right(puzzle, " +") == 1 and all(map(is_held_out, alone.held_out(9, 0)))
 
 
 def test_a_reward_model_learns_a_preference_and_survives_the_disk(tmp_path):
@@ -144,7 +149,7 @@ def test_scores_do_not_depend_on_the_batch():
     judge, _ = reward_model.train(BASE, [Pair("write 1 in words", " one", " two")], steps=1)
     replies = [("write 1 in words", " one"), ("write 2 in words", " two, glad to help")]
     both = reward_model.scores(judge.model, judge.tokenizer, replies)
-    each = [float(reward_model.scores(judge.model, judge.tokenizer, [r])[0]) for r in replies]
+    each = [reward_model.scores(judge.model, judge.tokenizer, [r]).item() for r in replies]
     assert both.tolist() == pytest.approx(each, abs=1e-5)
 
 
@@ -181,7 +186,7 @@ def test_a_record_of_runs_with_variants(finished, tmp_path):
 
 def test_a_record_wants_finished_pipelines_of_equal_settings(finished, tmp_path):
     out, _ = finished
-    with pytest.raises(CourseError, match="no table.json"):
+    with pytest.raises(CourseError, match=r"no table\.json"):
         records.collect([tmp_path], "a test")
     table = json.loads((out / "table.json").read_text())
     table["config"]["sft_updates"] += 1
