@@ -243,15 +243,28 @@ def provenance(records: Mapping[str, dict[str, Any]]) -> str:
     return "\n".join(said)
 
 
+def training_bytes(name: str, parameters: int) -> int:
+    """Bytes that weights, gradients and Adam's two moments take in float32, activations aside.
+
+    `parameters` is the policy's size. A KL term needs the reference's weights as well; PPO trains a
+    value model, taken to be as large as the policy.
+    """
+    experiment = find(name)
+    trained = 2 if experiment.method is PPOLearner else 1
+    return parameters * 4 * (4 * trained + bool(experiment.config.kl))
+
+
 def table(records: Mapping[str, dict[str, Any]]) -> str:
-    """The ends of experiments as a table in plain text, one line each (see `summary`)."""
-    head = f"{'':18} accuracy (least to most)   thinking tokens   seconds   seeds"
-    lines = [head]
+    """The ends of experiments in plain text, one line each: see `summary`, `training_bytes`."""
+    size = models.parameters(models.load(models.shipped("mini-v3-base"))[0])
+    head = ("accuracy (least to most)", "thinking", "seconds", "MB", "seeds")
+    lines = [" " * 14 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
     for name, kept in records.items():
         end = summary(kept)
+        spread = f"{end['accuracy']:.1%} ({end['least']:.1%} to {end['most']:.1%})"
         lines.append(
-            f"{name:18} {end['accuracy']:7.1%}  ({end['least']:.1%} to {end['most']:.1%})"
-            f"{end['thinking_tokens']:16.1f}{end['seconds']:12.0f}{end['seeds']:8}"
+            f"{name:14}{spread:>27}{end['thinking_tokens']:10.1f}{end['seconds']:9.0f}"
+            f"{training_bytes(name, size) / 1e6:7.1f}{end['seeds']:7}"
         )
     return "\n".join(lines)
 

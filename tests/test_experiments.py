@@ -181,9 +181,15 @@ def test_a_summary_has_the_mean_and_the_spread():
 def test_table_and_provenance_name_everything():
     records = {name: made_up(name, [0.5, 0.9]) for name in ("outcome", "kl")}
     table = experiments.table(records).splitlines()
-    assert len(table) == 3 and "70.0%  (50.0% to 90.0%)" in table[1] and table[2].startswith("kl ")
+    assert len(table) == 3 and "70.0% (50.0% to 90.0%)" in table[1] and table[2].startswith("kl ")
     said = experiments.provenance(records)
     assert "on a desk" in said and "seeds 0, 1" in said and "experiment kl --seeds 2" in said
+
+
+def test_the_memory_of_training_counted_by_hand():
+    assert experiments.training_bytes("outcome", 1000) == 16_000  # weights, gradients, two moments
+    assert experiments.training_bytes("kl", 1000) == 20_000  # and the reference's weights
+    assert experiments.training_bytes("ppo", 1000) == 32_000  # and a value model, trained as well
 
 
 # --- pictures -------------------------------------------------------------------------------------
