@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -46,8 +47,9 @@ def accuracy(sampled: Sequence[Sampled]) -> float:
 def cases(sampled: Sequence[Sampled]) -> dict[str, list[Sampled]]:
     """Traces for the three uses: to debug, to learn from, and to audit.
 
-    "debug" have a slip and a wrong answer; "learn" are flawless, right, and needed at least two
-    attempts; "audit" are right although a step or a verdict in them is wrong.
+    "debug" have a slip and a wrong answer; "learn" are right and without a fault, needed at least
+    two attempts, never tried one twice, and answer with the one they found; "audit" are right
+    although a step or a verdict in them is wrong.
     """
     found: dict[str, list[Sampled]] = {"debug": [], "learn": [], "audit": []}
     for puzzle, text in sampled:
@@ -56,7 +58,7 @@ def cases(sampled: Sequence[Sampled]) -> dict[str, list[Sampled]]:
         right = puzzles.reward(puzzle, text) == 1.0
         if slips:
             found["audit" if right else "debug"].append((puzzle, text))
-        elif right and counts.attempts > 1:
+        elif right and counts.copied and counts.attempts > 1 and not counts.repeats:
             found["learn"].append((puzzle, text))
     return found
 
@@ -91,16 +93,33 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     return rows
 
 
-def speeds(engines: Sequence[Engine], question: str, max_tokens: int = 64) -> list[Summary]:
-    """What each engine needs for the same question, greedily, after one answer to warm up."""
-    found = []
-    for engine in engines:
-        for _ in range(2):
-            stream = engine.stream(
-                [{"role": "user", "content": question}], max_tokens=max_tokens, temperature=0
-            )
-            for _piece in stream:
-                pass
-        if stream.summary:
-            found.append(stream.summary)
-    return found
+def speed(engine: Engine, questions: Sequence[str], *, temperature: float = 0.6) -> Summary:
+    """What `engine` needs for all of `questions` together, after one answer to warm up."""
+    summaries = []
+    for question in [questions[0], *questions]:
+        asked = [{"role": "user", "content": question}]
+        stream = engine.stream(asked, temperature=temperature, seed=0)
+        for _ in stream:
+            pass
+        summaries.append(stream.summary)
+    counted = [summary for summary in summaries[1:] if summary is not None]
+    return Summary(
+        engine=engine.kind,
+        model=engine.model,
+        finish="stop",
+        prompt_tokens=sum(summary.prompt_tokens for summary in counted),
+        completion_tokens=sum(summary.completion_tokens for summary in counted),
+        prompt_seconds=sum(summary.prompt_seconds for summary in counted),
+        seconds=sum(summary.seconds for summary in counted),
+    )
+
+
+def batch_speed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int, tokens: int = 32
+) -> float:
+    """Tokens a second that are generated when `batch` answers are written together."""
+    prompts = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in puzzles.sample(batch, 0)]
+    eos = tokenizer.eos_token_id
+    began = time.perf_counter()
+    rollout.generate(model, prompts, max_new_tokens=tokens, eos=eos, banned=[eos])
+    return batch * tokens / (time.perf_counter() - began)
