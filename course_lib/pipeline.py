@@ -149,10 +149,9 @@ def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
     path = out / STAGES[name].makes
     if name not in RL_STEPS:
         return path.exists()
-    state = path / "trainer.json"
-    return checkpoints.has_state(path) and (
-        json.loads(state.read_text())["step"] >= RL_STEPS[name](config)
-    )
+    if not checkpoints.has_state(path):
+        return False
+    return read(path / "trainer.json").get("step", 0) >= RL_STEPS[name](config)
 
 
 RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
@@ -182,7 +181,7 @@ def _keep_settings(out: Path, config: PipelineConfig) -> None:
     path = out / "pipeline.json"
     ours = asdict(config)
     if path.is_file():
-        theirs = json.loads(path.read_text())
+        theirs = read(path)
         changed = sorted(k for k in ours if theirs.get(k) != ours[k])
         if changed:
             raise CourseError(
@@ -192,6 +191,16 @@ def _keep_settings(out: Path, config: PipelineConfig) -> None:
         return
     out.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(ours))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of ours. Raises CourseError if it is damaged."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CourseError(
+            f"{path} is damaged; delete the folder {path.parent} and give the command again."
+        ) from error
 
 
 def write(path: Path, text: str) -> None:
@@ -432,10 +441,7 @@ def _table(out: Path, config: PipelineConfig) -> Lines:
     for name in MODELS:
         rows[name] = measure(model_folder(out, name), config, judge)
         yield {"model": name, **rows[name]["figures"]}
-    counts = {
-        name: json.loads((out / name / "counts.json").read_text())
-        for name in ("cold_start", "rejection")
-    }
+    counts = {name: read(out / name / "counts.json") for name in ("cold_start", "rejection")}
     write(out / "table.json", json.dumps({"config": asdict(config), "rows": rows, **counts}))
 
 
@@ -543,5 +549,5 @@ def follow(args: argparse.Namespace) -> None:
                 line["stage"], line.get("step", ""), line.get("model", ""), shown, file=sys.stderr
             )
     if (args.out / "table.json").is_file():
-        rows = json.loads((args.out / "table.json").read_text())["rows"]
+        rows = read(args.out / "table.json")["rows"]
         print(json.dumps({name: row["figures"] for name, row in rows.items()}))

@@ -94,13 +94,13 @@ def _read_table(folder: Path) -> dict[str, Any]:
         raise CourseError(
             f"{folder} has no table.json; `python -m course_lib pipeline --out {folder}` makes it."
         )
-    return json.loads(path.read_text())
+    return pipeline.read(path)
 
 
 def _rows(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """The stages' rows and those of the variants that were run."""
     paths = {name: folder / FOLDER / name / "row.json" for name in VARIANTS}
-    extra = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+    extra = {name: pipeline.read(path) for name, path in paths.items() if path.is_file()}
     return {**table["rows"], **extra}
 
 

@@ -88,6 +88,13 @@ def test_unknown_stages_and_other_settings_are_refused(tmp_path):
         list(pipeline.run(tmp_path, TINY))
 
 
+def test_damaged_settings_say_what_to_do(tmp_path):
+    for text in ("{", "[1]", "3"):
+        (tmp_path / "pipeline.json").write_text(text)
+        with pytest.raises(CourseError, match="is damaged; delete the folder"):
+            list(pipeline.run(tmp_path, TINY))
+
+
 def test_a_damaged_data_file_says_what_to_do(tmp_path):
     path = tmp_path / "samples.jsonl"
     for text in ('{"prompt": 3}', "[", '{"prompt": "1 ? 2 = 3"}'):
