@@ -18,31 +18,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib import (
     chat,
     checkpoints,
     models,
-    puzzles,
     reward_model,
     rewards,
     sifting,
+    stage_work,
     zero,
 )
 from course_lib.chat import Chat
 from course_lib.errors import CourseError
-from course_lib.puzzles import Puzzle
 from course_lib.reward_model import RewardModel
 from course_lib.runtime import use_threads
 from course_lib.sifting import Sample
-from course_lib.students import DistillConfig, Trace, finetune
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,7 @@ RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
 def adopt_zero(out: str | Path, trained: str | Path) -> None:
     """Take over the R1-Zero that `course_lib.zero.run` left in `trained`, in place of a new one.
 
-    Raises CourseError if there is none.
+    One that `out` has already is left alone. Raises CourseError if there is none to take over.
     """
     source = Path(trained) / "checkpoint"
     if not checkpoints.has_state(source):
@@ -172,6 +166,8 @@ def adopt_zero(out: str | Path, trained: str | Path) -> None:
             f"There is no R1-Zero in {trained}; make one with "
             f"`python -m course_lib zero --out {trained}`."
         )
+    if checkpoints.has_state(Path(out) / "zero" / "checkpoint"):
+        return
     with models.replacing(Path(out) / "zero" / "checkpoint") as aside:
         shutil.copytree(source, aside, dirs_exist_ok=True)
 
@@ -211,51 +207,6 @@ def write(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-# --- what a model is put to --------------------------------------------------------------------
-
-
-def task(
-    rule: rewards.RuleReward, judge: RewardModel | None = None, chats: float = 0.0
-) -> zero.Task:
-    """Puzzles judged by rules and, for a share `chats` of the prompts, conversation by a model."""
-
-    def draw(n: int, seed: int) -> list[Puzzle | Chat]:
-        talk = round(n * chats)
-        return [*puzzles.sample(n - talk, seed), *chat.sample(talk, seed)]
-
-    def worth(item: Puzzle | Chat, completion: str) -> float:
-        if isinstance(item, Puzzle):
-            return rule(item, completion)
-        return judge.score(item.prompt, completion) if judge else 0.0
-
-    return zero.Task(draw, prompt_of, worth, _describe)
-
-
-def judged_task(judge: RewardModel, chats: float = 0.25) -> zero.Task:
-    """Puzzles and conversation, all judged by the reward model alone: how not to use one.
-
-    Held-out puzzles are watched, so that the log says what becomes of right answers meanwhile.
-    """
-    return replace(
-        task(rewards.RuleReward(), judge, chats),
-        reward=lambda item, text: judge.score(prompt_of(item), text),
-        held_out=partial(puzzles.sample, split="test"),
-        right=puzzles.reward,
-    )
-
-
-def prompt_of(item: Puzzle | Chat) -> str:
-    """What the user says."""
-    return puzzles.prompt(item) if isinstance(item, Puzzle) else item.prompt
-
-
-def _describe(item: Puzzle | Chat, completion: str) -> dict[str, float]:
-    if isinstance(item, Chat):
-        return {"chat_right": float(chat.is_right(item, completion))}
-    found = rewards.habits(item, completion)
-    return {name: found[name] for name in ("accuracy", "format", "readability", "repeats")}
-
-
 def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroConfig:
     """Settings of an RL stage after R1-Zero."""
     settings = dict(
@@ -267,31 +218,6 @@ def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroCo
         evaluate_puzzles=min(128, config.evaluate_puzzles),
     )
     return zero.ZeroConfig(**{**settings, **changes})
-
-
-def sample_answers(
-    folder: str | Path, items: Sequence[Puzzle | Chat], seed: int, samples: int = 1
-) -> list[str]:
-    """`samples` completions of the model in `folder` for each item, next to each other."""
-    model, tokenizer = models.load(folder)
-    return [text for part in answer(model, tokenizer, items, seed, samples) for text in part.texts]
-
-
-def answer(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[Puzzle | Chat],
-    seed: int,
-    samples: int = 1,
-    batch: int = 512,
-) -> Iterator[zero.Experience]:
-    """Sample completions in batches; every one is worth 0, for nobody learns from them."""
-    generator = torch.Generator().manual_seed(seed)
-    config = zero.ZeroConfig(samples=samples)
-    nothing = zero.Task(puzzles.sample, prompt_of, lambda item, text: 0.0)
-    for start in range(0, len(items), batch):
-        part = items[start : start + batch]
-        yield zero.collect(model, tokenizer, nothing, part, config, generator)
 
 
 # --- the stages --------------------------------------------------------------------------------
@@ -310,9 +236,9 @@ def _zero(out: Path, config: PipelineConfig) -> Lines:
 
 def _cold_start(out: Path, config: PipelineConfig) -> Lines:
     """R1-Zero's right, tidy answers, rewritten into digits without repeated attempts."""
-    items = puzzles.sample(config.cold_start_puzzles, config.seed + 1)
-    texts = sample_answers(out / "zero/checkpoint", items, config.seed + 1)
-    samples = [Sample(item, text) for item, text in zip(items, texts, strict=True)]
+    samples = stage_work.sample_traces(
+        out / "zero/checkpoint", config.cold_start_puzzles, config.seed + 1
+    )
     sifted = sifting.sift(samples, sifting.COLD_START)
     rewritten = [sifting.rewrite(sample) for sample in sifted.kept]
     _write_samples(out / "cold_start/answers.jsonl", samples)
@@ -321,9 +247,9 @@ def _cold_start(out: Path, config: PipelineConfig) -> Lines:
 
 def _rejection(out: Path, config: PipelineConfig) -> Lines:
     """Dev2's answers, all rules applied; nothing is rewritten any more."""
-    items = puzzles.sample(config.rejection_puzzles, config.seed + 2)
-    texts = sample_answers(out / "dev2/checkpoint", items, config.seed + 2)
-    samples = [Sample(item, text) for item, text in zip(items, texts, strict=True)]
+    samples = stage_work.sample_traces(
+        out / "dev2/checkpoint", config.rejection_puzzles, config.seed + 2
+    )
     sifted = sifting.sift(samples)
     yield _keep_samples(out / "rejection", sifted, sifted.kept)
 
@@ -353,56 +279,38 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 def _dev1(out: Path, config: PipelineConfig) -> Lines:
     samples = read_samples(out / "cold_start/samples.jsonl")
-    pairs = [(puzzles.prompt(s.puzzle), s.completion) for s in samples]
-    yield from fine_tune(out / "dev1/checkpoint", pairs, config.cold_start_updates, config.seed)
+    pairs = stage_work.as_pairs(samples)
+    yield from stage_work.fine_tune(
+        out / "dev1/checkpoint", pairs, config.cold_start_updates, config.seed
+    )
 
 
 def _dev3(out: Path, config: PipelineConfig) -> Lines:
     pairs = with_conversation(read_samples(out / "rejection/samples.jsonl"), config)
-    yield from fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
+    yield from stage_work.fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
 
 
 def with_conversation(samples: Sequence[Sample], config: PipelineConfig) -> list[tuple[str, str]]:
     """Prompts and completions of `samples`, and conversation until it is `chat_share` of all."""
-    pairs = [(puzzles.prompt(s.puzzle), s.completion) for s in samples]
+    pairs = stage_work.as_pairs(samples)
     talk = round(len(pairs) * config.chat_share / (1 - config.chat_share))
     return pairs + [(item.prompt, reply) for item, reply in chat.examples(talk, config.seed)]
-
-
-def fine_tune(
-    folder: str | Path,
-    pairs: Sequence[tuple[str, str]],
-    updates: int,
-    seed: int,
-    base: str | Path | None = None,
-) -> Lines:
-    """Fine-tune the base on prompts and completions into `folder`; yields step and loss.
-
-    The base and not the model before: in R1, too, both fine-tunings start from V3-Base.
-    """
-    model, tokenizer = models.load(base or models.shipped("mini-v3-base"))
-    eos = tokenizer.eos_token_id
-    data = [
-        Trace(models.chat_ids(tokenizer, prompt), [*tokenizer.encode(text), eos])
-        for prompt, text in pairs
-    ]
-    settings = DistillConfig(seed=seed, steps=updates, tokens=3072, learning_rate=1e-3, warmup=5)
-    for step, loss in finetune(model, data, settings, eos):
-        yield {"step": step, "loss": loss}
-    models.save(model, tokenizer, folder)
 
 
 def _dev2(out: Path, config: PipelineConfig) -> Lines:
     settings = rl_config(config, config.reasoning_steps)
     yield from zero.run(
-        out / "dev2", settings, base=out / "dev1/checkpoint", task=task(rewards.RuleReward())
+        out / "dev2",
+        settings,
+        base=out / "dev1/checkpoint",
+        task=stage_work.task(rewards.RuleReward()),
     )
 
 
 def _reward_model(out: Path, config: PipelineConfig) -> Lines:
     """Pairs from Dev3's replies, labelled by rule; the reward model starts from the base."""
     items = chat.sample(config.preference_prompts, config.seed + 3)
-    texts = sample_answers(out / "dev3/checkpoint", items, config.seed + 3, samples=8)
+    texts = stage_work.sample_answers(out / "dev3/checkpoint", items, config.seed + 3, samples=8)
     replies: dict[Chat, list[str]] = {}
     for i, text in enumerate(texts):
         replies.setdefault(items[i // 8], []).append(text)
@@ -416,11 +324,14 @@ def _r1(out: Path, config: PipelineConfig) -> Lines:
     """Rule rewards first; in the last part, a share of conversation judged by the reward model."""
     rules = rl_config(config, config.rule_steps)
     first = zero.run(
-        out / "r1_rules", rules, base=out / "dev3/checkpoint", task=task(rewards.RuleReward())
+        out / "r1_rules",
+        rules,
+        base=out / "dev3/checkpoint",
+        task=stage_work.task(rewards.RuleReward()),
     )
     yield from ({"part": "rules", **line} for line in first)
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    both = task(rewards.RuleReward(), judge, config.chat_share)
+    both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
     last = rl_config(config, config.preference_steps, temperature=0.7)
     second = zero.run(out / "r1", last, base=out / "r1_rules/checkpoint", task=both)
     yield from ({"part": "preference", **line} for line in second)
@@ -439,57 +350,21 @@ def _table(out: Path, config: PipelineConfig) -> Lines:
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
     rows = {}
     for name in MODELS:
-        rows[name] = measure(model_folder(out, name), config, judge)
+        rows[name] = measure_for(config, model_folder(out, name), judge)
         yield {"model": name, **rows[name]["figures"]}
     counts = {name: read(out / name / "counts.json") for name in ("cold_start", "rejection")}
     write(out / "table.json", json.dumps({"config": asdict(config), "rows": rows, **counts}))
 
 
-def measure(
-    folder: str | Path, config: PipelineConfig, judge: RewardModel | None = None, shown: int = 6
-) -> dict[str, Any]:
-    """One row of the table: `figures`, means over held-out puzzles and chats, and sample `traces`.
-
-    Shares are from 0 to 1. `consistency` and `wrong_steps` are means over answers with steps;
-    `preference` is the reward model's mean score of the conversation, in its own deviations.
-    """
-    model, tokenizer = models.load(folder)
-    items = puzzles.sample(config.evaluate_puzzles, config.seed, "test")
-    parts = list(answer(model, tokenizer, items, config.seed))
-    texts = [text for part in parts for text in part.texts]
-    found = [rewards.habits(item, text) for item, text in zip(items, texts, strict=True)]
-    figures = {name: _mean([f[name] for f in found if name in f]) for name in HABITS}
-    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
-    lengths = [zero.thinking_tokens(part.rollout, end) * len(part.texts) for part in parts]
-    figures["thinking_tokens"] = sum(lengths) / len(items)
-    figures |= _conversation(model, tokenizer, config, judge)
-    traces = [sifting.to_line(Sample(*pair)) for pair in zip(items[:shown], texts, strict=False)]
-    return {"figures": figures, "traces": traces}
-
-
-HABITS = ("accuracy", "format", "consistency", "readability", "attempts", "repeats", "wrong_steps")
-
-
-def _conversation(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    config: PipelineConfig,
-    judge: RewardModel | None,
-) -> dict[str, float]:
-    items = (chat.prompts() * 2)[: config.evaluate_chats]
-    texts = [text for part in answer(model, tokenizer, items, config.seed) for text in part.texts]
-    pairs = list(zip(items, texts, strict=True))
-    figures = {
-        "chat_right": _mean([float(chat.is_right(item, text)) for item, text in pairs]),
-        "polite": _mean([float(text.endswith(chat.POLITE)) for _, text in pairs]),
-    }
-    if judge:
-        figures["preference"] = _mean([judge.score(item.prompt, text) for item, text in pairs])
-    return figures
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def measure_for(config: PipelineConfig, folder: Path, judge: RewardModel) -> dict[str, Any]:
+    """A model's row, on as many puzzles and prompts as the settings say."""
+    return stage_work.measure(
+        folder,
+        n=config.evaluate_puzzles,
+        chats=config.evaluate_chats,
+        seed=config.seed,
+        judge=judge,
+    )
 
 
 _ZERO, _DEV2 = "zero/checkpoint", "dev2/checkpoint"
@@ -514,12 +389,11 @@ STAGES: dict[str, Stage] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """`python -m course_lib pipeline`: the stages from R1-Zero to R1, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m course_lib pipeline", description=main.__doc__)
-    add_options(parser)
-    follow(parser.parse_args(argv))
+    _add_options(parser)
+    _follow(parser.parse_args(argv))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command, for whoever builds the parser."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for all stages")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--zero", type=Path, help="an R1-Zero that was trained before (lesson 3)")
@@ -530,7 +404,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that all runs")
 
 
-def follow(args: argparse.Namespace) -> None:
+def _follow(args: argparse.Namespace) -> None:
     """Run the command: a line when a stage ends, and the table at the end."""
     config = replace(TINY if args.tiny else PipelineConfig(), seed=args.seed)
     if args.zero:

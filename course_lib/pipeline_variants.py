@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_lib import pipeline, puzzles, reward_model, rewards, sifting, zero
+from course_lib import pipeline, reward_model, rewards, sifting, stage_work, zero
 from course_lib.checkpoints import read_log
 from course_lib.pipeline import Lines, PipelineConfig, rl_config
-from course_lib.sifting import Sample
 
 FOLDER = "variants"
 NO_LANGUAGE = rewards.RuleReward(language=0.0)
@@ -37,25 +36,26 @@ def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
     def work(out: Path, folder: Path, config: PipelineConfig) -> Lines:
         settings = rl_config(config, config.reasoning_steps)
         base = out / start / "checkpoint"
-        yield from zero.run(folder, settings, base=base, task=pipeline.task(rule))
+        yield from zero.run(folder, settings, base=base, task=stage_work.task(rule))
 
     return work
 
 
 def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """Rejection sampling straight from R1-Zero, then SFT: neither cold start nor reasoning RL."""
-    items = puzzles.sample(config.rejection_puzzles, config.seed + 2)
-    texts = pipeline.sample_answers(out / "zero/checkpoint", items, config.seed + 2)
-    sifted = sifting.sift([Sample(*pair) for pair in zip(items, texts, strict=True)])
+    samples = stage_work.sample_traces(
+        out / "zero/checkpoint", config.rejection_puzzles, config.seed + 2
+    )
+    sifted = sifting.sift(samples)
     yield {"kept": len(sifted.kept)}
     pairs = pipeline.with_conversation(sifted.kept, config)
-    yield from pipeline.fine_tune(folder / "checkpoint", pairs, config.sft_updates, config.seed)
+    yield from stage_work.fine_tune(folder / "checkpoint", pairs, config.sft_updates, config.seed)
 
 
 def _prefer_dev2(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """The last RL straight from Dev2: no second fine-tuning, so conversation was never taught."""
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    both = pipeline.task(rewards.RuleReward(), judge, config.chat_share)
+    both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
     settings = rl_config(config, config.preference_steps, temperature=0.7)
     yield from zero.run(folder, settings, base=out / "dev2/checkpoint", task=both)
 
@@ -63,7 +63,7 @@ def _prefer_dev2(out: Path, folder: Path, config: PipelineConfig) -> Lines:
 def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """The reward model judges every answer, alone, and for long; held-out puzzles are watched."""
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    task = pipeline.judged_task(judge, config.chat_share)
+    task = stage_work.judged_task(judge, config.chat_share)
     settings = rl_config(config, config.overuse_steps, evaluate_every=5)
     yield from zero.run(folder, settings, base=out / "r1_rules/checkpoint", task=task)
 
@@ -112,7 +112,7 @@ def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> 
 
 def _row(out: Path, folder: Path, config: PipelineConfig) -> dict[str, Any]:
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    return pipeline.measure(folder / "checkpoint", config, judge)
+    return pipeline.measure_for(config, folder / "checkpoint", judge)
 
 
 def overuse_curve(out: str | Path) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from course_lib import chat, models, pipeline, pipeline_variants, reward_model, rewards
+from course_lib import chat, models, pipeline, pipeline_variants, reward_model, rewards, stage_work
 from course_lib import stage_records as records
 from course_lib.chat import Chat, Pair
 from course_lib.errors import CourseError
@@ -35,7 +35,7 @@ def test_the_table_has_every_model_and_figure(finished):
     table = json.loads((out / "table.json").read_text())
     assert list(table["rows"]) == list(pipeline.MODELS)
     for row in table["rows"].values():
-        assert {*pipeline.HABITS, "thinking_tokens", "chat_right", "preference"} <= {
+        assert {*stage_work.HABITS, "thinking_tokens", "chat_right", "preference"} <= {
             *row["figures"]
         }
         assert len(row["traces"]) == 6
@@ -125,13 +125,13 @@ class Likes:
 def test_tasks_draw_their_share_and_judge_each_kind_its_own_way():
     puzzle, item = Puzzle((4, 2), 6), Chat("write 12 in words", " twelve")
     polite = " twelve, glad to help"
-    mixed = pipeline.task(rewards.RuleReward(), Likes(), 0.25)
+    mixed = stage_work.task(rewards.RuleReward(), Likes(), 0.25)
     kinds = [type(drawn) for drawn in mixed.draw(16, 0)]
     assert kinds.count(Chat) == 4 and kinds.count(Puzzle) == 12
     assert mixed.reward(item, polite) == 1 and mixed.reward(item, " twelve") == 0
     assert mixed.reward(puzzle, "<think> +2=6 yes</think> +") == 3
     assert mixed.prompt(item) == item.prompt and mixed.prompt(puzzle) == "4 ? 2 = 6"
-    alone = pipeline.judged_task(Likes())
+    alone = stage_work.judged_task(Likes())
     assert alone.reward(puzzle, "<think> +2=6 yes</think> +") == 0
     assert alone.reward(puzzle, " +, glad to help") == 1
     assert alone.right(puzzle, " +") == 1 and all(map(is_held_out, alone.held_out(9, 0)))
