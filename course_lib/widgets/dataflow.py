@@ -1,0 +1,77 @@
+"""The data-flow inspector: what each engine asked of the network, and what a hosted one is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ipywidgets as ipw
+
+from course_lib import svg
+from course_lib.dataflow import Event, Recording
+from course_lib.look import NO_MATHS, escape
+from course_lib.widgets.base import Widget, choice, tick
+
+HOSTED = "a hosted service (built, not sent)"
+_HEADS = ("what", "address", "port", "where", "process", "seen by")
+
+
+class DataFlowInspector(Widget):
+    """Shows `recordings` by name, and the bytes of a hosted `request` beside them.
+
+    Raises ValueError where there is neither a recording nor a request.
+    """
+
+    title = "Where does it go?"
+
+    def __init__(
+        self, recordings: Mapping[str, Recording], request: bytes = b"", *, key: str = "", **first
+    ) -> None:
+        if not (recordings or request):
+            raise ValueError("There is nothing to inspect; give a recording or a request.")
+        self.recordings, self.request = dict(recordings), request
+        super().__init__(key, **first)
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        """Which recording to look into, and whether to leave out what stays on this machine."""
+        names = [*self.recordings, *([HOSTED] if self.request else [])]
+        return {"of": choice("Show", names), "outside": tick("Only what leaves this machine")}
+
+    def events(self) -> list[Event]:
+        """The events to show."""
+        recording = self.recordings[self.state["of"]]
+        return recording.outside if self.state["outside"] else recording.events
+
+    def picture(self) -> str:
+        """Events of every recording as bars, then the chosen one's as a table; or the request."""
+        if self.state["of"] == HOSTED:
+            shown = escape(self.request.decode("utf-8", "replace"))
+            return f'<pre class="{NO_MATHS}" style="white-space:pre-wrap">{shown}</pre>'
+        counts = {name: one.counts() for name, one in self.recordings.items()}
+        return svg.stacked_bars("Events on the network", counts) + _table(self.events())
+
+    def text(self) -> str:
+        """The counts of the chosen recording, or the size of the request, in words."""
+        if self.state["of"] == HOSTED:
+            head, _, body = self.request.partition(b"\r\n\r\n")
+            return (
+                f"{len(self.request)} bytes would leave: {len(head)} of headers, your key among "
+                f"them, and {len(body)} of content, with every word you wrote."
+            )
+        outside = len(self.recordings[self.state["of"]].outside)
+        leaves = f"{outside} of them leave this machine." if outside else "Nothing leaves."
+        return f"{self.state['of']}: {self.recordings[self.state['of']].text()} {leaves}"
+
+
+def _table(events: list[Event]) -> str:
+    if not events:
+        return "<p>No events.</p>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
+    rows = "".join(f"<tr>{_cells(event)}</tr>" for event in events)
+    body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return f'<table style="text-align:left">{body}</table>'
+
+
+def _cells(event: Event) -> str:
+    port = "" if event.port is None else event.port
+    shown = (event.kind, event.address, port, event.where, event.process, event.seen_by)
+    return "".join(f"<td>{escape(cell)}</td>" for cell in shown)
