@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 
-from course_lib import models, puzzles, traces, zero
+from course_lib import checkpoints, models, puzzles, traces, zero
 from course_lib.errors import CourseError
 from course_lib.ppo_run import PPOLearner
 from course_lib.puzzles import Puzzle
@@ -180,20 +181,21 @@ _COLUMNS = ("reward", "thinking_tokens", "attempts", "clip_fraction", "informati
 _HELD_OUT = ("accuracy", "test_thinking_tokens", "test_attempts", "test_wrong_steps")
 
 
-def columns(lines: list[dict[str, Any]]) -> dict[str, list[float]]:
+def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float]]:
     """A run's log as columns: what was measured at every step, and (from `tried`) now and then.
 
-    `step` goes with the figures of training, `tried` with those on held-out puzzles.
+    `step` goes with the figures of training, `tried` with those on held-out puzzles. `seconds` is
+    the processor's time for the whole run, which other programs on the machine do not change much.
     """
     trained = [line for line in lines if "reward" in line]
     tested = [line for line in lines if "accuracy" in line]
     out = {"step": [line["step"] for line in trained], "tried": [x["step"] for x in tested]}
     out |= {name: [round(x[name], 4) for x in trained if name in x] for name in _COLUMNS}
     out |= {name: [round(x[name], 4) for x in tested if name in x] for name in _HELD_OUT}
-    return out | {"seconds": [round(lines[-1]["seconds"], 1)]}
+    return out | {"seconds": [round(seconds, 1)]}
 
 
-def record(name: str, runs: dict[int, list[dict[str, Any]]], machine: str) -> dict[str, Any]:
+def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[str, Any]:
     """All that is kept of an experiment: where and when it was run, and each seed's columns."""
     count = len(runs)
     return {
@@ -205,7 +207,7 @@ def record(name: str, runs: dict[int, list[dict[str, Any]]], machine: str) -> di
         "torch": torch.__version__,
         "steps": find(name).config.steps,
         "changed": changed(find(name).config),
-        "runs": {str(seed): columns(lines) for seed, lines in runs.items()},
+        "runs": {str(seed): run for seed, run in runs.items()},
     }
 
 
@@ -286,17 +288,29 @@ def summary(record: dict[str, Any]) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib experiment NAME`: every seed in turn, then one record of them all."""
     args = _parser().parse_args(argv)
+    find(args.name)
+    if args.seeds < 1:
+        raise CourseError(f"--seeds is {args.seeds}; it takes at least 1 seed to learn anything.")
     runs = {}
     for seed in range(args.seeds):
-        for line in run(args.name, seed, args.out, steps=args.steps):
-            if "accuracy" in line:
-                print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
-        log = zero.checkpoints.read_log(args.out / args.name / f"seed-{seed}" / "metrics.jsonl")
-        runs[seed] = log
+        runs[seed] = _one_seed(args.name, seed, args.out, args.steps)
         text = json.dumps(record(args.name, runs, args.machine))
         (args.out / f"{args.name}.json").write_text(text + "\n")
     print(json.dumps(summary(json.loads(text))))
     return 0
+
+
+def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, Any]:
+    """One seed's columns: kept from before where it was finished then, else run (on)."""
+    kept = out / name / f"seed-{seed}" / "columns.json"
+    if not kept.is_file():
+        began = time.process_time()
+        for line in run(name, seed, out, steps=steps):
+            if "accuracy" in line:
+                print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
+        lines = checkpoints.read_log(kept.with_name("metrics.jsonl"))
+        kept.write_text(json.dumps(columns(lines, time.process_time() - began)))
+    return json.loads(kept.read_text())
 
 
 def _parser() -> argparse.ArgumentParser:

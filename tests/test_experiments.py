@@ -169,7 +169,8 @@ def made_up(name, ends):
         ]
         for end in ends
     ]  # fmt: skip
-    return experiments.record(name, dict(enumerate(lines)), "a desk")
+    runs = {seed: experiments.columns(line, 30.0) for seed, line in enumerate(lines)}
+    return experiments.record(name, runs, "a desk")
 
 
 def test_a_summary_has_the_mean_and_the_spread():
