@@ -51,11 +51,11 @@ class PipelineConfig:
     rejection_puzzles: int = 1500  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
     sft_updates: int = 80
     chat_share: float = 0.25  # of the second SFT and of the last part's prompts
-    rule_steps: int = 15  # R1's second RL: 1,300 with rule rewards alone,
-    preference_steps: int = 8  # then 400 with preference rewards too
+    rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
+    preference_steps: int = 10  # then 400 with preference rewards too
     preference_prompts: int = 200
-    overuse_steps: int = 25  # of the variant in which the reward model is trusted alone
-    learning_rate: float = 1e-4  # of RL after R1-Zero: the models can reason already
+    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone
+    learning_rate: float = 2e-4  # of RL after R1-Zero: the models can reason already
     groups: int = 16
     samples: int = 16
     evaluate_puzzles: int = 512
