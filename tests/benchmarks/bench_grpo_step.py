@@ -32,11 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback, logging
-from trl import GRPOConfig, GRPOTrainer
 
-from course_lib import grpo, models, puzzles, rollout, runtime, zero
+from course_lib import grpo, models, puzzles, rollout, runtime, trl_script, zero
 from course_lib.accounting import flops_per_token
 
 PARTS = ("sampling", "reward", "forward and backward", "optimiser and the rest")
@@ -135,65 +133,18 @@ class Turns(TrainerCallback):
         print(f"turn {len(self.trl)}: TRL {total:.2f} s, library {self.ours[-1]['total']:.2f} s")
 
 
-def trl_trainer(folder: Path, config: zero.ZeroConfig, steps: int, out: str) -> GRPOTrainer:
-    """TRL's trainer with the library's settings; TRL's own choices wherever they cost no time."""
-    model, tokenizer = models.load(folder)
-    drawn = puzzles.sample(config.puzzles * steps, config.seed)
-    prompts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": puzzles.prompt(p)}],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-        for p in drawn
-    ]
-    data = Dataset.from_dict({"prompt": prompts, "puzzle": list(map(str, drawn))})
-    arguments = GRPOConfig(
-        output_dir=out,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=False,
-        max_steps=steps,
-        per_device_train_batch_size=config.puzzles * config.samples,
-        num_generations=config.samples,
-        max_completion_length=config.max_new_tokens,
-        temperature=config.temperature,
-        learning_rate=config.learning_rate,
-        weight_decay=0.0,
-        max_grad_norm=config.gradient_norm,
-        beta=config.kl,
-        loss_type="dr_grpo",
-        scale_rewards="none",
-        gradient_checkpointing=False,
-        shuffle_dataset=False,
-        report_to="none",
-        save_strategy="no",
-        logging_steps=steps,
-        disable_tqdm=True,
-        seed=config.seed,
-    )
-    return GRPOTrainer(
-        model,
-        reward_funcs=lambda **_: None,
-        args=arguments,
-        train_dataset=data,
-        processing_class=tokenizer,
-    )
-
-
-def run_steps(folder: Path, config: zero.ZeroConfig, steps: int) -> Turns:
-    """`steps` turns of both, the first of which is to be thrown away."""
+def run_steps(folder: Path, config: zero.ZeroConfig) -> Turns:
+    """`config.steps` turns of both, the first of which is to be thrown away."""
     watch = Stopwatch()
     turns = Turns(Library(folder, config), watch)
 
     def reward(puzzle: list[str], completions: list[str], completion_ids: list, **_: Any) -> list:
-        parsed = [puzzles.parse(text) for text in puzzle]
-        turns.items = parsed[:: config.samples]
+        turns.items = [puzzles.parse(text) for text in puzzle[:: config.samples]]
         turns.tokens = statistics.mean(map(len, completion_ids))
-        return [puzzles.reward(p, c) for p, c in zip(parsed, completions, strict=True)]
+        return trl_script.puzzle_reward(puzzle, completions)
 
     with tempfile.TemporaryDirectory() as out:
-        trainer = trl_trainer(folder, config, steps, out)
-        trainer.reward_funcs = [reward]
+        trainer = trl_script.build_trainer(folder, config, Path(out), reward)
         watch.wrap(trainer, "_generate_single_turn", "sampling")
         watch.wrap(trainer, "_calculate_rewards", "reward")
         watch.wrap(trainer, "training_step", "training step")
@@ -308,8 +259,8 @@ def main() -> None:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     threads = runtime.use_threads()
-    config = zero.ZeroConfig(steps=options.steps)
-    turns = run_steps(options.model, config, max(2, options.steps))
+    config = zero.ZeroConfig(steps=max(2, options.steps))
+    turns = run_steps(options.model, config)
     ours = median(turns.ours)
     prompt = len(models.chat_ids(turns.library.tokenizer, puzzles.prompt(turns.items[0])))
     figures = {
@@ -320,7 +271,7 @@ def main() -> None:
         "trl": median(turns.trl),
         "library": ours,
         "floor_seconds": floor(options.model, config, ours["tokens"], prompt),
-        "rollout": run_rollouts(options.model, config, rounds=max(1, options.steps - 1)),
+        "rollout": run_rollouts(options.model, config, rounds=config.steps - 1),
     }
     report(figures)
     if options.json:
