@@ -48,7 +48,8 @@ class PipelineConfig:
     cold_start_puzzles: int = 400  # put to R1-Zero; DeepSeek kept "thousands"
     cold_start_updates: int = 30
     reasoning_steps: int = 40
-    rejection_puzzles: int = 1500  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
+    rejection_puzzles: int = 800  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
+    rejection_samples: int = 2  # answers to each
     sft_updates: int = 80
     chat_share: float = 0.25  # of the second SFT and of the last part's prompts
     rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
@@ -67,7 +68,7 @@ TINY = PipelineConfig(
     cold_start_puzzles=300,
     cold_start_updates=15,
     reasoning_steps=1,
-    rejection_puzzles=48,
+    rejection_puzzles=24,
     sft_updates=3,
     rule_steps=1,
     preference_steps=1,
@@ -248,7 +249,10 @@ def _cold_start(out: Path, config: PipelineConfig) -> Lines:
 def _rejection(out: Path, config: PipelineConfig) -> Lines:
     """Dev2's answers, all rules applied; nothing is rewritten any more."""
     samples = stage_work.sample_traces(
-        out / "dev2/checkpoint", config.rejection_puzzles, config.seed + 2
+        out / "dev2/checkpoint",
+        config.rejection_puzzles,
+        config.seed + 2,
+        config.rejection_samples,
     )
     sifted = sifting.sift(samples)
     yield _keep_samples(out / "rejection", sifted, sifted.kept)

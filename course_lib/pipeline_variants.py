@@ -44,7 +44,10 @@ def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
 def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """Rejection sampling straight from R1-Zero, then SFT: neither cold start nor reasoning RL."""
     samples = stage_work.sample_traces(
-        out / "zero/checkpoint", config.rejection_puzzles, config.seed + 2
+        out / "zero/checkpoint",
+        config.rejection_puzzles,
+        config.seed + 2,
+        config.rejection_samples,
     )
     sifted = sifting.sift(samples)
     yield {"kept": len(sifted.kept)}

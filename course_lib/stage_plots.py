@@ -96,8 +96,13 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
 
 
 def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
-    """The reward model's mean score and the accuracy on held-out puzzles, of the first seed."""
+    """The reward model's mean score and the accuracy on held-out puzzles, of the first seed.
+
+    Scores are running means over `window` steps. Raises ValueError where that run is missing.
+    """
     curve = record["runs"][0]["overuse"]
+    if not curve["step"]:
+        raise ValueError("the record has no run of that kind: make it with pipeline --variants")
     figure = make_subplots(specs=[[{"secondary_y": True}]])
     scores = [
         sum(curve["reward"][max(0, i - window + 1) : i + 1]) / min(window, i + 1)

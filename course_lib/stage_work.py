@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,12 @@ def sample_answers(
     return [text for part in answer(model, tokenizer, items, seed, samples) for text in part.texts]
 
 
-def sample_traces(folder: str | Path, n: int, seed: int) -> list[Sample]:
-    """What the model in `folder` says to `n` puzzles drawn for training."""
+def sample_traces(folder: str | Path, n: int, seed: int, samples: int = 1) -> list[Sample]:
+    """What the model in `folder` says to `n` puzzles drawn for training, `samples` times each."""
     items = puzzles.sample(n, seed)
-    texts = sample_answers(folder, items, seed)
-    return [Sample(item, text) for item, text in zip(items, texts, strict=True)]
+    texts = sample_answers(folder, items, seed, samples)
+    rows = [item for item in items for _ in range(samples)]
+    return [Sample(item, text) for item, text in zip(rows, texts, strict=True)]
 
 
 def as_pairs(samples: Sequence[Sample]) -> list[tuple[str, str]]:
@@ -117,7 +119,10 @@ def fine_tune(
     model, tokenizer = models.load(base or models.shipped("mini-v3-base"))
     eos = tokenizer.eos_token_id
     data = [
-        Trace(models.chat_ids(tokenizer, prompt), [*tokenizer.encode(text), eos])
+        Trace(
+            models.chat_ids(tokenizer, prompt),
+            [*tokenizer.encode(text, add_special_tokens=False), eos],
+        )
         for prompt, text in pairs
     ]
     settings = DistillConfig(seed=seed, steps=updates, tokens=3072, learning_rate=1e-3, warmup=5)
@@ -165,7 +170,7 @@ def _conversation(
     seed: int,
     judge: RewardModel | None,
 ) -> dict[str, float]:
-    items = (chat.prompts() * (1 + n // 74))[:n]
+    items = list(islice(cycle(chat.prompts()), n))
     texts = [text for part in answer(model, tokenizer, items, seed) for text in part.texts]
     pairs = list(zip(items, texts, strict=True))
     figures = {

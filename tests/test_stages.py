@@ -124,3 +124,7 @@ def test_the_overuse_picture_says_both_ends():
     figure, words = stage_plots.overuse(made_up(), window=2)
     assert list(figure.data[0].y) == [0, 0.5, 1.5]
     assert "from 0.00 to 1.50" in words and "from 90% to 20%" in words
+    bare = made_up()
+    bare["runs"][0]["overuse"] = {"step": [], "reward": [], "tried": [], "accuracy": []}
+    with pytest.raises(ValueError, match="--variants"):
+        stage_plots.overuse(bare)
