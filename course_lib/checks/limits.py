@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -39,24 +40,42 @@ def run_limited(function: Callable[[], T], seconds: float) -> T:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    def ring(*_: object) -> None:
+    def ring(_: int, frame: FrameType | None) -> None:
+        _raise_at_next_lines(frame)
         raise TimeUp
 
-    started = time.monotonic()
+    started, tracer = time.monotonic(), sys.gettrace()
     handler = signal.signal(signal.SIGALRM, ring)
     pending, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
-        _restore(handler, pending, interval, started)
+        _restore(handler, pending, interval, started, tracer)
 
 
-def _restore(handler: Any, pending: float, interval: float, started: float) -> None:
+def _raise_at_next_lines(frame: FrameType | None) -> None:
+    """Raise in the interrupted code once more at its next line, should it catch what the alarm
+    raises: by then it is in its `except` block, from which the second one gets out."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line":
+            raise TimeUp
+        return None
+
+    while frame is not None and frame.f_code is not run_limited.__code__:
+        if frame.f_code.co_filename != __file__:
+            frame.f_trace = trace
+        frame = frame.f_back
+    sys.settrace(trace)
+
+
+def _restore(handler: Any, pending: float, interval: float, started: float, tracer: Any) -> None:
     """Put an alarm that was running before (pytest-timeout's, say) back, less the time spent."""
     while True:
         try:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, handler)
+            sys.settrace(tracer)
             break
         except TimeUp:  # the alarm rang once more while it was being turned off
             continue

@@ -1,4 +1,4 @@
-"""Grading a class: hostile submissions change nobody's result, and the verdicts are the learner's."""
+"""Grading a class: hostile submissions change nobody else, and verdicts are the learner's own."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def test_a_class_with_hostile_submissions_is_graded_right(tmp_path):
     [
         ("while True:\n        pass", "a loop may never end"),
         ("import os\n    os._exit(0)", "ended Python"),
-        ("return [score] * 300_000", "not as expected"),
+        ("return [score] * 30_000", "not as expected"),
         ("raise SystemExit('done')", "SystemExit"),
         ("raise RecursionError", "RecursionError"),
         ("return type('Odd', (), {'__repr__': lambda self: 1 / 0})()", "Odd"),

@@ -1,0 +1,129 @@
+"""The generated notebooks: up to date, without a solution, and read by nbval as promised."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from course_lib.checks import build, catalogue, sources
+
+LESSON = "01_cost_reset"
+ROOT = sources.ROOT
+EACH = pytest.mark.parametrize("lesson", catalogue.LESSONS)
+
+
+def is_check(cell) -> bool:
+    return cell.cell_type == "code" and cell.source.startswith("check(")
+
+
+def nbval(path, *options):
+    """Run nbval on a notebook; (exit status, numbers of the code cells that failed, output)."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-current-env"]
+    command += ["--nbval-cell-timeout=120", "-q", "-c", os.devnull, *options, str(path)]
+    env = os.environ | {"INSIDE_R1_HOME": str(ROOT / "runs" / "none")}
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
+    failed = [int(n) for n in re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)]
+    return run.returncode, failed, run.stdout
+
+
+@EACH
+def test_exercise_notebook_is_what_the_source_gives(lesson):
+    committed = (ROOT / "exercises" / f"{lesson}.ipynb").read_text(encoding="utf-8")
+    assert committed == build.exercise_text(lesson), "run python -m course_lib.checks.build"
+
+
+@EACH
+def test_solution_notebook_is_executed_and_what_the_source_gives(lesson):
+    committed = nbformat.read(ROOT / "solutions" / f"{lesson}.ipynb", as_version=4)
+    made = sources.notebook(lesson, solved=True)
+    assert [(one.id, one.source) for one in committed.cells] == [
+        (one.id, one.source) for one in made.cells
+    ]
+    code = [one for one in committed.cells if one.cell_type == "code"]
+    assert [one.execution_count for one in code] == list(range(1, len(code) + 1))
+    outputs = json.dumps([one.outputs for one in code])
+    assert str(ROOT) not in outputs and "Error" not in outputs
+    assert "widgets" not in committed.metadata
+
+
+@EACH
+def test_no_solution_leaks_into_the_exercises(lesson):
+    text = (ROOT / "exercises" / f"{lesson}.ipynb").read_text(encoding="utf-8")
+    assert sources.BEGIN not in text and sources.END not in text
+    given = "\n".join(
+        one.source for one in sources.cells(lesson) if sources.BEGIN not in one.source
+    )
+    stubs = "\n".join(one.source for one in sources.notebook(lesson, solved=False).cells)
+    for exercise in catalogue.of_lesson(lesson):
+        lines = [line.strip() for line in region(sources.cells(lesson), exercise.symbol)]
+        assert lines
+        for line in lines:
+            if len(line) > 12 and line not in given:
+                assert line not in stubs, f"{exercise.name}: {line}"
+
+
+def region(cells, symbol):
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(rf"^(def )?{symbol}\b", cell.source, re.M):
+            body = cell.source.split(sources.BEGIN)[1].split(sources.END)[0]
+            return [line for line in body.splitlines() if line.strip()]
+    return []
+
+
+@EACH
+def test_every_cell_is_short_python_and_ids_are_unique(lesson):
+    cells = sources.notebook(lesson, solved=True).cells
+    assert len({one.id for one in cells}) == len(cells) <= 60
+    for cell in cells:
+        if cell.cell_type == "code":
+            compile(cell.source, cell.id, "exec")
+            assert len(cell.source.splitlines()) <= 27
+
+
+@EACH
+def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp_path):
+    notebook = sources.notebook(lesson, solved=False)
+    client = NotebookClient(notebook, timeout=120, allow_errors=True, kernel_name="python3")
+    client.execute(env=os.environ | {"INSIDE_R1_HOME": str(tmp_path)})
+    errors = {
+        cell.id: output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    }
+    assert set(errors) == {cell.id for cell in notebook.cells if is_check(cell)}
+    for error in errors.values():
+        assert error.ename == "CheckFailed" and ": not attempted. " in error.evalue
+
+
+def test_nbval_fails_on_exactly_the_checks_that_are_not_solved_yet(tmp_path):
+    half = sources.notebook(LESSON, solved=False)
+    solved = sources.notebook(LESSON, solved=True)
+    for number in (3, 6):  # cells 3 and 6 are solutions of the first two exercises
+        half.cells[number].source = solved.cells[number].source
+    half.cells[6].source = half.cells[6].source.replace("(thinking + answer)", "answer")
+    code = [cell for cell in half.cells if cell.cell_type == "code"]
+    expected = [n for n, cell in enumerate(code) if is_check(cell)][1:]
+    nbformat.write(half, tmp_path / "half.ipynb")
+    status, failed, output = nbval(tmp_path / "half.ipynb", "--nbval-lax")
+    assert status == 1 and failed == expected
+    assert "costs.per_answer: known mistake. The thinking is free" in output
+    assert output.count(": not attempted. ") == 3
+
+
+def test_nbval_passes_when_all_are_solved(tmp_path):
+    nbformat.write(sources.notebook(LESSON, solved=True), tmp_path / "done.ipynb")
+    status, failed, output = nbval(tmp_path / "done.ipynb", "--nbval-lax")
+    assert (status, failed) == (0, []), output
+
+
+@pytest.mark.slow
+def test_solutions_pass_strict_nbval():
+    status, failed, output = nbval("solutions", "--nbval")
+    assert (status, failed) == (0, []), output

@@ -1,0 +1,224 @@
+"""What a learner meets: outcomes told apart, objects left alone, no hanging, hints, progress."""
+
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from course_lib import progress
+from course_lib.checks import CheckFailed, catalogue, check, hint, limits, solution
+from course_lib.checks.callers import LocalCaller
+from course_lib.checks.exercise import Case
+from course_lib.checks.judge import Outcome, judge
+from course_lib.checks.values import difference, show
+from course_lib.errors import CourseError
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("INSIDE_R1_HOME", str(tmp_path))
+
+
+def right(score_a, score_b, problems):
+    return (score_a - score_b) / 100 * problems
+
+
+def message(name, answer):
+    with pytest.raises(CheckFailed) as caught:
+        check(name, answer)
+    return str(caught.value)
+
+
+def stub(score_a, score_b, problems):
+    """Nothing yet."""
+    raise NotImplementedError("your turn")
+
+
+def only_docstring(score_a, score_b, problems):
+    """Nothing yet."""
+
+
+def broken(score_a, score_b, problems):
+    return score_a.missing
+
+
+NAME = "costs.gap_in_problems"
+
+
+def test_the_five_outcomes_are_told_apart():
+    assert "not attempted" in message(NAME, stub)
+    assert "known mistake" in message(NAME, lambda a, b, n: (a - b) * n)
+    assert "wrong. Not as expected" in message(NAME, lambda a, b, n: 7.0)
+    text = message(NAME, broken)
+    assert "error in your code. AttributeError" in text and "return score_a.missing" in text
+    check(NAME, right)
+    assert progress.load().outcomes()[NAME] == "right"
+
+
+@pytest.mark.parametrize("answer", [..., None, stub, only_docstring, lambda a, b, n: ...])
+def test_not_attempted_has_many_forms(answer):
+    assert ": not attempted. " in message(NAME, answer)
+    assert progress.load().outcomes()[NAME] == "not attempted"
+
+
+def test_a_forgotten_return_is_a_mistake_and_not_a_blank():
+    def forgets(score_a, score_b, problems):
+        score_a = score_a - score_b
+
+    assert "is a `return` missing" in message(NAME, forgets)
+
+
+def test_a_message_names_input_outcome_expectation_and_reason():
+    text = message(NAME, lambda a, b, n: 7.0)
+    for part in ("score_a=79.8", "problems=30", "came out:  7", "expected:  0.18", "0.6 points"):
+        assert part in text
+
+
+def test_a_value_message_does_not_give_the_value_away():
+    text = message("memory.by_hand", 1)
+    assert "57344" not in text and "57,344" not in text
+
+
+def test_wrong_use_is_explained():
+    assert "Pass the function itself" in message(NAME, 0.18)
+    assert "called as gap_in_problems(" in message(NAME, lambda: 1)
+    with pytest.raises(CourseError, match=r"costs\.gap_in_problems"):
+        check("costs.gap_in_problem", right)
+
+
+def test_the_learners_objects_and_randomness_stay_as_they_are():
+    answer = [1.5, -0.5, -0.5, -0.5]
+    check("grpo.by_hand", answer)
+    assert answer == [1.5, -0.5, -0.5, -0.5]
+    np.random.seed(3)
+    state = np.random.get_state()[1].copy()
+
+    def spoils(prompt, completion, length):
+        np.random.rand()
+        prompt.clear()
+        return []
+
+    exercise = catalogue.get("pipeline.sft_labels")
+    before = repr(exercise.cases)
+    judge(exercise, LocalCaller(spoils, seconds=5))
+    assert repr(exercise.cases) == before
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_printing_functions_stay_silent(capsys):
+    def chatty(score_a, score_b, problems):
+        print("working")
+        return right(score_a, score_b, problems)
+
+    check(NAME, chatty)
+    assert "working" not in capsys.readouterr().out
+
+
+def swallows_everything(*_):
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            continue
+
+
+def test_an_endless_loop_is_stopped_with_its_line_even_if_it_catches_everything():
+    exercise = catalogue.get(NAME)
+    verdict = judge(exercise, LocalCaller(swallows_everything, seconds=0.2))
+    assert verdict.outcome is Outcome.ERROR and "may never end" in verdict.headline
+    assert "your code: line" in verdict.message
+
+
+def test_time_is_limited_in_other_threads_too():
+    found = []
+
+    def sleepy():
+        for _ in range(1000):
+            time.sleep(0.02)
+
+    def work():
+        try:
+            limits.run_limited(sleepy, 0.1)
+        except limits.TimeUp as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    assert len(found) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX only")
+def test_an_alarm_that_ran_before_rings_after():
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        limits.run_limited(lambda: time.sleep(0.05), 5)
+        assert not rung
+        time.sleep(0.5)
+        assert rung == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_time_is_for_the_whole_check():
+    call = LocalCaller(lambda: time.sleep(0.05), seconds=0.4)
+    for _ in range(3):
+        call(Case("why"))
+    assert call.left < 0.26
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_hints_are_numbered(number, capsys):
+    hint(NAME, number)
+    assert catalogue.get(NAME).hints[number - 1] in capsys.readouterr().out
+
+
+def test_a_hint_too_many_and_the_solution(capsys):
+    hint(NAME, 4)
+    assert "hints 1 to 3" in capsys.readouterr().out
+    solution(NAME)
+    text = capsys.readouterr().out
+    assert "return (score_a - score_b)" in text and "###" not in text
+
+
+def test_a_failed_check_shows_its_message_and_no_traceback_of_ours():
+    with pytest.raises(CheckFailed) as caught:
+        check(NAME, stub)
+    assert caught.value._render_traceback_() == [str(caught.value)]
+
+
+def test_fresh_inputs_catch_a_function_that_has_learnt_the_fixed_ones_by_heart():
+    exercise = catalogue.get(NAME)
+    known = {one.args: exercise.expected(one) for one in exercise.cases}
+    verdict = judge(exercise, LocalCaller(lambda *args: known.get(args, 0.0), seconds=5))
+    assert verdict.outcome is Outcome.WRONG
+    blind = replace(exercise, fresh=None)
+    learnt = judge(blind, LocalCaller(lambda *args: known[args], seconds=5))
+    assert learnt.outcome is Outcome.RIGHT
+
+
+class Hostile:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("value", [Hostile(), [Hostile()], "x" * 10**6, np.zeros((100, 100))])
+def test_anything_can_be_shown_shortly(value):
+    assert len(show(value)) <= 300
+
+
+def test_differences_are_exact_for_counts_and_close_for_numbers():
+    assert difference(671_026_419_200.0, 671_026_419_200, 1e-5, 1e-6) is None
+    assert difference(671_026_419_201, 671_026_419_200, 1e-5, 1e-6)
+    assert difference(1.00001, 1.0, 2e-5, 0.0) is None
+    assert difference(True, 1.0, 1e-5, 0.0) and difference("1", 1.0, 1e-5, 0.0)
+    assert difference((1, 2), [1, 2], 0, 0) is None
+    assert difference({1: 2}, {1: 2, 3: 4}, 0, 0) == "the key 3 is missing"
+    assert difference(np.nan, float("nan"), 0, 0) is None
+    assert "shape" in difference(np.zeros(3), np.zeros((3, 1)), 0, 0)
