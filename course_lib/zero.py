@@ -33,13 +33,13 @@ class ZeroConfig:
     """Everything that decides a run; two equal configurations give equal runs on one machine."""
 
     seed: int = 0
-    steps: int = 220
+    steps: int = 150
     puzzles: int = 16  # groups a step; R1-Zero: 32
     samples: int = 16  # completions a group, as R1-Zero
     max_new_tokens: int = 96
     temperature: float = 1.0
     learning_rate: float = 3e-4  # a thousand times R1-Zero's: the model is a million times smaller
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[float, float] = (0.9, 0.98)
     std: str = "none"  # Dr. GRPO's advantages: rare successes are not blown up
     reduce: str = "constant"  # Dr. GRPO's mean: a long completion counts token for token
     clip: tuple[float, float] = (0.2, 0.2)
