@@ -81,6 +81,23 @@ def test_bits_per_weight(quantisation, low, high):
     assert low <= memory.bits_per_weight(SEVEN, quantisation) <= high
 
 
+def kinds_of(model, name):
+    weights = [w for w in memory.weight_tensors(CONFIGS[model]) if w.name == name]
+    return [memory._mostly_q4_k(weight, CONFIGS[model]).name for weight in weights]
+
+
+def test_which_layers_q4_k_m_gives_six_bits():
+    """The first and last eighth of the layers, and every third between."""
+    favoured = {0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27}
+    expected = ["Q6_K" if layer in favoured else "Q4_K" for layer in range(28)]
+    assert kinds_of("R1-Distill-Qwen-7B", "ffn_down") == expected
+    assert kinds_of("R1-Distill-Qwen-7B", "attn_v") == expected
+    assert set(kinds_of("R1-Distill-Qwen-7B", "attn_q")) == {"Q4_K"}
+    assert set(kinds_of("R1-Distill-Llama-70B", "attn_v")) == {"Q5_K"}
+    assert kinds_of("R1-Distill-Qwen-7B", "output") == ["Q6_K"]
+    assert kinds_of("R1-Distill-Qwen-7B", "token_embd") == ["Q4_K"]
+
+
 def test_rows_that_are_no_whole_blocks_fall_back():
     """Hidden size 48 has no blocks of 32, so its matrices stay in F16."""
     config = SEVEN | {

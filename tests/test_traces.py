@@ -45,6 +45,7 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
             False,
             ("\n```\nx </think> y\n```\nok", "b", True, True),
         ),
+        ("<think>\n```\n</think>\n```\nb", False, ("\n```\n</think>\n```\nb", "", True, False)),
         ("<think>\n```py\nx\n</think>\nb", False, ("\n```py\nx\n", "\nb", True, True)),
         (
             "<think>\n```py\nx\n</think>\n```py\nz\n",
