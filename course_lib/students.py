@@ -7,15 +7,16 @@ as the mini-V3, mostly bare guesses. It sees no reward and no logits of the teac
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib import checkpoints, models, pretrain, puzzles, rollout, zero
+from course_lib import checkpoints, model_card, models, pretrain, puzzles, rollout, zero
 from course_lib.errors import CourseError
 from course_lib.runtime import use_threads
 
@@ -33,6 +34,7 @@ class DistillConfig:
     temperature: float = 1.0
     max_new_tokens: int = 96
     evaluate_puzzles: int = 512
+    drop_long: bool = False  # leave out traces that the student cannot hold, instead of stopping
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,45 @@ class Trace:
 
     prompt: list[int]
     completion: list[int]
+
+    def __len__(self) -> int:
+        """Tokens of prompt and completion together."""
+        return len(self.prompt) + len(self.completion)
+
+
+def require_same_vocabulary(
+    teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase
+) -> None:
+    """Raise CourseError where two tokenizers differ: a trace's ids would be other words."""
+    ours, theirs = teacher.get_vocab(), student.get_vocab()
+    if ours == theirs:
+        return
+    apart = len(ours.items() ^ theirs.items())
+    raise CourseError(
+        f"Teacher and student have different vocabularies ({len(ours):,} and {len(theirs):,} "
+        f"tokens, {apart:,} entries in one only); make the student's base with the teacher's "
+        "tokenizer."
+    )
+
+
+def fitting(traces: Sequence[Trace], context: int, *, drop: bool = False) -> list[Trace]:
+    """The traces that a student with a context of `context` tokens can hold.
+
+    Raises CourseError for no traces, where none fits, and, unless they may be dropped, where some
+    do not; it says how many.
+    """
+    if not traces:
+        raise CourseError("There is not one trace to learn from; train the teacher longer.")
+    short = [trace for trace in traces if len(trace) <= context]
+    lost, longest = len(traces) - len(short), max(map(len, traces))
+    if lost and (not drop or not short):
+        raise CourseError(
+            f"{lost:,} of {len(traces):,} traces are longer than the student's context of "
+            f"{context} tokens (the longest has {longest}) and would be dropped; give the student "
+            f"a context of {longest}, ask for shorter traces, or set drop_long if losing them is "
+            "meant."
+        )
+    return short
 
 
 def gather(
@@ -70,12 +111,7 @@ def gather(
 
 
 def batches(traces: Sequence[Trace], tokens: int, seed: int, pad: int) -> Iterator[pretrain.Batch]:
-    """Endless shuffled epochs over the traces, in batches of about `tokens` tokens.
-
-    Raises CourseError for no traces: a student cannot learn from nothing.
-    """
-    if not traces:
-        raise CourseError("There is not one correct trace to learn from; train the teacher longer.")
+    """Endless shuffled epochs over the traces, in batches of about `tokens` tokens."""
     rng = np.random.default_rng(seed)
     while True:
         noise = rng.random(len(traces)) * 8  # like lengths together, but not always the same ones
@@ -110,23 +146,36 @@ def run(
     began = time.perf_counter()
     expert, tokenizer = models.load(teacher)
     student, other = models.load(base or models.shipped("qwen2-base"))
-    if other.get_vocab() != tokenizer.get_vocab():
-        raise CourseError("Teacher and student have different vocabularies; use one tokenizer.")
-    items = puzzles.sample(config.traces, config.seed)
-    traces, right = gather(
-        expert, tokenizer, items, seed=config.seed, temperature=config.temperature
-    )
-    kept = [trace for trace, good in zip(traces, right, strict=True) if good]
+    require_same_vocabulary(tokenizer, other)
+    kept = _right_traces(expert, tokenizer, config)
+    learnt = fitting(kept, student.config.max_position_embeddings, drop=config.drop_long)
     out.mkdir(parents=True, exist_ok=True)
     log = checkpoints.Log(out / "metrics.jsonl", keep=-1)
-    yield _note(log, began, step=0, traces=len(traces), kept=len(kept))
-    for step, loss in finetune(student, kept, config, tokenizer.eos_token_id):
-        line = {"step": step, "loss": loss}
+    yield _note(log, began, step=0, traces=config.traces, kept=len(kept))
+    for step, loss in finetune(student, learnt, config, tokenizer.eos_token_id):
+        found = {}
         if step == config.steps:
             found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=config.seed)
-            line |= found
             models.save(student, tokenizer, out / "model")
-        yield _note(log, began, **line)
+        line = _note(log, began, step=step, loss=loss, **found)
+        if step == config.steps:
+            model_card.write(out / "model", student, expert, config, log.lines)
+        yield line
+
+
+def _right_traces(
+    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
+) -> list[Trace]:
+    """The traces of a run: the right ones of those sampled."""
+    traces, right = gather(
+        teacher,
+        tokenizer,
+        puzzles.sample(config.traces, config.seed),
+        seed=config.seed,
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+    )
+    return [trace for trace, good in zip(traces, right, strict=True) if good]
 
 
 def _note(log: checkpoints.Log, began: float, **figures: float) -> dict[str, float]:
@@ -138,17 +187,37 @@ def _note(log: checkpoints.Log, began: float, **figures: float) -> dict[str, flo
 def finetune(
     model: PreTrainedModel, traces: Sequence[Trace], config: DistillConfig, pad: int
 ) -> Iterator[tuple[int, float]]:
-    """Supervised fine-tuning on `traces`, prompts masked: yields step and loss."""
+    """Supervised fine-tuning on `traces`, prompts masked: yields step and loss (nats per token).
+
+    Raises CourseError as `fitting` does, before the first step.
+    """
+    kept = fitting(traces, model.config.max_position_embeddings, drop=config.drop_long)
+    read = batches(kept, config.tokens, config.seed, pad)
+
+    def loss(_: int) -> Tensor:
+        batch = next(read)
+        batch = pretrain.Batch(batch.ids.to(model.device), batch.weights.to(model.device))
+        return pretrain.weighted_loss(model(batch.ids, use_cache=False).logits, batch)
+
+    yield from descend(model, config, loss)
+
+
+def descend(
+    model: PreTrainedModel, config: DistillConfig, loss: Callable[[int], Tensor]
+) -> Iterator[tuple[int, float]]:
+    """`config.steps` updates of AdamW on `loss(step)`, warmed up, then falling to 0: step, loss."""
     optimizer = pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
-    stream = batches(traces, config.tokens, config.seed, pad)
     model.train()
     for step in range(1, config.steps + 1):
-        rate = (
-            config.learning_rate * min(1.0, step / config.warmup) * (1 - (step - 1) / config.steps)
-        )
+        rise, fall = min(1.0, step / config.warmup), 1 - (step - 1) / config.steps
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        yield step, pretrain.update(model, optimizer, next(stream))
+            group["lr"] = config.learning_rate * rise * fall
+        value = loss(step)
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        yield step, float(value.detach())
     model.eval()
 
 

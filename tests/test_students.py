@@ -1,5 +1,8 @@
 """Distillation: what is kept, what is learnt from, and what is left behind."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 
 from course_lib import models, puzzles, students, zero
@@ -37,9 +40,49 @@ def test_an_epoch_holds_every_trace_once_and_prompts_weigh_nothing():
     assert sorted(seen) == [3 + i for i in range(40)]
 
 
-def test_no_trace_at_all_is_a_clear_error():
-    with pytest.raises(CourseError, match="not one"):
-        next(students.batches([], tokens=64, seed=0, pad=0))
+def test_no_trace_at_all_is_a_clear_error(random_models):
+    with pytest.raises(CourseError, match="not one trace"):
+        next(students.finetune(random_models["qwen2"], [], SMALL, pad=0))
+
+
+def test_traces_longer_than_the_context_are_counted_and_dropped_only_if_asked():
+    traces = [students.Trace([1] * 5, [2] * n) for n in (3, 5, 6, 20)]
+    assert students.fitting(traces, 25) == traces  # the longest just fits
+    with pytest.raises(CourseError, match=r"2 of 4 .* 10 tokens \(the longest has 25\)"):
+        students.fitting(traces, 10)
+    assert students.fitting(traces, 10, drop=True) == traces[:2]
+    with pytest.raises(CourseError, match="4 of 4"):
+        students.fitting(traces, 7, drop=True)
+
+
+def test_a_students_own_context_is_what_counts(random_models):
+    student = random_models["llama"]
+    long = students.Trace([1], [2] * student.config.max_position_embeddings)
+    with pytest.raises(CourseError, match="1 of 2 traces"):
+        next(students.finetune(student, [students.Trace([1], [2]), long], SMALL, pad=0))
+
+
+def test_no_right_trace_among_those_sampled_stops_a_run(tmp_path, random_models, tokenizer):
+    models.save(random_models["mini_v3"], tokenizer, tmp_path / "untrained")
+    config = replace(SMALL, traces=4, max_new_tokens=4)
+    with pytest.raises(CourseError, match="not one trace"):
+        next(students.run(tmp_path / "untrained", tmp_path / "o", config))
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing(random_models, monkeypatch):
+    student = copy.deepcopy(random_models["llama"])
+    rates = []
+
+    def loss(step):
+        return sum(p.sum() for p in student.parameters()) * 1e-3
+
+    config = replace(SMALL, steps=4, warmup=2, learning_rate=0.1)
+    spy = students.pretrain.make_optimizer(student, 0.1, 0.0)
+    monkeypatch.setattr(students.pretrain, "make_optimizer", lambda *_, **__: spy)
+    for _ in students.descend(student, config, loss):
+        rates.append(spy.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.075, 0.05, 0.025])
+    assert not student.training
 
 
 def test_a_run_leaves_a_student_that_loads_and_says_what_it_kept(tmp_path):
@@ -52,6 +95,10 @@ def test_a_run_leaves_a_student_that_loads_and_says_what_it_kept(tmp_path):
     assert type(student).__name__ == "Qwen2ForCausalLM"
     assert models.parameters(student) <= models.parameters(teacher) / 3
     assert zero.evaluate(student, tokenizer, n=8)["accuracy"] <= 1
+    card = (tmp_path / "out/model/README.md").read_text()
+    assert f"{models.parameters(student):,} parameters" in card
+    assert f"the {lines[0]['kept']:,} answers" in card and "48 puzzles" in card
+    assert f"| right answers | {lines[-1]['accuracy']:.1%} |" in card
 
 
 def test_other_vocabularies_are_refused(tmp_path, random_models, tokenizer):
@@ -60,7 +107,7 @@ def test_other_vocabularies_are_refused(tmp_path, random_models, tokenizer):
     other = models.build_tokenizer()
     other.add_tokens([AddedToken("extra")])
     models.save(random_models["llama"], other, tmp_path / "m")
-    with pytest.raises(CourseError, match="vocabular"):
+    with pytest.raises(CourseError, match=r"vocabularies \(\d+ and \d+ tokens, 1 entries"):
         next(
             students.run(models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m")
         )

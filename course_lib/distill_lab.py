@@ -1,0 +1,489 @@
+"""Experiments on distillation by name, each run again by one command, and their records.
+
+`python -m course_lib distill-lab NAME --seeds 3 --out DIR` runs an experiment with several seeds
+and writes `DIR/distill-NAME.json` after every row; give the command again and it goes on with the
+seeds that are missing. The course's own records stand in `assets/recorded/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib import models, pretrain, puzzles, soft_labels, students, traces, zero
+from course_lib.errors import CourseError
+from course_lib.puzzles import Puzzle
+from course_lib.runtime import use_threads
+from course_lib.students import DistillConfig, Trace
+
+RECORDED = models.ASSETS / "recorded"
+TEACHER = "mini-r1-zero"
+
+SHORT = DistillConfig(steps=100, tokens=2048, traces=3000, warmup=10)
+"""A comparison: a third of the lesson's updates, in batches half as large."""
+
+COUNTS = (100, 500, 2500)
+"""How many right traces a student is given; the updates are as many for each."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student's shape, and how it came to read: updates of pretraining, None for the shipped."""
+
+    family: str
+    hidden: int
+    layers: int
+    pretrained: int | None
+
+
+STUDENTS: dict[str, Student] = {
+    "qwen2 96x3": Student("qwen2", 96, 3, None),
+    "qwen2 64x2": Student("qwen2", 64, 2, 1200),
+    "llama 64x2": Student("llama", 64, 2, 1200),
+    "qwen2 32x2": Student("qwen2", 32, 2, 1200),
+}
+"""By family, width and layers. The first has the shipped base, which read far longer."""
+
+MAIN = "qwen2 96x3"
+
+
+# --- what every experiment needs ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the teacher: the puzzle, its trace in tokens and whether it is right."""
+
+    puzzle: Puzzle
+    trace: Trace
+    right: bool
+
+
+@dataclass
+class Bench:
+    """A teacher, a folder for bases and runs, and a seed."""
+
+    teacher: Path
+    out: Path
+    seed: int = 0
+    config: DistillConfig = SHORT
+
+    @cached_property
+    def expert(self) -> PreTrainedModel:
+        return self._loaded[0]
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return models.load(self.teacher)
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The teacher's answers to `config.traces` training puzzles, drawn with the seed."""
+        return self.ask(self.config.traces)
+
+    def ask(self, n: int) -> list[Answer]:
+        """The teacher's answers to `n` training puzzles."""
+        items = puzzles.sample(n, self.seed)
+        found, right = students.gather(
+            self.expert,
+            self.tokenizer,
+            items,
+            seed=self.seed,
+            max_new_tokens=self.config.max_new_tokens,
+        )
+        return [Answer(*three) for three in zip(items, found, right, strict=True)]
+
+    def base(self, name: str) -> Path:
+        """The folder of a student's base: the shipped one, or one pretrained here (once)."""
+        student = STUDENTS[name]
+        if student.pretrained is None:
+            return models.shipped("qwen2-base")
+        folder = self.out / "bases" / name.replace(" ", "-")
+        shape = models.student_config(
+            self.tokenizer, student.family, hidden=student.hidden, layers=student.layers
+        )
+        for _ in pretrain.run(folder, pretrain.PretrainConfig(steps=student.pretrained), shape):
+            pass
+        return folder / "checkpoint"
+
+    def taught(self, name: str, learnt: Sequence[Trace]) -> PreTrainedModel:
+        """A student fine-tuned on traces, from its base."""
+        student, tokenizer = models.load(self.base(name))
+        students.require_same_vocabulary(self.tokenizer, tokenizer)
+        config = replace(self.config, seed=self.seed)
+        for _ in students.finetune(student, learnt, config, tokenizer.eos_token_id):
+            pass
+        return student
+
+    def row(self, model: PreTrainedModel, **about: Any) -> Row:
+        """A row of a record: what is said of a model, and everything measured on it."""
+        return {
+            **about,
+            "parameters": models.parameters(model),
+            "bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
+            **measure(model, self.tokenizer, self.config.evaluate_puzzles, self.seed),
+        }
+
+
+def measure(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int, seed: int
+) -> dict[str, Any]:
+    """Accuracy, habits, speed and examples on `n` held-out puzzles; `n // 2` have five digits.
+
+    `tokens_per_second` counts the processor's seconds (one thread, many answers at once), so that
+    other programs do not spoil it. `lucky` is the share of right answers with wrong working.
+    """
+    items = puzzles.sample(n, seed, "test")
+    began = time.process_time()
+    found = _answers(model, tokenizer, items, 96, seed)
+    spent = time.process_time() - began
+    longer = puzzles.sample(n // 2, seed, "test", size=5)
+    further = _answers(model, tokenizer, longer, 192, seed)
+    shown = puzzles.sample(3, 7, "test")
+    examples = _answers(model, tokenizer, shown, 96, 1)
+    return {
+        "accuracy": float(found.rewards.mean()),
+        **zero.summarise(found, zero.PUZZLES, tokenizer),
+        "lucky": lucky(items, found.texts),
+        "five_digits": float(further.rewards.mean()),
+        "tokens_per_second": round(int(found.rollout.lengths.sum()) / spent),
+        "examples": dict(zip(map(str, shown), examples.texts, strict=True)),
+    }
+
+
+def _answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[Puzzle],
+    most: int,
+    seed: int,
+) -> zero.Experience:
+    config = zero.ZeroConfig(samples=1, max_new_tokens=most)
+    generator = torch.Generator().manual_seed(seed)
+    return zero.collect(model, tokenizer, zero.PUZZLES, items, config, generator)
+
+
+def lucky(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
+    """The share of right answers whose thought has a wrong step or a wrong verdict, or no thought.
+
+    0.0 where no answer is right.
+    """
+    right = [pair for pair in zip(items, texts, strict=True) if puzzles.reward(*pair) == 1.0]
+    counts = [traces.count(text, puzzle) for puzzle, text in right]
+    wrong = [c.wrong_steps > 0 or c.wrong_verdicts > 0 or not c.copied for c in counts]
+    return sum(wrong) / len(wrong) if wrong else 0.0
+
+
+# --- the experiments ------------------------------------------------------------------------------
+
+
+def sizes(bench: Bench) -> Iterator[Row]:
+    """The teacher, then each student after each number of right traces, updates being equal."""
+    yield bench.row(bench.expert, student="teacher", data="rewards", traces=0)
+    right = [a.trace for a in bench.answers if a.right]
+    for name in STUDENTS:
+        for count in COUNTS:
+            taught = bench.taught(name, right[:count])
+            yield bench.row(taught, student=name, data="right", traces=min(count, len(right)))
+
+
+def datasets(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase) -> dict[str, list]:
+    """The data of `quality` by name; `right, as few` has as many traces as `wrong answers`."""
+    right = [a.trace for a in answers if a.right]
+    wrong = [a.trace for a in answers if not a.right]
+    return {
+        "right": right,
+        "unfiltered": [a.trace for a in answers],
+        "wrong answers": wrong,
+        "right, as few": right[: len(wrong)],
+        "answers only": [without_thinking(trace, tokenizer) for trace in right],
+    }
+
+
+def without_thinking(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Trace:
+    """The trace with its thought cut out, tags and all: what follows the last `</think>`."""
+    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    ids = trace.completion
+    start = len(ids) - ids[::-1].index(end) if end in ids else 0
+    return Trace(trace.prompt, ids[start:])
+
+
+def quality(bench: Bench) -> Iterator[Row]:
+    """One student after each kind of data, updates being equal."""
+    for name, learnt in datasets(bench.answers, bench.tokenizer).items():
+        taught = bench.taught(MAIN, learnt)
+        yield bench.row(taught, student=MAIN, data=name, traces=len(learnt))
+
+
+SOFT: dict[str, tuple[str, float] | None] = {
+    "traces, as DeepSeek": None,
+    "forward KL, teacher's text": ("off", 0.0),
+    "beta 0.5, teacher's text": ("off", 0.5),
+    "reverse KL, student's text": ("on", 1.0),
+}
+"""How a student is taught in `soft`: on whose text (off or on the policy), and with which beta."""
+
+
+def soft(bench: Bench) -> Iterator[Row]:
+    """One student by traces alone and by soft labels, with updates too few for any to be done."""
+    config = replace(bench.config, seed=bench.seed, steps=max(1, bench.config.steps // 2))
+    right = [a.trace for a in bench.answers if a.right]
+    pad = bench.tokenizer.eos_token_id
+    for name, how in SOFT.items():
+        student, _ = models.load(bench.base(MAIN))
+        began = time.process_time()
+        if how is None:
+            run = students.finetune(student, right, config, pad)
+        elif how[0] == "off":
+            run = soft_labels.off_policy(student, bench.expert, right, config, pad, beta=how[1])
+        else:
+            run = soft_labels.on_policy(student, bench.expert, bench.tokenizer, config, beta=how[1])
+        steps = len(list(run))
+        spent = time.process_time() - began
+        yield bench.row(student, student=MAIN, data=name, updates=steps, cpu_seconds=spent)
+
+
+class _Counting(zero.Learner):
+    """GRPO's learner, which also logs how many tokens were sampled."""
+
+    def update(self, experience: zero.Experience) -> dict[str, float]:
+        sampled = int(experience.rollout.lengths.sum())
+        return super().update(experience) | {"sampled": sampled}
+
+
+FIGHT = zero.ZeroConfig(steps=40, puzzles=8, evaluate_every=10, evaluate_puzzles=256)
+"""GRPO in the fair fight: 128 completions a step."""
+
+
+def fight(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
+    """GRPO, distillation with as many updates and sampled tokens, and GRPO after distillation."""
+    config = replace(config, seed=bench.seed)
+    folder = bench.out / f"fight-{bench.seed}"
+    alone = _reinforce(folder / "grpo", bench.base(MAIN), config)
+    tokens = int(alone["sampled"][-1])
+    yield {"data": "GRPO from its base", **alone}
+    distilled = _distil_for(bench, tokens, config, folder / "distilled")
+    yield {"data": "distillation", **distilled}
+    after = _reinforce(folder / "after", folder / "distilled", config)
+    yield {"data": "GRPO after distillation", **after}
+
+
+def _reinforce(folder: Path, base: Path, config: zero.ZeroConfig) -> Row:
+    """GRPO's curve: accuracy at `updates`, and the tokens sampled until then."""
+    for _ in zero.run(folder, config, base=base, method=_Counting):
+        pass
+    lines = zero.checkpoints.read_log(folder / "metrics.jsonl")
+    curve: dict[str, list[float]] = {"updates": [], "sampled": [], "accuracy": [], "thinking": []}
+    total = 0
+    for line in lines:
+        total += line.get("sampled", 0)
+        if "accuracy" in line:
+            found = (line["step"], total, line["accuracy"], line["test_thinking_tokens"])
+            for values, value in zip(curve.values(), found, strict=True):
+                values.append(value)
+    return curve
+
+
+def _distil_for(bench: Bench, tokens: int, config: zero.ZeroConfig, out: Path) -> Row:
+    """Distillation's curve: traces of `tokens` sampled tokens, read once in `config.steps`."""
+    bought = _buy(bench, tokens)
+    right = [a.trace for a in bought if a.right]
+    read = sum(map(len, right))
+    plan = replace(
+        bench.config, seed=bench.seed, steps=config.steps, tokens=-(-read // config.steps)
+    )
+    student, tokenizer = models.load(bench.base(MAIN))
+    curve: dict[str, list[float]] = {"updates": [], "sampled": [], "accuracy": [], "thinking": []}
+
+    def note(step: int) -> None:
+        found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=bench.seed)
+        spent = sum(len(a.trace.completion) for a in bought) * step // config.steps
+        for name, value in zip(
+            curve, (step, spent, found["accuracy"], found["thinking_tokens"]), strict=True
+        ):
+            curve[name].append(value)
+
+    note(0)
+    for step, _ in students.finetune(student, right, plan, tokenizer.eos_token_id):
+        if step % config.evaluate_every == 0 or step == config.steps:
+            note(step)
+    models.save(student, tokenizer, out)
+    return {**curve, "traces": len(right)}
+
+
+def _buy(bench: Bench, tokens: int) -> list[Answer]:
+    """As many answers of the teacher as `tokens` sampled tokens pay for."""
+    paid, bought = 0, []
+    for answer in bench.answers:
+        paid += len(answer.trace.completion)
+        if paid > tokens:
+            return bought
+        bought.append(answer)
+    more = replace(bench, config=replace(bench.config, traces=2 * bench.config.traces))
+    return _buy(more, tokens)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment asks, and the rows that answer it for one seed."""
+
+    asks: str
+    rows: Callable[[Bench], Iterator[Row]]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "sizes": Experiment(
+        "How large must a student be, how many traces does it need, and what is lost?", sizes
+    ),
+    "quality": Experiment("What must be in the traces?", quality),
+    "soft": Experiment("Do the teacher's probabilities teach more than its text?", soft),
+    "fight": Experiment("Distillation or GRPO, for the same student and budget?", fight),
+}
+
+
+# --- running and recording ------------------------------------------------------------------------
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name. Raises CourseError, with the list, for another name."""
+    if name not in EXPERIMENTS:
+        raise CourseError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]
+
+
+def run(name: str, bench: Bench, machine: str) -> dict[str, Any]:
+    """Run an experiment with the bench's seed and add its rows to `out/distill-NAME.json`.
+
+    A seed that the record has whole is not run again, and one that it has in part is run anew.
+    """
+    experiment = find(name)
+    use_threads()
+    bench.out.mkdir(parents=True, exist_ok=True)
+    path = bench.out / f"distill-{name}.json"
+    record = json.loads(path.read_text()) if path.is_file() else _head(name, bench, machine)
+    if bench.seed in record["seeds"]:
+        return record
+    record["rows"] = [row for row in record["rows"] if row["seed"] != bench.seed]
+    for row in experiment.rows(bench):
+        record["rows"].append(_rounded({"seed": bench.seed, **row}))
+        _write(path, record)
+    record["seeds"].append(bench.seed)
+    _write(path, record)
+    return record
+
+
+def _head(name: str, bench: Bench, machine: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "asks": find(name).asks,
+        "machine": machine,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m course_lib distill-lab {name} --out DIR",
+        "torch": torch.__version__,
+        "config": asdict(bench.config),
+        "seeds": [],
+        "rows": [],
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list) else value
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps(record) + "\n")
+    aside.replace(path)
+
+
+def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
+    """A record by name. Raises CourseError, with the command to make one, where there is none."""
+    find(name)
+    path = Path(folder) / f"distill-{name}.json"
+    if not path.is_file():
+        raise CourseError(
+            f"Nothing is recorded of {name!r}; `python -m course_lib distill-lab {name} --out DIR` "
+            "runs it."
+        )
+    return json.loads(path.read_text())
+
+
+def said(record: Mapping[str, Any]) -> str:
+    """Where, when and how a record was made, in a sentence."""
+    seeds = len(record["seeds"])
+    return (
+        f"Recorded {record['date']} on {record['machine']}, torch {record['torch']}, "
+        f"{seeds} seed{'' if seeds == 1 else 's'}: {record['command']} --seeds {seeds}"
+    )
+
+
+def over_seeds(record: Mapping[str, Any], figure: str, *keys: str) -> dict[tuple, list[float]]:
+    """A figure's values, one a seed, by what the rows have under `keys`, in the record's order."""
+    found: dict[tuple, list[float]] = {}
+    for row in record["rows"]:
+        found.setdefault(tuple(row[key] for key in keys), []).append(row[figure])
+    return found
+
+
+def table(record: Mapping[str, Any], keys: Sequence[str], figures: Mapping[str, str]) -> str:
+    """A record's means over seeds as plain text: a line for each `keys`, a column for each figure.
+
+    `figures` is the figure's name -> how it is written, as in `{"accuracy": ".1%"}`.
+    """
+    columns = {figure: over_seeds(record, figure, *keys) for figure in figures}
+    names = list(next(iter(columns.values())))
+    width = max(len(", ".join(map(str, name))) for name in names)
+    lines = [" " * width + "".join(f"{f.replace('_', ' '):>18}" for f in figures)]
+    for name in names:
+        cells = [f"{mean(columns[f][name]):{how}}" for f, how in figures.items()]
+        label = ", ".join(map(str, name))
+        lines.append(f"{label:{width}}" + "".join(f"{cell:>18}" for cell in cells))
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m course_lib distill-lab NAME`: every seed in turn, one record of them all."""
+    args = _parser().parse_args(argv)
+    find(args.name)
+    teacher = args.teacher or models.shipped(TEACHER)
+    for seed in range(args.seeds):
+        record = run(args.name, Bench(teacher, args.out, seed), args.machine)
+        print(f"seed {seed}: {len(record['rows'])} rows in {args.out}/distill-{args.name}.json")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib distill-lab",
+        description="Run an experiment on distillation, with several seeds.",
+    )
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds, from 0 (3)")
+    parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for bases, runs, record")
+    parser.add_argument(
+        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
+    )
+    return parser

@@ -1,0 +1,174 @@
+"""The lab on distillation: its data, its measures, its records, and every experiment in small."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from course_lib import distill_lab, models, puzzles, soft_labels, students, traces
+from course_lib.distill_lab import EXPERIMENTS, Bench, Student
+from course_lib.errors import CourseError
+
+PUZZLE = puzzles.parse("7 ? 3 ? 5 ? 2 = 11")  # - + +
+HONEST = "<think> +3=10 +5=15 +2=17 no -3=4 +5=9 +2=11 yes</think> - + +"
+SLIP = "<think> -3=5 +5=9 +2=11 yes</think> - + +"
+FALSE_CHECK = "<think> +3=10 +5=15 +2=17 yes -3=4 +5=9 +2=11 yes</think> - + +"
+TINY = students.DistillConfig(
+    traces=48, steps=2, tokens=512, warmup=1, evaluate_puzzles=8, max_new_tokens=48
+)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """The base as a teacher that is seldom right, and students that have read almost nothing."""
+    small = {distill_lab.MAIN: distill_lab.STUDENTS[distill_lab.MAIN]}
+    small["llama 16x1"] = Student("llama", 16, 1, 2)
+    monkeypatch.setattr(distill_lab, "STUDENTS", small)
+    monkeypatch.setattr(distill_lab, "COUNTS", (2, 4))
+    return Bench(models.shipped("mini-v3-base"), tmp_path, 0, TINY)
+
+
+def test_a_right_answer_with_wrong_working_or_none_is_lucky():
+    texts = [HONEST, SLIP, FALSE_CHECK, " - + +", " + + +"]
+    shares = [distill_lab.lucky([PUZZLE], [text]) for text in texts]
+    assert shares == [0.0, 1.0, 1.0, 1.0, 0.0]
+    assert distill_lab.lucky([PUZZLE] * 5, texts) == 0.75  # of the right ones
+
+
+def test_a_trace_without_its_thought_is_the_bare_answer(tokenizer):
+    ids = tokenizer.encode(HONEST, add_special_tokens=False)
+    bare = distill_lab.without_thinking(students.Trace([1], ids), tokenizer)
+    assert models.decode(tokenizer, [bare.completion]) == [" - + +"] and bare.prompt == [1]
+    assert distill_lab.without_thinking(bare, tokenizer) == bare
+
+
+def test_the_kinds_of_data_differ_as_they_are_named(bench):
+    kinds = distill_lab.datasets(bench.answers, bench.tokenizer)
+    right = sum(a.right for a in bench.answers)
+    assert 0 < right < 24
+    assert [len(k) for k in kinds.values()] == [right, 48, 48 - right, right, right]
+    texts = {
+        name: models.decode(bench.tokenizer, [t.completion for t in k]) for name, k in kinds.items()
+    }
+    asked = {
+        tuple(models.chat_ids(bench.tokenizer, str(a.puzzle))): a.puzzle for a in bench.answers
+    }
+    for name, wanted in (("right", 1.0), ("wrong answers", 0.0)):
+        pairs = zip(kinds[name], texts[name], strict=True)
+        assert {puzzles.reward(asked[tuple(t.prompt)], text) for t, text in pairs} == {wanted}
+    assert not any(traces.OPEN in text for text in texts["answers only"])
+
+
+def test_measures_are_shares_and_the_examples_are_real(bench):
+    row = bench.row(bench.expert, student="teacher")
+    for name in ("accuracy", "lucky", "five_digits"):
+        assert 0 <= row[name] <= 1
+    assert row["bytes"] == 4 * row["parameters"] and row["tokens_per_second"] > 0
+    assert len(row["examples"]) == 3
+    assert all(puzzles.solutions(puzzles.parse(prompt)) for prompt in row["examples"])
+
+
+@pytest.mark.parametrize("name", ["sizes", "quality", "soft"])
+def test_every_experiment_runs_and_its_record_is_whole(bench, name):
+    record = distill_lab.run(name, bench, "a test")
+    assert record == json.loads((bench.out / f"distill-{name}.json").read_text())
+    count = {"sizes": 1 + 2 * 2, "quality": 5, "soft": 4}[name]
+    assert len(record["rows"]) == count and record["seeds"] == [0]
+    assert distill_lab.load_record(name, bench.out) == record
+    assert distill_lab.run(name, bench, "a test") == record  # nothing is run again
+    words = distill_lab.table(record, ["data"], {"accuracy": ".1%"})
+    assert len(words.splitlines()) >= 2 and "1 seed:" in distill_lab.said(record)
+
+
+def test_a_seed_that_was_cut_short_is_run_anew_and_others_are_kept(bench, monkeypatch):
+    rows = [{"data": "a", "accuracy": 0.25}, {"data": "b", "accuracy": 0.5}]
+    calls = []
+
+    def some(bench):
+        for row in rows:
+            calls.append(bench.seed)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            yield row
+
+    monkeypatch.setitem(EXPERIMENTS, "sizes", distill_lab.Experiment("?", some))
+    distill_lab.run("sizes", bench, "m")
+    with pytest.raises(KeyboardInterrupt):
+        distill_lab.run("sizes", replace(bench, seed=1), "m")
+    record = distill_lab.run("sizes", replace(bench, seed=1), "m")
+    assert [(r["seed"], r["data"]) for r in record["rows"]] == [
+        (0, "a"), (0, "b"), (1, "a"), (1, "b"),
+    ]  # fmt: skip
+    assert record["seeds"] == [0, 1]
+    assert distill_lab.over_seeds(record, "accuracy", "data") == {
+        ("a",): [0.25, 0.25], ("b",): [0.5, 0.5],
+    }  # fmt: skip
+
+
+def test_the_fight_gives_both_sides_equal_updates_and_tokens(bench):
+    plan = replace(
+        distill_lab.FIGHT, steps=2, puzzles=2, samples=4, evaluate_every=1, evaluate_puzzles=8,
+        max_new_tokens=32,
+    )  # fmt: skip
+    alone, distilled, after = distill_lab.fight(bench, plan)
+    assert [r["data"] for r in (alone, distilled, after)] == [
+        "GRPO from its base", "distillation", "GRPO after distillation",
+    ]  # fmt: skip
+    assert alone["updates"] == distilled["updates"] == after["updates"] == [0, 1, 2]
+    budget = alone["sampled"][-1]
+    assert alone["sampled"][0] == 0 < budget
+    assert budget - 48 <= distilled["sampled"][-1] <= budget
+
+
+def test_a_budget_buys_what_it_pays_for(bench):
+    costs = [len(a.trace.completion) for a in bench.answers]
+    assert len(distill_lab._buy(bench, sum(costs[:7]))) == 7
+    assert len(distill_lab._buy(bench, sum(costs[:7]) - 1)) == 6
+    more = distill_lab._buy(bench, sum(costs) + 100)  # the puzzles run out: more are asked
+    assert len(more) > 48 and sum(len(a.trace.completion) for a in more) <= sum(costs) + 100
+
+
+def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
+    with pytest.raises(CourseError, match="there are sizes, quality"):
+        distill_lab.main(["nothing", "--out", str(tmp_path)])
+    with pytest.raises(CourseError, match="distill-lab soft"):
+        distill_lab.load_record("soft", tmp_path)
+
+
+# --- soft labels ----------------------------------------------------------------------------------
+
+
+def test_a_student_that_is_its_teacher_has_nothing_to_learn(bench):
+    batch = next(students.batches([a.trace for a in bench.answers], 512, 0, 0))
+    same = soft_labels.divergence(bench.expert, bench.expert, batch, 0.5)
+    assert float(same) == pytest.approx(0.0, abs=1e-5)
+    student, _ = models.load(bench.base(distill_lab.MAIN))
+    apart = soft_labels.divergence(student, bench.expert, batch, 0.5)
+    assert float(apart.detach()) > 1e-3
+
+
+def test_soft_labels_look_at_completions_only(bench):
+    """Changing a prompt's last guess (what follows nothing that counts) changes no divergence."""
+    traces_ = [a.trace for a in bench.answers[:8]]
+    batch = soft_labels.whole_batch(traces_, bench.tokenizer)
+    assert int((batch.weights > 0).sum()) == sum(len(t.completion) for t in traces_)
+    assert batch.ids.shape[0] == 8
+
+
+@pytest.mark.parametrize("how", ["off", "on"])
+def test_soft_labels_bring_the_student_nearer(bench, how):
+    student, _ = models.load(bench.base(distill_lab.MAIN))
+    config = replace(TINY, steps=6, learning_rate=1e-3)
+    read = [a.trace for a in bench.answers]
+    pad = bench.tokenizer.eos_token_id
+    batch = soft_labels.whole_batch(read, bench.tokenizer)
+    before = float(soft_labels.divergence(student, bench.expert, batch, 0.0).detach())
+    if how == "off":
+        run = soft_labels.off_policy(student, bench.expert, read, config, pad, beta=0.0)
+    else:
+        run = soft_labels.on_policy(
+            student, bench.expert, bench.tokenizer, config, beta=1.0, samples=16
+        )
+    assert [step for step, _ in run] == [1, 2, 3, 4, 5, 6]
+    after = float(soft_labels.divergence(student, bench.expert, batch, 0.0).detach())
+    assert after < before
