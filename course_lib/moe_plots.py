@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -23,12 +24,20 @@ from course_lib.routes import distance
 Figure = tuple[go.Figure, str]
 
 _LAST = -1  # the layer that is drawn where one must do
+_ROOMY = {"height": 480, "legend_y": -0.3}  # keeps the legend clear of the axis's title
+
+
+def _lines(text: str) -> str:
+    """Long lines broken between words; JupyterLab breaks them anywhere."""
+    return "\n".join(textwrap.fill(line, 100) for line in text.splitlines())
 
 
 def loads(runs: Sequence[Run], window: int = 10) -> Figure:
     """The load of every expert of the last layer over training, one strip a run."""
     titles = [f"balancing: {run.name}" for run in runs]
-    figure = make_subplots(len(runs), 1, shared_xaxes=True, subplot_titles=titles)
+    figure = make_subplots(
+        len(runs), 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.08
+    )
     for row, run in enumerate(runs, start=1):
         steps = len(run.loads) // window * window
         mean = run.loads[:steps, _LAST].view(-1, window, run.loads.shape[-1]).mean(1)
@@ -37,6 +46,7 @@ def loads(runs: Sequence[Run], window: int = 10) -> Figure:
             z=mean.T.tolist(),
             zmin=0,
             zmax=4,
+            colorscale="Cividis",
             colorbar={"title": "load,<br>1 = even"},
             showscale=row == 1,
             row=row,
@@ -45,7 +55,7 @@ def loads(runs: Sequence[Run], window: int = 10) -> Figure:
         figure.update_yaxes(title_text="expert", row=row, col=1)
     figure.update_xaxes(title_text="training step", row=len(runs), col=1)
     figure.update_layout(title="What each expert of the last layer gets", height=220 * len(runs))
-    return figure, " ".join(_load_words(run) for run in runs)
+    return figure, _lines("\n".join(_load_words(run) for run in runs))
 
 
 def _load_words(run: Run) -> str:
@@ -69,7 +79,7 @@ def imbalances(runs: Sequence[Run], window: int = 20, goal: float = 1.5) -> Figu
         steps = list(range(window, len(run.loads) + 1, 5))
         figure.add_scatter(x=steps, y=values, name=run.name, line_dash=DASHES[i], mode="lines")
     figure.add_hline(y=goal, line_dash="dot", line_color=MID_GREY, annotation_text=f"goal {goal}")
-    figure.update_layout(title=f"Imbalance over the last {window} batches")
+    figure.update_layout(title=f"Imbalance over the last {window} batches", **_ROOMY)
     figure.update_xaxes(title_text="training step")
     figure.update_yaxes(title_text="largest load / mean load", rangemode="tozero")
     said = [f"{run.name} {run.imbalance():.2f}" for run in runs]
@@ -83,7 +93,7 @@ def losses(runs: Sequence[Run], title: str, window: int = 20) -> Figure:
         steps = list(range(window, len(run.losses) + 1, 5))
         values = [sum(run.losses[t - window : t]) / window for t in steps]
         figure.add_scatter(x=steps, y=values, name=run.name, line_dash=DASHES[i], mode="lines")
-    figure.update_layout(title=title)
+    figure.update_layout(title=title, **_ROOMY)
     figure.update_xaxes(title_text="training step")
     figure.update_yaxes(title_text="loss, nats per token")
     said = [f"{run.name} {run.final_loss():.3f}" for run in runs]
@@ -107,6 +117,7 @@ def spread(models: Mapping[str, Mapping[str, Tensor]]) -> Figure:
                 y=list(shares),
                 zmin=0,
                 zmax=0.5,
+                colorscale="Cividis",
                 showscale=row == layer + 1 == 1,
                 colorbar={"title": "share"},
                 row=row,
@@ -115,7 +126,7 @@ def spread(models: Mapping[str, Mapping[str, Tensor]]) -> Figure:
             figure.update_xaxes(title_text="expert", dtick=1, row=row, col=layer + 1)
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(title="Where tokens go", height=120 + 330 * len(models))
-    return figure, _spread_words(models)
+    return figure, _lines(_spread_words(models))
 
 
 def _spread_words(models: Mapping[str, Mapping[str, Tensor]]) -> str:
@@ -147,19 +158,21 @@ def hold_against_compute(configs: Mapping[str, Config]) -> Figure:
     figure.add_scatter(
         x=ends, y=[2 * x for x in ends], mode="lines", name="dense: 2 operations a parameter"
     )
-    for i, name in enumerate(configs):
+    for i, (name, config) in enumerate(configs.items()):
+        sparse = "n_routed_experts" in config
+        symbol = "hexagram" if sparse else SYMBOLS[i % len(SYMBOLS)]
         figure.add_scatter(
             x=[hold[name]],
             y=[work[name]],
             mode="markers",
-            marker={"size": 12, "symbol": SYMBOLS[i % len(SYMBOLS)]},
+            marker={"size": 20 if sparse else 12, "symbol": symbol},
             name=name,
         )
     figure.update_xaxes(type="log", title_text="memory to hold, GB at one byte a parameter")
     figure.update_yaxes(type="log", title_text="compute per token, GFLOP")
     figure.update_layout(title="Memory to hold is not compute per token", height=520)
     said = [f"{name} {hold[name]:.1f} GB and {work[name]:.1f} GFLOP" for name in configs]
-    return figure, f"To hold, and per token: {'; '.join(said)}."
+    return figure, _lines(f"To hold, and per token: {'; '.join(said)}.")
 
 
 def reads_by_batch(config: Config, tokens: Sequence[int]) -> Figure:
@@ -176,10 +189,10 @@ def reads_by_batch(config: Config, tokens: Sequence[int]) -> Figure:
         figure.add_scatter(x=list(tokens), y=values, name=name, line_dash=DASHES[i], mode="lines")
     figure.update_xaxes(type="log", title_text="tokens in one forward pass")
     figure.update_yaxes(title_text="GB of weights read", rangemode="tozero")
-    figure.update_layout(title="With enough tokens every expert is touched")
+    figure.update_layout(title="With enough tokens every expert is touched", **_ROOMY)
     said = [f"{value:.0f} GB for {n}" for n, value in zip(tokens, sparse, strict=True)]
     total, active = count.total / 1e9, count.active / 1e9
-    return figure, (
+    return figure, _lines(
         f"Weights the mixture of experts reads in a pass, by tokens: {', '.join(said)}. "
         f"Dense: {total:.0f} GB at the same total, {active:.0f} GB at the same active size."
     )
