@@ -113,10 +113,10 @@ def train(
             "there are none. Sample more replies to each prompt."
         )
     torch.manual_seed(seed)  # the new output layer starts at random
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=1, dtype="float32", use_safetensors=True, local_files_only=True
-    ).to(device())
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    language_model, tokenizer = models.load(base)
+    language_model.config.num_labels = 1
+    model = AutoModelForSequenceClassification.from_config(language_model.config).to(device())
+    model.model.load_state_dict(language_model.model.state_dict())
     optimizer = pretrain.make_optimizer(model, learning_rate, decay=0.01)
     rng = np.random.default_rng(seed)
     log = []
