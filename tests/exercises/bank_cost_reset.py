@@ -2,14 +2,14 @@
 
 from bank import Bank
 
-_ANSWER = (
-    "def cost_per_answer(question, thinking, answer, cached=0, *, price_in, price_cached, "
-    "price_out):\n"
-)
-_OWN = (
-    "def own_cost_per_million(hardware_dollars, years, watts, dollars_per_kwh, "
-    "tokens_per_second, utilisation):\n"
-)
+_ANSWER = """\
+def cost_per_answer(question, thinking, answer, cached=0, *, price_in, price_cached, price_out):
+"""
+_OWN = """\
+def own_cost_per_million(
+    hardware_dollars, years, watts, dollars_per_kwh, tokens_per_second, utilisation
+):
+"""
 
 BANKS = {
     "costs.ratio": Bank(
@@ -27,7 +27,9 @@ BANKS = {
         right=[
             "price_ratio = 27.4",
             "price_ratio = round(60 / 2.19, 1)",
-            "import numpy as np\nprice_ratio = np.float32(60) / np.float32(2.19)",
+            """\
+import numpy as np
+price_ratio = np.float32(60) / np.float32(2.19)""",
         ],
     ),
     "costs.per_answer": Bank(
@@ -50,14 +52,36 @@ BANKS = {
             ("of answer at $2.19", ("dollars / 1_000_000", "round(dollars / 1_000_000, 2)")),
         ],
         right=[
-            _ANSWER + "    a = (question - cached) / 1e6 * price_in\n    b = cached / 1e6 * "
-            "price_cached\n    c = thinking / 1e6 * price_out + answer / 1e6 * price_out\n"
-            "    return c + b + a\n",
-            _ANSWER + "    import numpy as np\n    return np.dot([question - cached, cached, "
-            "thinking, answer], [price_in, price_cached, price_out, price_out]) / 1e6\n",
-            _ANSWER + "    bill = 0\n    for n, p in ((question, price_in), (cached, price_cached "
-            "- price_in), (answer + thinking, price_out)):\n        bill += n * p * 1e-6\n"
-            "    return bill\n",
+            _ANSWER
+            + """\
+    a = (question - cached) / 1e6 * price_in
+    b = cached / 1e6 * price_cached
+    c = thinking / 1e6 * price_out + answer / 1e6 * price_out
+    return c + b + a
+""",
+            _ANSWER
+            + """\
+    import numpy as np
+
+    return (
+        np.dot(
+            [question - cached, cached, thinking, answer],
+            [price_in, price_cached, price_out, price_out],
+        )
+        / 1e6
+    )
+""",
+            _ANSWER
+            + """\
+    bill = 0
+    for n, p in (
+        (question, price_in),
+        (cached, price_cached - price_in),
+        (answer + thinking, price_out),
+    ):
+        bill += n * p * 1e-6
+    return bill
+""",
         ],
     ),
     "costs.standard_error": Bank(
@@ -67,17 +91,13 @@ BANKS = {
             ("spread of one problem", (" / problems)", ")")),
             (
                 "turn it into a share",
-                "def standard_error(score, problems):\n    "
-                "return 100 * math.sqrt(score * (1 - score) / problems)\n",
+                """\
+def standard_error(score, problems):
+    return 100 * math.sqrt(score * (1 - score) / problems)
+""",
             ),
             ("a complex came out", ("score / 100", "score")),
-            ("not by one less", ("/ problems", "/ (problems - 1)"))
-            if False
-            else (
-                "not by one less",
-                "def standard_error(score, problems):\n    p = score / 100\n"
-                "    return 100 * (p * (1 - p) / (problems - 1)) ** 0.5\n",
-            ),
+            ("not by one less", ("/ problems", "/ (problems - 1)")),
             ("is 20 points", ("(1 - share)", "share")),
             ("is 5 points", ("share * (1 - share)", "share")),
             ("is 5 points", ("100 * (share", "196 * (share")),
@@ -85,12 +105,23 @@ BANKS = {
             ("0.3", ("    share = score / 100", "    share = min(max(score / 100, 0.2), 1)")),
         ],
         right=[
-            "def standard_error(score, problems):\n    import math\n    return math.sqrt(score * "
-            "(100 - score) / problems)\n",
-            "def standard_error(score, problems):\n    import numpy as np\n    p = score / 100\n"
-            "    return np.sqrt(np.array(p * (1 - p)) / problems) * 100\n",
-            "def standard_error(score, problems):\n    p = score / 100\n    v = (p * (1 - p) ** 2 "
-            "+ (1 - p) * p ** 2) / problems\n    return v ** 0.5 / 0.01\n",
+            """\
+def standard_error(score, problems):
+    import math
+    return math.sqrt(score * (100 - score) / problems)
+""",
+            """\
+def standard_error(score, problems):
+    import numpy as np
+    p = score / 100
+    return np.sqrt(np.array(p * (1 - p)) / problems) * 100
+""",
+            """\
+def standard_error(score, problems):
+    p = score / 100
+    v = (p * (1 - p) ** 2 + (1 - p) * p ** 2) / problems
+    return v ** 0.5 / 0.01
+""",
         ],
     ),
     "costs.gap_in_problems": Bank(
@@ -113,12 +144,20 @@ BANKS = {
             ("the first is behind", ("* problems", "* 30")),
         ],
         right=[
-            "def gap_in_problems(score_a, score_b, problems):\n    return problems * score_a / 100 "
-            "- problems * score_b / 100\n",
-            "def gap_in_problems(score_a, score_b, problems):\n    point = problems / 100\n"
-            "    return point * (score_a - score_b)\n",
-            "import numpy as np\ndef gap_in_problems(score_a, score_b, problems):\n"
-            "    return -np.diff(np.array([score_a, score_b]))[0] * problems * 0.01\n",
+            """\
+def gap_in_problems(score_a, score_b, problems):
+    return problems * score_a / 100 - problems * score_b / 100
+""",
+            """\
+def gap_in_problems(score_a, score_b, problems):
+    point = problems / 100
+    return point * (score_a - score_b)
+""",
+            """\
+import numpy as np
+def gap_in_problems(score_a, score_b, problems):
+    return -np.diff(np.array([score_a, score_b]))[0] * problems * 0.01
+""",
         ],
     ),
     "costs.own_machine": Bank(
@@ -135,16 +174,24 @@ BANKS = {
             ("$2,876", ("dollars / tokens", "tokens / dollars")),
         ],
         right=[
-            _OWN + "    busy_seconds = 365 * 24 * 3600 * years * utilisation\n"
-            "    power = watts * 24 * 365 * years * dollars_per_kwh / 1e3\n"
-            "    return (hardware_dollars + power) / (busy_seconds * tokens_per_second / 1e6)\n",
-            _OWN + "    per_hour = hardware_dollars / (years * 8760) + watts / 1000 * "
-            "dollars_per_kwh\n    return per_hour / (tokens_per_second * utilisation * 3600) "
-            "* 1e6\n",
-            _OWN + "    import numpy as np\n    hours = np.float64(years) * 8760\n"
-            "    millions = np.prod([tokens_per_second, 3600, hours, utilisation]) * 1e-6\n"
-            "    return np.sum([hardware_dollars, hours * watts * 1e-3 * dollars_per_kwh]) "
-            "/ millions\n",
+            _OWN
+            + """\
+    busy_seconds = 365 * 24 * 3600 * years * utilisation
+    power = watts * 24 * 365 * years * dollars_per_kwh / 1e3
+    return (hardware_dollars + power) / (busy_seconds * tokens_per_second / 1e6)
+""",
+            _OWN
+            + """\
+    per_hour = hardware_dollars / (years * 8760) + watts / 1000 * dollars_per_kwh
+    return per_hour / (tokens_per_second * utilisation * 3600) * 1e6
+""",
+            _OWN
+            + """\
+    import numpy as np
+    hours = np.float64(years) * 8760
+    millions = np.prod([tokens_per_second, 3600, hours, utilisation]) * 1e-6
+    return np.sum([hardware_dollars, hours * watts * 1e-3 * dollars_per_kwh]) / millions
+""",
         ],
     ),
 }

@@ -22,8 +22,9 @@ BANKS = {
         right=[
             "kl_by_hand = [0.5108, 0.3681]",
             "kl_by_hand = torch.tensor([0.51, 0.37])",
-            "import math\nkl_by_hand = (0.5 * math.log(0.25 / 0.09), 0.9 * math.log(1.8) - 0.1 "
-            "* math.log(5))",
+            """\
+import math
+kl_by_hand = (0.5 * math.log(0.25 / 0.09), 0.9 * math.log(1.8) - 0.1 * math.log(5))""",
         ],
     ),
     "distill.jsd": Bank(
@@ -38,8 +39,20 @@ BANKS = {
             (
                 "plain forward or reverse",
                 (
-                    ("if beta == 0:\n        return kl(teacher, student)\n    ", ""),
-                    ("if beta == 1:\n        return kl(student, teacher)\n    ", ""),
+                    (
+                        """\
+if beta == 0:
+        return kl(teacher, student)
+    """,
+                        "",
+                    ),
+                    (
+                        """\
+if beta == 1:
+        return kl(student, teacher)
+    """,
+                        "",
+                    ),
                     (".log()\n", ".log().clamp(min=-1e4)\n"),
                 ),
             ),
@@ -87,15 +100,23 @@ BANKS = {
             (
                 "(.5, .5) and (.9, .1)",
                 (
-                    "if beta == 0:\n        return kl(teacher, student)",
-                    "if beta == 0:\n        return kl(student, teacher)",
+                    """\
+if beta == 0:
+        return kl(teacher, student)""",
+                    """\
+if beta == 0:
+        return kl(student, teacher)""",
                 ),
             ),
             (
                 "KL(student || teacher)",
                 (
-                    "if beta == 1:\n        return kl(student, teacher)",
-                    "if beta == 1:\n        return kl(teacher, student)",
+                    """\
+if beta == 1:
+        return kl(student, teacher)""",
+                    """\
+if beta == 1:
+        return kl(teacher, student)""",
                 ),
             ),
             (
@@ -107,24 +128,49 @@ BANKS = {
             ),
         ],
         right=[
-            _JSD + "    s, t = student_logits.double().softmax(-1), teacher_logits.double()"
-            ".softmax(-1)\n    kl = lambda p, q: (p * (p / q).log()).sum(-1).mean()\n    if beta "
-            "in (0, 1):\n        return kl(s, t) if beta else kl(t, s)\n    m = beta * t + (1 - "
-            "beta) * s\n    return beta * kl(t, m) + (1 - beta) * kl(s, m)\n",
-            _JSD + "    import torch.nn.functional as F\n    s, t = F.log_softmax(student_logits, "
-            "-1), F.log_softmax(teacher_logits, -1)\n    if beta == 0:\n        return F.kl_div(s, "
-            "t, log_target=True, reduction='batchmean')\n    if beta == 1:\n        return "
-            "F.kl_div(t, s, log_target=True, reduction='batchmean')\n    b = torch.tensor(beta)\n"
-            "    m = torch.logsumexp(torch.stack([s + torch.log1p(-b), t + b.log()]), 0)\n    d = "
-            "b * F.kl_div(m, t, log_target=True, reduction='none') + (1 - b) * F.kl_div(m, s, "
-            "log_target=True, reduction='none')\n    return d.sum() / len(d)\n",
-            _JSD + "    import numpy as np\n    def p(x):\n        e = np.exp(x.double().numpy() - "
-            "x.numpy().max())\n        return e / e.sum(1, keepdims=True)\n    s, t = "
-            "p(student_logits), p(teacher_logits)\n    total = 0.0\n    for a, b in zip(s, t):\n"
-            "        m = beta * b + (1 - beta) * a\n        if beta == 0:\n            total += "
-            "np.sum(b * np.log(b / a))\n        elif beta == 1:\n            total += np.sum(a * "
-            "np.log(a / b))\n        else:\n            total += beta * np.sum(b * np.log(b / m)) "
-            "+ (1 - beta) * np.sum(a * np.log(a / m))\n    return total / len(s)\n",
+            _JSD
+            + """\
+    s, t = student_logits.double().softmax(-1), teacher_logits.double().softmax(-1)
+    kl = lambda p, q: (p * (p / q).log()).sum(-1).mean()
+    if beta in (0, 1):
+        return kl(s, t) if beta else kl(t, s)
+    m = beta * t + (1 - beta) * s
+    return beta * kl(t, m) + (1 - beta) * kl(s, m)
+""",
+            _JSD
+            + """\
+    import torch.nn.functional as F
+
+    s, t = F.log_softmax(student_logits, -1), F.log_softmax(teacher_logits, -1)
+    if beta == 0:
+        return F.kl_div(s, t, log_target=True, reduction='batchmean')
+    if beta == 1:
+        return F.kl_div(t, s, log_target=True, reduction='batchmean')
+    b = torch.tensor(beta)
+    m = torch.logsumexp(torch.stack([s + torch.log1p(-b), t + b.log()]), 0)
+    d = b * F.kl_div(m, t, log_target=True, reduction='none') + (1 - b) * F.kl_div(
+        m, s, log_target=True, reduction='none'
+    )
+    return d.sum() / len(d)
+""",
+            _JSD
+            + """\
+    import numpy as np
+    def p(x):
+        e = np.exp(x.double().numpy() - x.numpy().max())
+        return e / e.sum(1, keepdims=True)
+    s, t = p(student_logits), p(teacher_logits)
+    total = 0.0
+    for a, b in zip(s, t):
+        m = beta * b + (1 - beta) * a
+        if beta == 0:
+            total += np.sum(b * np.log(b / a))
+        elif beta == 1:
+            total += np.sum(a * np.log(a / b))
+        else:
+            total += beta * np.sum(b * np.log(b / m)) + (1 - beta) * np.sum(a * np.log(a / m))
+    return total / len(s)
+""",
         ],
     ),
     "distill.majority_vote": Bank(
@@ -184,22 +230,40 @@ BANKS = {
             ("win the vote", ("most_common(1)[0]", "most_common()[-1]")),
         ],
         right=[
-            "def pass_and_vote(answers, truths):\n    p = v = 0\n    for given, truth in "
-            "zip(answers, truths):\n        p += sum(a == truth for a in given) / len(given)\n"
-            "        best, most = None, 0\n        for a in given:\n            if a is not None "
-            "and given.count(a) > most:\n                best, most = a, given.count(a)\n        v "
-            "+= best == truth\n    return p / len(answers), v / len(answers)\n",
-            "import numpy as np\ndef pass_and_vote(answers, truths):\n    p = np.mean([np.mean([a "
-            "== t for a in row]) for row, t in zip(answers, truths)])\n    def vote(row):\n        "
-            "row = [a for a in row if a is not None]\n        return max(row, key=row.count) if row "
-            "else None\n    return np.array([p, np.mean([vote(r) == t for r, t in zip(answers, "
-            "truths)])])\n",
-            "def pass_and_vote(answers, truths):\n    shares, votes = [], []\n    while answers:\n"
-            "        row, truth = answers.pop(), truths.pop()\n        shares.append(row.count("
-            "truth) / len(row))\n        counts = {}\n        for a in row:\n            if a is "
-            "not None:\n                counts[a] = counts.get(a, 0) + 1\n        "
-            "votes.append(max(counts, key=counts.get, default=None) == truth)\n    return "
-            "sum(shares) / len(shares), sum(votes) / len(votes)\n",
+            """\
+def pass_and_vote(answers, truths):
+    p = v = 0
+    for given, truth in zip(answers, truths):
+        p += sum(a == truth for a in given) / len(given)
+        best, most = None, 0
+        for a in given:
+            if a is not None and given.count(a) > most:
+                best, most = a, given.count(a)
+        v += best == truth
+    return p / len(answers), v / len(answers)
+""",
+            """\
+import numpy as np
+def pass_and_vote(answers, truths):
+    p = np.mean([np.mean([a == t for a in row]) for row, t in zip(answers, truths)])
+    def vote(row):
+        row = [a for a in row if a is not None]
+        return max(row, key=row.count) if row else None
+    return np.array([p, np.mean([vote(r) == t for r, t in zip(answers, truths)])])
+""",
+            """\
+def pass_and_vote(answers, truths):
+    shares, votes = [], []
+    while answers:
+        row, truth = answers.pop(), truths.pop()
+        shares.append(row.count(truth) / len(row))
+        counts = {}
+        for a in row:
+            if a is not None:
+                counts[a] = counts.get(a, 0) + 1
+        votes.append(max(counts, key=counts.get, default=None) == truth)
+    return sum(shares) / len(shares), sum(votes) / len(votes)
+""",
         ],
     ),
     "distill.count_dense": Bank(
@@ -224,25 +288,60 @@ BANKS = {
             ("has no biases", ('if config["qkv_bias"]:', "if True:")),
         ],
         right=[
-            _COUNT + "    L, h, n, k, d, i, v = (config[x] for x in ('num_hidden_layers', "
-            "'hidden_size', 'num_attention_heads', 'num_key_value_heads', 'head_dim', "
-            "'intermediate_size', 'vocab_size'))\n    b = int(config['qkv_bias'])\n    total = v * "
-            "h + h\n    for _ in range(L):\n        total += (h + b) * n * d + 2 * (h + b) * k * d "
-            "+ n * d * h\n        total += h * i + h * i + i * h + h + h\n    if not config["
-            "'tie_word_embeddings']:\n        total += v * h\n    return total\n",
-            _COUNT + "    c = config\n    shapes = [(c['hidden_size'], c['num_attention_heads'] * "
-            "c['head_dim']), (c['hidden_size'], c['num_key_value_heads'] * c['head_dim']), "
-            "(c['hidden_size'], c['num_key_value_heads'] * c['head_dim'])]\n    one = sum(a * b + "
-            "(b if c['qkv_bias'] else 0) for a, b in shapes)\n    one += shapes[0][0] * "
-            "shapes[0][1] + 3 * c['hidden_size'] * c['intermediate_size'] + 2 * c['hidden_size']\n"
-            "    ends = c['vocab_size'] * c['hidden_size'] * (2 - c['tie_word_embeddings'])\n"
-            "    return float(c['num_hidden_layers'] * one + ends + c['hidden_size'])\n",
-            _COUNT + "    import numpy as np\n    c = {k: np.int64(v) for k, v in config.items()}\n"
-            "    out = (c['num_attention_heads'] + 2 * c['num_key_value_heads']) * c['head_dim']\n"
-            "    layer = out * (c['hidden_size'] + c['qkv_bias'])\n    layer += c['hidden_size'] * "
-            "(c['num_attention_heads'] * c['head_dim'] + 3 * c['intermediate_size'] + 2)\n    "
-            "return layer * c['num_hidden_layers'] + c['hidden_size'] * (1 + c['vocab_size'] * "
-            "(2 - c['tie_word_embeddings']))\n",
+            _COUNT
+            + """\
+    L, h, n, k, d, i, v = (
+        config[x]
+        for x in (
+            'num_hidden_layers',
+            'hidden_size',
+            'num_attention_heads',
+            'num_key_value_heads',
+            'head_dim',
+            'intermediate_size',
+            'vocab_size',
+        )
+    )
+    b = int(config['qkv_bias'])
+    total = v * h + h
+    for _ in range(L):
+        total += (h + b) * n * d + 2 * (h + b) * k * d + n * d * h
+        total += h * i + h * i + i * h + h + h
+    if not config['tie_word_embeddings']:
+        total += v * h
+    return total
+""",
+            _COUNT
+            + """\
+    c = config
+    shapes = [
+        (c['hidden_size'], c['num_attention_heads'] * c['head_dim']),
+        (c['hidden_size'], c['num_key_value_heads'] * c['head_dim']),
+        (c['hidden_size'], c['num_key_value_heads'] * c['head_dim']),
+    ]
+    one = sum(a * b + (b if c['qkv_bias'] else 0) for a, b in shapes)
+    one += (
+        shapes[0][0] * shapes[0][1]
+        + 3 * c['hidden_size'] * c['intermediate_size']
+        + 2 * c['hidden_size']
+    )
+    ends = c['vocab_size'] * c['hidden_size'] * (2 - c['tie_word_embeddings'])
+    return float(c['num_hidden_layers'] * one + ends + c['hidden_size'])
+""",
+            _COUNT
+            + """\
+    import numpy as np
+
+    c = {k: np.int64(v) for k, v in config.items()}
+    out = (c['num_attention_heads'] + 2 * c['num_key_value_heads']) * c['head_dim']
+    layer = out * (c['hidden_size'] + c['qkv_bias'])
+    layer += c['hidden_size'] * (
+        c['num_attention_heads'] * c['head_dim'] + 3 * c['intermediate_size'] + 2
+    )
+    return layer * c['num_hidden_layers'] + c['hidden_size'] * (
+        1 + c['vocab_size'] * (2 - c['tie_word_embeddings'])
+    )
+""",
         ],
     ),
     "distill.find_the_bug": Bank(
@@ -250,9 +349,12 @@ BANKS = {
             ("still behaves like broken_next_loss", "mended_next_loss = broken_next_loss"),
             (
                 "Shifted the wrong way",
-                "def mended_next_loss(logits, ids, mask):\n    logs = logits[:, 1:].log_softmax(-1)\n"
-                "    taken = logs.gather(-1, ids[:, :-1, None])[..., 0]\n"
-                "    return -(taken * mask[:, :-1]).sum() / mask[:, :-1].sum()\n",
+                """\
+def mended_next_loss(logits, ids, mask):
+    logs = logits[:, 1:].log_softmax(-1)
+    taken = logs.gather(-1, ids[:, :-1, None])[..., 0]
+    return -(taken * mask[:, :-1]).sum() / mask[:, :-1].sum()
+""",
             ),
             (
                 "belongs to the target",
@@ -283,17 +385,31 @@ BANKS = {
             ("came out", ("dim=-1)\n", "dim=1)\n")),
         ],
         right=[
-            _NEXT + "    import torch.nn.functional as F\n    labels = ids.masked_fill(mask == 0, "
-            "-100)[:, 1:]\n    return F.cross_entropy(logits[:, :-1].flatten(0, 1), "
-            "labels.flatten())\n",
-            _NEXT + "    total = count = 0.0\n    for row, tokens, keep in zip(logits.double(), "
-            "ids.tolist(), mask.tolist()):\n        for t in range(1, len(tokens)):\n            "
-            "if keep[t]:\n                total -= row[t - 1].log_softmax(0)[tokens[t]].item()\n"
-            "                count += 1\n    return total / count\n",
-            _NEXT + "    import numpy as np\n    x = logits.numpy()[:, :-1].astype(float)\n    z = "
-            "np.log(np.exp(x).sum(-1))\n    y = ids.numpy()[:, 1:]\n    l = z - "
-            "np.take_along_axis(x, y[..., None], -1)[..., 0]\n    return np.average(l, "
-            "weights=mask.numpy()[:, 1:])\n",
+            _NEXT
+            + """\
+    import torch.nn.functional as F
+    labels = ids.masked_fill(mask == 0, -100)[:, 1:]
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten())
+""",
+            _NEXT
+            + """\
+    total = count = 0.0
+    for row, tokens, keep in zip(logits.double(), ids.tolist(), mask.tolist()):
+        for t in range(1, len(tokens)):
+            if keep[t]:
+                total -= row[t - 1].log_softmax(0)[tokens[t]].item()
+                count += 1
+    return total / count
+""",
+            _NEXT
+            + """\
+    import numpy as np
+    x = logits.numpy()[:, :-1].astype(float)
+    z = np.log(np.exp(x).sum(-1))
+    y = ids.numpy()[:, 1:]
+    l = z - np.take_along_axis(x, y[..., None], -1)[..., 0]
+    return np.average(l, weights=mask.numpy()[:, 1:])
+""",
         ],
     ),
 }

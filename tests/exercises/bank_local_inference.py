@@ -3,7 +3,9 @@
 from bank import Bank
 
 _KV = "def my_kv_cache_bytes(config, tokens, bytes_per_value=2):\n"
-_LONGEST = "def longest_context(memory_gib, file_gb, overhead_gib, bytes_per_token):\n"
+_LONGEST = """\
+def longest_context(memory_gib, file_gb, overhead_gib, bytes_per_token):
+"""
 _QUANTISE = "def my_quantise(values, bits):\n"
 _PARSE = "def my_parse_trace(text, prefilled=False):\n"
 _COUNT = "def count_attempts(thinking):\n"
@@ -59,15 +61,27 @@ BANKS = {
             ("KeyError", ('if "kv_lora_rank" in config', 'if "q_lora_rank" in config')),
         ],
         right=[
-            _KV + "    total = 0\n    for _ in range(config['num_hidden_layers']):\n        if "
-            "config.get('kv_lora_rank'):\n            total += config['kv_lora_rank']\n            "
-            "total += config['qk_rope_head_dim']\n        else:\n            total += config["
-            "'head_dim'] * config['num_key_value_heads'] * 2\n    return tokens * total * "
-            "bytes_per_value\n",
-            _KV + "    import numpy as np\n    n = [config['num_hidden_layers'], tokens, "
-            "bytes_per_value]\n    try:\n        n.append(config['kv_lora_rank'] + config["
-            "'qk_rope_head_dim'])\n    except KeyError:\n        n += [2, config["
-            "'num_key_value_heads'], config['head_dim']]\n    return np.prod(n, dtype=np.int64)\n",
+            _KV
+            + """\
+    total = 0
+    for _ in range(config['num_hidden_layers']):
+        if config.get('kv_lora_rank'):
+            total += config['kv_lora_rank']
+            total += config['qk_rope_head_dim']
+        else:
+            total += config['head_dim'] * config['num_key_value_heads'] * 2
+    return tokens * total * bytes_per_value
+""",
+            _KV
+            + """\
+    import numpy as np
+    n = [config['num_hidden_layers'], tokens, bytes_per_value]
+    try:
+        n.append(config['kv_lora_rank'] + config['qk_rope_head_dim'])
+    except KeyError:
+        n += [2, config['num_key_value_heads'], config['head_dim']]
+    return np.prod(n, dtype=np.int64)
+""",
             (("return config", "return 1.0 * config"),),
         ],
     ),
@@ -89,14 +103,25 @@ BANKS = {
             ("57,344", ("return max(0, int(left // bytes_per_token))", "return 4096")),
         ],
         right=[
-            _LONGEST + "    import math\n    free = memory_gib * 1024**3 - overhead_gib * 1024**3 "
-            "- file_gb * 1e9\n    return math.floor(free / bytes_per_token) if free > 0 else 0\n",
-            _LONGEST + "    import numpy as np\n    free = np.float64(memory_gib - overhead_gib) * "
-            "2**30 - file_gb * 1e9\n    return int(np.clip(np.floor(free / bytes_per_token), 0, "
-            "None))\n",
             _LONGEST
-            + "    free = (memory_gib - overhead_gib) * 2**30 - file_gb * 1e9\n    if free "
-            "< 0:\n        return 0\n    return int(divmod(free, bytes_per_token)[0])\n",
+            + """\
+    import math
+    free = memory_gib * 1024**3 - overhead_gib * 1024**3 - file_gb * 1e9
+    return math.floor(free / bytes_per_token) if free > 0 else 0
+""",
+            _LONGEST
+            + """\
+    import numpy as np
+    free = np.float64(memory_gib - overhead_gib) * 2**30 - file_gb * 1e9
+    return int(np.clip(np.floor(free / bytes_per_token), 0, None))
+""",
+            _LONGEST
+            + """\
+    free = (memory_gib - overhead_gib) * 2**30 - file_gb * 1e9
+    if free < 0:
+        return 0
+    return int(divmod(free, bytes_per_token)[0])
+""",
         ],
     ),
     "memory.quantise": Bank(
@@ -108,7 +133,15 @@ BANKS = {
             ("cuts towards 0", ("round(value / scale)", "int(value / scale)")),
             ("signs are lost", ("round(value / scale)", "round(abs(value) / scale)")),
             ("scale is turned round", ("return scale, [", "return 1 / scale, [")),
-            ("divides by 0", ("if scale == 0:\n        return 0.0, [0] * len(values)", "pass")),
+            (
+                "divides by 0",
+                (
+                    """\
+if scale == 0:
+        return 0.0, [0] * len(values)""",
+                    "pass",
+                ),
+            ),
             (
                 "not from the mean",
                 (
@@ -127,34 +160,66 @@ BANKS = {
             ),
         ],
         right=[
-            _QUANTISE + "    import numpy as np\n    v = np.array(values)\n    scale = np.abs(v)"
-            ".max() / (2 ** (bits - 1) - 1)\n    if not scale:\n        return 0.0, np.zeros("
-            "len(v), int)\n    return scale, np.rint(v / scale).astype(np.int8)\n",
-            _QUANTISE + "    import math\n    top = (1 << (bits - 1)) - 1\n    big = max(max("
-            "values), -min(values))\n    if big == 0:\n        return 0, [0 for _ in values]\n"
-            "    out = []\n    for v in values:\n        q = math.floor(abs(v) * top / big + 0.5)\n"
-            "        out.append(q if v >= 0 else -q)\n    return big / top, out\n",
             _QUANTISE
-            + "    import torch\n    v = torch.tensor(values, dtype=torch.float64)\n    s "
-            "= (v.abs().max() / (2 ** (bits - 1) - 1)).item()\n    for i in range(len(values)):\n"
-            "        values[i] = round(values[i] / s) if s else 0\n    return s, values\n",
+            + """\
+    import numpy as np
+    v = np.array(values)
+    scale = np.abs(v).max() / (2 ** (bits - 1) - 1)
+    if not scale:
+        return 0.0, np.zeros(len(v), int)
+    return scale, np.rint(v / scale).astype(np.int8)
+""",
+            _QUANTISE
+            + """\
+    import math
+    top = (1 << (bits - 1)) - 1
+    big = max(max(values), -min(values))
+    if big == 0:
+        return 0, [0 for _ in values]
+    out = []
+    for v in values:
+        q = math.floor(abs(v) * top / big + 0.5)
+        out.append(q if v >= 0 else -q)
+    return big / top, out
+""",
+            _QUANTISE
+            + """\
+    import torch
+    v = torch.tensor(values, dtype=torch.float64)
+    s = (v.abs().max() / (2 ** (bits - 1) - 1)).item()
+    for i in range(len(values)):
+        values[i] = round(values[i] / s) if s else 0
+    return s, values
+""",
         ],
     ),
     "traces.parse": Bank(
         wrong=[
             (
                 "put it into the prompt",
-                _PARSE + "    body = text.strip()\n    if not "
-                "body.startswith('<think>'):\n        return '', body\n    body = body[7:]\n    if "
-                "'</think>' not in body:\n        return body.strip(), ''\n    t, a = body.split("
-                "'</think>', 1)\n    return t.strip(), a.strip()\n",
+                _PARSE
+                + """\
+    body = text.strip()
+    if not body.startswith('<think>'):
+        return '', body
+    body = body[7:]
+    if '</think>' not in body:
+        return body.strip(), ''
+    t, a = body.split('</think>', 1)
+    return t.strip(), a.strip()
+""",
             ),
             (
                 "without an opening one",
-                _PARSE + "    body = text.strip()\n    opened = body"
-                ".startswith('<think>')\n    if not opened and not prefilled:\n        return '', body"
-                "\n    t, _, a = body.removeprefix('<think>').partition('</think>')\n    return "
-                "t.strip(), a.strip()\n",
+                _PARSE
+                + """\
+    body = text.strip()
+    opened = body.startswith('<think>')
+    if not opened and not prefilled:
+        return '', body
+    t, _, a = body.removeprefix('<think>').partition('</think>')
+    return t.strip(), a.strip()
+""",
             ),
             (
                 "not at the last",
@@ -201,20 +266,39 @@ BANKS = {
             ),
         ],
         right=[
-            _PARSE + "    import re\n    opened = re.match(r'\\s*<think>', text)\n    rest = text["
-            "opened.end():] if opened else text\n    parts = rest.split('</think>', 1)\n    if "
-            "len(parts) == 2:\n        return parts[0].strip(), parts[1].strip()\n    return "
-            "(rest.strip(), '') if opened or prefilled else ('', rest.strip())\n",
-            _PARSE + "    text = text.strip()\n    inside = prefilled\n    if text[:7] == "
-            "'<think>':\n        text, inside = text[7:], True\n    at = text.find('</think>')\n"
-            "    if at < 0:\n        at = len(text) if inside else 0\n        return [text[:at]"
-            ".strip(), text[at:].strip()]\n    return [text[:at].strip(), text[at + 8:].strip()]\n",
             _PARSE
-            + "    body = text.strip()\n    if not body.startswith('<think>') and (prefilled "
-            "or '</think>' in body):\n        body = '<think>' + body\n    if not body.startswith("
-            "'<think>'):\n        return '', body\n    inner = body[len('<think>'):]\n    i = "
-            "inner.index('</think>') if '</think>' in inner else len(inner)\n    return inner[:i]"
-            ".strip(), inner[i:].removeprefix('</think>').strip()\n",
+            + """\
+    import re
+    opened = re.match(r'\\s*<think>', text)
+    rest = text[opened.end():] if opened else text
+    parts = rest.split('</think>', 1)
+    if len(parts) == 2:
+        return parts[0].strip(), parts[1].strip()
+    return (rest.strip(), '') if opened or prefilled else ('', rest.strip())
+""",
+            _PARSE
+            + """\
+    text = text.strip()
+    inside = prefilled
+    if text[:7] == '<think>':
+        text, inside = text[7:], True
+    at = text.find('</think>')
+    if at < 0:
+        at = len(text) if inside else 0
+        return [text[:at].strip(), text[at:].strip()]
+    return [text[:at].strip(), text[at + 8:].strip()]
+""",
+            _PARSE
+            + """\
+    body = text.strip()
+    if not body.startswith('<think>') and (prefilled or '</think>' in body):
+        body = '<think>' + body
+    if not body.startswith('<think>'):
+        return '', body
+    inner = body[len('<think>'):]
+    i = inner.index('</think>') if '</think>' in inner else len(inner)
+    return inner[:i].strip(), inner[i:].removeprefix('</think>').strip()
+""",
         ],
     ),
     "traces.attempts": Bank(
@@ -232,7 +316,12 @@ BANKS = {
                 "Those are steps",
                 (
                     ("attempts += 1", "pass"),
-                    ("signs += word[0]", "signs += word[0]\n            attempts += 1"),
+                    (
+                        "signs += word[0]",
+                        """\
+signs += word[0]
+            attempts += 1""",
+                    ),
                 ),
             ),
             ("Rejected means", ('rejected += word == "no"', 'rejected += word == "yes"')),
@@ -246,22 +335,37 @@ BANKS = {
             ("IndexError", ("thinking.split()", 'thinking.split(" ")')),
         ],
         right=[
-            _COUNT + "    import re\n    parts = re.findall(r'([^yn]*?(?:\\s|^))(yes|no)(?=\\s|$)',"
-            " re.sub(r'([+-])\\S+', r'\\1', thinking))\n    signs = [''.join(p.split()) for p, _ in "
-            "parts]\n    return len(parts), sum(v == 'no' for _, v in parts), len(signs) - "
-            "len(set(signs))\n",
             _COUNT
-            + "    from collections import Counter\n    tried, current, no = Counter(), [], 0"
-            "\n    for w in thinking.split():\n        if w[0] in '+-':\n            "
-            "current.append(w[0] == '+')\n        else:\n            tried[tuple(current)] += 1\n"
-            "            no += w == 'no'\n            current = []\n    n = sum(tried.values())\n"
-            "    return [n, no, sum(c - 1 for c in tried.values())]\n",
+            + """\
+    import re
+    plain = re.sub(r'([+-])\\S+', r'\\1', thinking)
+    parts = re.findall(r'([^yn]*?(?:\\s|^))(yes|no)(?=\\s|$)', plain)
+    signs = [''.join(p.split()) for p, _ in parts]
+    return len(parts), sum(v == 'no' for _, v in parts), len(signs) - len(set(signs))
+""",
             _COUNT
-            + "    words = thinking.split()\n    ends = [i for i, w in enumerate(words) if w "
-            "in ('yes', 'no')]\n    starts = [0] + [i + 1 for i in ends]\n    tries = [''.join(w[0] "
-            "for w in words[a:b]) for a, b in zip(starts, ends)]\n    repeats = sum(t in tries[:i] "
-            "for i, t in enumerate(tries))\n    return len(ends), sum(words[i] == 'no' for i in "
-            "ends), repeats\n",
+            + """\
+    from collections import Counter
+    tried, current, no = Counter(), [], 0
+    for w in thinking.split():
+        if w[0] in '+-':
+            current.append(w[0] == '+')
+        else:
+            tried[tuple(current)] += 1
+            no += w == 'no'
+            current = []
+    n = sum(tried.values())
+    return [n, no, sum(c - 1 for c in tried.values())]
+""",
+            _COUNT
+            + """\
+    words = thinking.split()
+    ends = [i for i, w in enumerate(words) if w in ('yes', 'no')]
+    starts = [0] + [i + 1 for i in ends]
+    tries = [''.join(w[0] for w in words[a:b]) for a, b in zip(starts, ends)]
+    repeats = sum(t in tries[:i] for i, t in enumerate(tries))
+    return len(ends), sum(words[i] == 'no' for i in ends), repeats
+""",
         ],
     ),
 }

@@ -2,7 +2,9 @@
 
 from bank import Bank
 
-_ROUTE = "def my_route(logits, bias, top_k, n_group=1, topk_group=1, scale=1.0):\n"
+_ROUTE = """\
+def my_route(logits, bias, top_k, n_group=1, topk_group=1, scale=1.0):
+"""
 _LOOP = """\
     weights, chosen = [], []
     for row in logits.double().tolist():
@@ -130,13 +132,25 @@ BANKS = {
             ),
         ],
         right=[
-            "def my_balance_bias(bias, load, step):\n    mean = sum(load.tolist()) / len(load)\n"
-            "    return [b - step if n > mean else b + step if n < mean else b\n"
-            "            for b, n in zip(bias.tolist(), load.tolist())]\n",
-            "def my_balance_bias(bias, load, step):\n    away = load - load.float().mean()\n"
-            "    bias[away > 0] -= step\n    bias[away < 0] += step\n    return bias\n",
-            "import numpy as np\ndef my_balance_bias(bias, load, step):\n    n = load.numpy()\n"
-            "    return bias.numpy() - step * np.sign(n * len(n) - n.sum())\n",
+            """\
+def my_balance_bias(bias, load, step):
+    mean = sum(load.tolist()) / len(load)
+    return [b - step if n > mean else b + step if n < mean else b
+            for b, n in zip(bias.tolist(), load.tolist())]
+""",
+            """\
+def my_balance_bias(bias, load, step):
+    away = load - load.float().mean()
+    bias[away > 0] -= step
+    bias[away < 0] += step
+    return bias
+""",
+            """\
+import numpy as np
+def my_balance_bias(bias, load, step):
+    n = load.numpy()
+    return bias.numpy() - step * np.sign(n * len(n) - n.sum())
+""",
         ],
     ),
     "moe.count_parameters": Bank(
@@ -160,35 +174,55 @@ BANKS = {
             ("KeyError", ("n_shared_experts", "shared_experts")),
         ],
         right=[
-            "def count_moe_layer(config):\n    d, i = config['hidden_size'], "
-            "config['moe_intermediate_size']\n    parts = {'gate': d * i, 'up': d * i, "
-            "'down': i * d}\n    one = sum(parts.values())\n    n = config['n_routed_experts']\n"
-            "    total = active = n * (d + 1)\n    for _ in range(config['n_shared_experts']):\n"
-            "        total += one\n        active += one\n    total += n * one\n"
-            "    active += config['num_experts_per_tok'] * one\n    return [total, active]\n",
-            "import numpy as np\ndef count_moe_layer(config):\n    n = np.array([config["
-            "'n_routed_experts'], config['num_experts_per_tok']], dtype=np.int64)\n    one = 3 * "
-            "config['hidden_size'] * config['moe_intermediate_size']\n    return (n + config["
-            "'n_shared_experts']) * one + n[0] * (config['hidden_size'] + 1)\n",
+            """\
+def count_moe_layer(config):
+    d, i = config['hidden_size'], config['moe_intermediate_size']
+    parts = {'gate': d * i, 'up': d * i, 'down': i * d}
+    one = sum(parts.values())
+    n = config['n_routed_experts']
+    total = active = n * (d + 1)
+    for _ in range(config['n_shared_experts']):
+        total += one
+        active += one
+    total += n * one
+    active += config['num_experts_per_tok'] * one
+    return [total, active]
+""",
+            """\
+import numpy as np
+def count_moe_layer(config):
+    n = np.array([config['n_routed_experts'], config['num_experts_per_tok']], dtype=np.int64)
+    one = 3 * config['hidden_size'] * config['moe_intermediate_size']
+    return (n + config['n_shared_experts']) * one + n[0] * (config['hidden_size'] + 1)
+""",
             (("expert = 3 *", "expert = 3.0 *"),),
-            "def count_moe_layer(config):\n    def one(width):\n        return width * config["
-            "'moe_intermediate_size'] * 3\n    d = config['hidden_size']\n    idle = config["
-            "'n_routed_experts'] - config['num_experts_per_tok']\n    total = (config["
-            "'n_routed_experts'] + config['n_shared_experts']) * one(d)\n    total += (d + 1) * "
-            "config['n_routed_experts']\n    return total, total - idle * one(d)\n",
+            """\
+def count_moe_layer(config):
+    def one(width):
+        return width * config['moe_intermediate_size'] * 3
+    d = config['hidden_size']
+    idle = config['n_routed_experts'] - config['num_experts_per_tok']
+    total = (config['n_routed_experts'] + config['n_shared_experts']) * one(d)
+    total += (d + 1) * config['n_routed_experts']
+    return total, total - idle * one(d)
+""",
         ],
     ),
     "moe.experts_touched": Bank(
         wrong=[
             (
                 "counts it again",
-                "def experts_touched(experts, top_k, tokens):\n"
-                "    return min(experts, top_k * tokens)\n",
+                """\
+def experts_touched(experts, top_k, tokens):
+    return min(experts, top_k * tokens)
+""",
             ),
             (
                 "nobody touches",
-                "def experts_touched(experts, top_k, tokens):\n"
-                "    return experts * (1 - top_k / experts) ** tokens\n",
+                """\
+def experts_touched(experts, top_k, tokens):
+    return experts * (1 - top_k / experts) ** tokens
+""",
             ),
             ("is a share", ("experts * (1 - (", "(1 - (")),
             (
@@ -208,14 +242,25 @@ BANKS = {
             ),
         ],
         right=[
-            "def experts_touched(experts, top_k, tokens):\n    missed = 1.0\n    for _ in range("
-            "tokens):\n        missed *= (experts - top_k) / experts\n"
-            "    return experts - experts * missed\n",
-            "def experts_touched(experts, top_k, tokens):\n    touched = 0.0\n    for _ in range("
-            "tokens):\n        touched += top_k * (experts - touched) / experts\n"
-            "    return touched\n",
-            "import numpy as np\ndef experts_touched(experts, top_k, tokens):\n"
-            "    return np.float64(experts) * (1 - np.power(1 - top_k / experts, tokens))\n",
+            """\
+def experts_touched(experts, top_k, tokens):
+    missed = 1.0
+    for _ in range(tokens):
+        missed *= (experts - top_k) / experts
+    return experts - experts * missed
+""",
+            """\
+def experts_touched(experts, top_k, tokens):
+    touched = 0.0
+    for _ in range(tokens):
+        touched += top_k * (experts - touched) / experts
+    return touched
+""",
+            """\
+import numpy as np
+def experts_touched(experts, top_k, tokens):
+    return np.float64(experts) * (1 - np.power(1 - top_k / experts, tokens))
+""",
         ],
     ),
     "moe.find_the_bug": Bank(

@@ -25,26 +25,45 @@ BANKS = {
             _STARTS % ("base", "Dev1", "base", "Dev3"),
             'starts_from = dict(zip(["preference RL", "reasoning RL", "cold start", "rejection '
             'sampling and SFT"], ["Dev3", "Dev1", "base", "base"]))',
-            "from collections import OrderedDict\nstarts_from = OrderedDict([('cold start', 'base')"
-            ", ('reasoning RL', 'Dev1'), ('rejection sampling and SFT', 'base'), "
-            "('preference RL', 'Dev3')])",
+            """\
+from collections import OrderedDict
+
+starts_from = OrderedDict(
+    [
+        ('cold start', 'base'),
+        ('reasoning RL', 'Dev1'),
+        ('rejection sampling and SFT', 'base'),
+        ('preference RL', 'Dev3'),
+    ]
+)
+""",
         ],
     ),
     "pipeline.language_consistency": Bank(
         wrong=[
             (
                 "counts for neither",
-                "def language_consistency(thinking, language):\n    steps = [w "
-                "for w in thinking.split() if w[0] in '+-']\n    test = str.isdigit if language == "
-                "'digits' else str.isalpha\n    return sum(any(map(test, s)) for s in steps) / "
-                "len(steps) if steps else 1.0\n",
+                """\
+def language_consistency(thinking, language):
+    steps = [w for w in thinking.split() if w[0] in '+-']
+    test = str.isdigit if language == 'digits' else str.isalpha
+    return sum(any(map(test, s)) for s in steps) / len(steps) if steps else 1.0
+""",
             ),
             (
                 "are verdicts",
                 ('[word for word in thinking.split() if word[0] in "+-"]', "thinking.split()"),
             ),
             ("consistent: 1.0", ("return 1.0", "return 0.0")),
-            ("divides by 0", ("if not steps:\n        return 1.0", "pass")),
+            (
+                "divides by 0",
+                (
+                    """\
+if not steps:
+        return 1.0""",
+                    "pass",
+                ),
+            ),
             ("their share", ("good / len(steps)", "float(good)")),
             ("all or nothing", ("return good / len(steps)", "return float(good == len(steps))")),
             (
@@ -57,20 +76,36 @@ BANKS = {
             ("came out", ('in "+-"]', 'in "+"]')),
         ],
         right=[
-            "import re\ndef language_consistency(thinking, language):\n    steps = re.findall("
-            "r'(?:^|\\s)([+-]\\S*)', thinking)\n    wrong = '[a-z]' if language == 'digits' else "
-            "'[0-9]'\n    return 1 - sum(bool(re.search(wrong, s)) for s in steps) / "
-            "max(len(steps), 1)\n",
-            "def language_consistency(thinking, language):\n    good = bad = 0\n    for word in "
-            "thinking.split(' '):\n        if word in ('', 'yes', 'no'):\n            continue\n"
-            "        kinds = {c.isdigit() for c in word if c not in '+-='}\n        if kinds == "
-            "{language == 'digits'}:\n            good += 1\n        else:\n            bad += 1\n"
-            "    return good / (good + bad) if good + bad else 1.0\n",
-            "import numpy as np\ndef language_consistency(thinking, language):\n    steps = [w for "
-            "w in thinking.split() if w not in {'yes', 'no'}]\n    def fits(s):\n        n = "
-            "sum(c.isdigit() for c in s)\n        a = sum(c.isalpha() for c in s)\n        return "
-            "(n > 0 == a) if language == 'digits' else (a > 0 == n)\n    return np.mean([fits(s) "
-            "for s in steps]) if steps else 1\n",
+            """\
+import re
+def language_consistency(thinking, language):
+    steps = re.findall(r'(?:^|\\s)([+-]\\S*)', thinking)
+    wrong = '[a-z]' if language == 'digits' else '[0-9]'
+    return 1 - sum(bool(re.search(wrong, s)) for s in steps) / max(len(steps), 1)
+""",
+            """\
+def language_consistency(thinking, language):
+    good = bad = 0
+    for word in thinking.split(' '):
+        if word in ('', 'yes', 'no'):
+            continue
+        kinds = {c.isdigit() for c in word if c not in '+-='}
+        if kinds == {language == 'digits'}:
+            good += 1
+        else:
+            bad += 1
+    return good / (good + bad) if good + bad else 1.0
+""",
+            """\
+import numpy as np
+def language_consistency(thinking, language):
+    steps = [w for w in thinking.split() if w not in {'yes', 'no'}]
+    def fits(s):
+        n = sum(c.isdigit() for c in s)
+        a = sum(c.isalpha() for c in s)
+        return (n > 0 == a) if language == 'digits' else (a > 0 == n)
+    return np.mean([fits(s) for s in steps]) if steps else 1
+""",
         ],
     ),
     "pipeline.keep": Bank(
@@ -83,20 +118,29 @@ BANKS = {
                     ('elif sample["text"] in kept', 'if sample["text"] in kept'),
                     (
                         "        else:\n",
-                        "        if sample['closed'] and "
-                        "sample['right'] and sample['consistency'] == 1 and "
-                        "sample['text'] not in kept:\n",
+                        """\
+        good = sample['closed'] and sample['right'] and sample['consistency'] == 1
+        if good and sample['text'] not in kept:
+""",
                     ),
                 ),
             ),
             (
                 "compare with what is kept",
                 (
-                    ("kept, reasons = [], ", "seen = []\n    kept, reasons = [], "),
+                    (
+                        "kept, reasons = [], ",
+                        """\
+seen = []
+    kept, reasons = [], """,
+                    ),
                     ('sample["text"] in kept', 'sample["text"] in seen'),
                     (
                         'kept.append(sample["text"])\n',
-                        'kept.append(sample["text"])\n        seen.append(sample["text"])\n',
+                        """\
+kept.append(sample["text"])
+        seen.append(sample["text"])
+""",
                     ),
                 ),
             ),
@@ -121,25 +165,56 @@ BANKS = {
             ("duplicate", ('reasons["duplicate"] += 1', "pass")),
         ],
         right=[
-            "def keep_samples(samples):\n    kept = {}\n    counts = dict.fromkeys(['unclosed', "
-            "'wrong', 'mixed', 'duplicate'], 0)\n    for s in samples:\n        tests = [('unclosed'"
-            ", not s['closed']), ('wrong', not s['right']), ('mixed', s['consistency'] != 1.0), "
-            "('duplicate', s['text'] in kept)]\n        reason = next((n for n, bad in tests if "
-            "bad), None)\n        if reason:\n            counts[reason] += 1\n        else:\n"
-            "            kept[s['text']] = True\n    return list(kept), counts\n",
-            "def keep_samples(samples):\n    n = {'duplicate': 0, 'mixed': 0, 'wrong': 0, "
-            "'unclosed': 0}\n    closed = [s for s in samples if s['closed']]\n    right = [s for "
-            "s in closed if s['right']]\n    pure = [s for s in right if s['consistency'] >= 1]\n"
-            "    kept = list(dict.fromkeys(s['text'] for s in pure))\n    n['unclosed'] = "
-            "len(samples) - len(closed)\n    n['wrong'] = len(closed) - len(right)\n    n['mixed'] "
-            "= len(right) - len(pure)\n    n['duplicate'] = len(pure) - len(kept)\n"
-            "    return kept, n\n",
-            "def keep_samples(samples):\n    kept, why = [], []\n    while samples:\n        s = "
-            "samples.pop(0)\n        if s['closed'] and s['right'] and s['consistency'] == 1 and "
-            "s['text'] not in kept:\n            kept += [s['text']]\n        else:\n            "
-            "why.append('unclosed' if not s['closed'] else 'wrong' if not s['right'] else 'mixed' "
-            "if s['consistency'] < 1 else 'duplicate')\n    return kept, {r: why.count(r) for r in "
-            "('unclosed', 'wrong', 'mixed', 'duplicate')}\n",
+            """\
+def keep_samples(samples):
+    kept = {}
+    counts = dict.fromkeys(['unclosed', 'wrong', 'mixed', 'duplicate'], 0)
+    for s in samples:
+        tests = [
+            ('unclosed', not s['closed']),
+            ('wrong', not s['right']),
+            ('mixed', s['consistency'] != 1.0),
+            ('duplicate', s['text'] in kept),
+        ]
+        reason = next((n for n, bad in tests if bad), None)
+        if reason:
+            counts[reason] += 1
+        else:
+            kept[s['text']] = True
+    return list(kept), counts
+""",
+            """\
+def keep_samples(samples):
+    n = {'duplicate': 0, 'mixed': 0, 'wrong': 0, 'unclosed': 0}
+    closed = [s for s in samples if s['closed']]
+    right = [s for s in closed if s['right']]
+    pure = [s for s in right if s['consistency'] >= 1]
+    kept = list(dict.fromkeys(s['text'] for s in pure))
+    n['unclosed'] = len(samples) - len(closed)
+    n['wrong'] = len(closed) - len(right)
+    n['mixed'] = len(right) - len(pure)
+    n['duplicate'] = len(pure) - len(kept)
+    return kept, n
+""",
+            """\
+def keep_samples(samples):
+    kept, why = [], []
+    while samples:
+        s = samples.pop(0)
+        if s['closed'] and s['right'] and s['consistency'] == 1 and s['text'] not in kept:
+            kept += [s['text']]
+        else:
+            why.append(
+                'unclosed'
+                if not s['closed']
+                else 'wrong'
+                if not s['right']
+                else 'mixed'
+                if s['consistency'] < 1
+                else 'duplicate'
+            )
+    return kept, {r: why.count(r) for r in ('unclosed', 'wrong', 'mixed', 'duplicate')}
+""",
         ],
     ),
     "pipeline.sft_labels": Bank(
@@ -169,17 +244,36 @@ BANKS = {
             ),
         ],
         right=[
-            "def sft_labels(prompt, completion, length):\n    row = prompt + completion\n    "
-            "return [row[i] if len(prompt) <= i < len(row) else -100 for i in range(length)]\n",
-            "import numpy as np\ndef sft_labels(prompt, completion, length):\n    row = np.full("
-            "max(length, len(prompt) + len(completion)), -100)\n    row[len(prompt):len(prompt) + "
-            "len(completion)] = completion\n    return row[:length]\n",
-            "def sft_labels(prompt, completion, length):\n    labels = torch.full((length,), -100)\n"
-            "    for place, token in enumerate(completion, start=len(prompt)):\n        if place < "
-            "length:\n            labels[place] = token\n    return labels.tolist()\n",
-            "def sft_labels(prompt, completion, length):\n    for i in range(len(prompt)):\n"
-            "        prompt[i] = -100\n    prompt.extend(completion)\n    del prompt[length:]\n"
-            "    while len(prompt) < length:\n        prompt.append(-100)\n    return prompt\n",
+            """\
+def sft_labels(prompt, completion, length):
+    row = prompt + completion
+    return [row[i] if len(prompt) <= i < len(row) else -100 for i in range(length)]
+""",
+            """\
+import numpy as np
+def sft_labels(prompt, completion, length):
+    row = np.full(max(length, len(prompt) + len(completion)), -100)
+    row[len(prompt):len(prompt) + len(completion)] = completion
+    return row[:length]
+""",
+            """\
+def sft_labels(prompt, completion, length):
+    labels = torch.full((length,), -100)
+    for place, token in enumerate(completion, start=len(prompt)):
+        if place < length:
+            labels[place] = token
+    return labels.tolist()
+""",
+            """\
+def sft_labels(prompt, completion, length):
+    for i in range(len(prompt)):
+        prompt[i] = -100
+    prompt.extend(completion)
+    del prompt[length:]
+    while len(prompt) < length:
+        prompt.append(-100)
+    return prompt
+""",
         ],
     ),
     "pipeline.preference_loss": Bank(
@@ -187,13 +281,17 @@ BANKS = {
             ("chosen minus rejected", ("chosen - rejected", "rejected - chosen")),
             (
                 "is a probability",
-                "def preference_loss(chosen, rejected):\n"
-                "    return torch.sigmoid(chosen - rejected).mean()\n",
+                """\
+def preference_loss(chosen, rejected):
+    return torch.sigmoid(chosen - rejected).mean()
+""",
             ),
             (
                 "use logsigmoid",
-                "def preference_loss(chosen, rejected):\n"
-                "    return -torch.log(torch.sigmoid(chosen - rejected)).mean()\n",
+                """\
+def preference_loss(chosen, rejected):
+    return -torch.log(torch.sigmoid(chosen - rejected)).mean()
+""",
             ),
             ("Sum over pairs", (".mean()", ".sum()")),
             (
@@ -202,34 +300,56 @@ BANKS = {
             ),
             (
                 "hinge",
-                "def preference_loss(chosen, rejected):\n"
-                "    return (1 - (chosen - rejected)).clamp(min=0).mean()\n",
+                """\
+def preference_loss(chosen, rejected):
+    return (1 - (chosen - rejected)).clamp(min=0).mean()
+""",
             ),
             ("a loss is positive", ("return -", "return ")),
             (
                 "each pair first",
-                "def preference_loss(chosen, rejected):\n"
-                "    return -torch.sigmoid(chosen - rejected).mean().log()\n",
+                """\
+def preference_loss(chosen, rejected):
+    return -torch.sigmoid(chosen - rejected).mean().log()
+""",
             ),
             ("log 2", ("chosen - rejected", "chosen")),
             ("-log(sigmoid(2))", ("chosen - rejected", "0.1 * (chosen - rejected)")),
             (
                 "costs 800",
-                "def preference_loss(chosen, rejected):\n    m = (chosen - rejected)"
-                ".clamp(-50, 50)\n    return -torch.nn.functional.logsigmoid(m).mean()\n",
+                """\
+def preference_loss(chosen, rejected):
+    m = (chosen - rejected).clamp(-50, 50)
+    return -torch.nn.functional.logsigmoid(m).mean()
+""",
             ),
             ("-log(sigmoid(2))", (".mean()", "")),
         ],
         right=[
-            "def preference_loss(chosen, rejected):\n"
-            "    return torch.nn.functional.softplus(rejected - chosen).mean()\n",
-            "import numpy as np\ndef preference_loss(chosen, rejected):\n    m = chosen.double()"
-            ".numpy() - rejected.double().numpy()\n    return np.logaddexp(0, -m).mean()\n",
-            "import math\ndef preference_loss(chosen, rejected):\n    total = 0\n    for c, r in "
-            "zip(chosen.tolist(), rejected.tolist()):\n        m = r - c\n        total += max(m, "
-            "0) + math.log1p(math.exp(-abs(m)))\n    return total / len(chosen)\n",
-            "def preference_loss(chosen, rejected):\n    pairs = torch.stack([chosen, rejected])\n"
-            "    return -pairs.log_softmax(0)[0].mean()\n",
+            """\
+def preference_loss(chosen, rejected):
+    return torch.nn.functional.softplus(rejected - chosen).mean()
+""",
+            """\
+import numpy as np
+def preference_loss(chosen, rejected):
+    m = chosen.double().numpy() - rejected.double().numpy()
+    return np.logaddexp(0, -m).mean()
+""",
+            """\
+import math
+def preference_loss(chosen, rejected):
+    total = 0
+    for c, r in zip(chosen.tolist(), rejected.tolist()):
+        m = r - c
+        total += max(m, 0) + math.log1p(math.exp(-abs(m)))
+    return total / len(chosen)
+""",
+            """\
+def preference_loss(chosen, rejected):
+    pairs = torch.stack([chosen, rejected])
+    return -pairs.log_softmax(0)[0].mean()
+""",
         ],
     ),
 }

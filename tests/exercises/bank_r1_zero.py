@@ -55,8 +55,10 @@ BANKS = {
         right=[
             "advantages_by_hand = (1.5, -0.5, -0.5, -0.5)",
             "advantages_by_hand = torch.tensor([1.5, -0.5, -0.5, -0.5])",
-            "import numpy as np\nr = np.array([1.0, 0, 0, 0])\n"
-            "advantages_by_hand = (r - r.mean()) / r.std(ddof=1)",
+            """\
+import numpy as np
+r = np.array([1.0, 0, 0, 0])
+advantages_by_hand = (r - r.mean()) / r.std(ddof=1)""",
         ],
     ),
     "grpo.advantages": Bank(
@@ -97,36 +99,66 @@ BANKS = {
             ("RuntimeError", ("rewards.mean(dim=1, keepdim=True)", "rewards.mean(dim=1)")),
         ],
         right=[
-            "def my_group_advantages(rewards, eps=1e-4):\n    rows = []\n    for row in rewards."
-            "tolist():\n        m = sum(row) / len(row)\n        v = sum((x - m) ** 2 for x in row)"
-            " / (len(row) - 1)\n        rows.append([(x - m) / (v ** 0.5 + eps) for x in row])\n"
-            "    return rows\n",
-            "import numpy as np\ndef my_group_advantages(rewards, eps=1e-4):\n    r = rewards."
-            "numpy().astype(np.float64)\n    return (r - r.mean(1)[:, None]) / (r.std(1, ddof=1)"
-            "[:, None] + eps)\n",
-            "def my_group_advantages(rewards, eps=1e-4):\n    deviation = rewards.std(-1, keepdim=True)\n"
-            "    rewards -= rewards.mean(-1, True)\n    rewards /= deviation + eps\n"
-            "    return rewards\n",
-            "def my_group_advantages(rewards, eps=1e-4):\n    r = rewards.double()\n    n = r.shape"
-            "[1]\n    c = r - r.sum(1, keepdim=True) / n\n    s = torch.linalg.vector_norm(c, "
-            "dim=1, keepdim=True) / math.sqrt(n - 1)\n    return c * (1 / (s + eps))\n",
+            """\
+def my_group_advantages(rewards, eps=1e-4):
+    rows = []
+    for row in rewards.tolist():
+        m = sum(row) / len(row)
+        v = sum((x - m) ** 2 for x in row) / (len(row) - 1)
+        rows.append([(x - m) / (v ** 0.5 + eps) for x in row])
+    return rows
+""",
+            """\
+import numpy as np
+def my_group_advantages(rewards, eps=1e-4):
+    r = rewards.numpy().astype(np.float64)
+    return (r - r.mean(1)[:, None]) / (r.std(1, ddof=1)[:, None] + eps)
+""",
+            """\
+def my_group_advantages(rewards, eps=1e-4):
+    deviation = rewards.std(-1, keepdim=True)
+    rewards -= rewards.mean(-1, True)
+    rewards /= deviation + eps
+    return rewards
+""",
+            """\
+def my_group_advantages(rewards, eps=1e-4):
+    r = rewards.double()
+    n = r.shape[1]
+    c = r - r.sum(1, keepdim=True) / n
+    s = torch.linalg.vector_norm(c, dim=1, keepdim=True) / math.sqrt(n - 1)
+    return c * (1 / (s + eps))
+""",
         ],
     ),
     "grpo.completion_mask": Bank(
         wrong=[
-            ("by token id", "def my_completion_mask(ids, eos):\n    return (ids != eos).float()\n"),
+            (
+                "by token id",
+                """\
+def my_completion_mask(ids, eos):
+    return (ids != eos).float()
+""",
+            ),
             ("must learn to stop", ("(before == 0)", "(before + ends == 0)")),
             (
                 "last end",
-                "def my_completion_mask(ids, eos):\n    e = (ids == eos).long()\n"
-                "    after = e.flip(1).cumsum(1).flip(1)\n"
-                "    return ((after > 0) | (e.sum(1, keepdim=True) == 0)).float()\n",
+                """\
+def my_completion_mask(ids, eos):
+    e = (ids == eos).long()
+    after = e.flip(1).cumsum(1).flip(1)
+    return ((after > 0) | (e.sum(1, keepdim=True) == 0)).float()
+""",
             ),
             (
                 "One token too many",
-                "def my_completion_mask(ids, eos):\n    n = ids.shape[1]\n"
-                "    e = (ids == eos).float()\n    first = torch.where(e.sum(1) > 0, e.argmax(1), n)\n"
-                "    return (torch.arange(n) <= first[:, None] + 1).float()\n",
+                """\
+def my_completion_mask(ids, eos):
+    n = ids.shape[1]
+    e = (ids == eos).float()
+    first = torch.where(e.sum(1) > 0, e.argmax(1), n)
+    return (torch.arange(n) <= first[:, None] + 1).float()
+""",
             ),
             (
                 "without an end counts whole",
@@ -139,22 +171,37 @@ BANKS = {
             ("another end token", ("ids == eos", "ids == 2")),
             (
                 "token itself",
-                "def my_completion_mask(ids, eos):\n    return torch.ones_like(ids).float()\n",
+                """\
+def my_completion_mask(ids, eos):
+    return torch.ones_like(ids).float()
+""",
             ),
             ("token itself", ("dim=1", "dim=0")),
             ("one token", ("(before == 0).float()", "((before == 0) | (ids != eos)).float()")),
             ("came out", ("(before == 0).float()", "ids * (before == 0)")),
         ],
         right=[
-            "def my_completion_mask(ids, eos):\n    rows = []\n    for row in ids.tolist():\n"
-            "        end = row.index(eos) + 1 if eos in row else len(row)\n"
-            "        rows.append([1.0] * end + [0.0] * (len(row) - end))\n    return rows\n",
-            "def my_completion_mask(ids, eos):\n    n = ids.shape[1]\n    place = torch.arange(n)\n"
-            "    first = torch.where(ids == eos, place, n).amin(1, keepdim=True)\n"
-            "    return place <= first\n",
-            "import numpy as np\ndef my_completion_mask(ids, eos):\n    open_ = np.cumprod(ids."
-            "numpy() != eos, axis=1)\n    return np.hstack([np.ones((len(ids), 1), int), "
-            "open_[:, :-1]])\n",
+            """\
+def my_completion_mask(ids, eos):
+    rows = []
+    for row in ids.tolist():
+        end = row.index(eos) + 1 if eos in row else len(row)
+        rows.append([1.0] * end + [0.0] * (len(row) - end))
+    return rows
+""",
+            """\
+def my_completion_mask(ids, eos):
+    n = ids.shape[1]
+    place = torch.arange(n)
+    first = torch.where(ids == eos, place, n).amin(1, keepdim=True)
+    return place <= first
+""",
+            """\
+import numpy as np
+def my_completion_mask(ids, eos):
+    open_ = np.cumprod(ids.numpy() != eos, axis=1)
+    return np.hstack([np.ones((len(ids), 1), int), open_[:, :-1]])
+""",
         ],
     ),
     "grpo.policy_loss": Bank(
@@ -227,37 +274,94 @@ BANKS = {
             ("2 - log 2", ("difference.exp() - difference - 1", "difference.exp() * difference")),
         ],
         right=[
-            "def my_kl(logp, ref_logp):\n    ratio = torch.exp(ref_logp) / torch.exp(logp)\n"
-            "    return ratio - torch.log(ratio) - 1\n",
-            "def my_kl(logp, ref_logp):\n    d = (ref_logp - logp).double()\n"
-            "    return torch.expm1(d) - d\n",
-            "def my_kl(logp, ref_logp):\n    return [[math.exp(r - p) - (r - p) - 1 for p, r in "
-            "zip(a, b)] for a, b in zip(logp.tolist(), ref_logp.tolist())]\n",
+            """\
+def my_kl(logp, ref_logp):
+    ratio = torch.exp(ref_logp) / torch.exp(logp)
+    return ratio - torch.log(ratio) - 1
+""",
+            """\
+def my_kl(logp, ref_logp):
+    d = (ref_logp - logp).double()
+    return torch.expm1(d) - d
+""",
+            """\
+def my_kl(logp, ref_logp):
+    return [
+        [math.exp(r - p) - (r - p) - 1 for p, r in zip(a, b)]
+        for a, b in zip(logp.tolist(), ref_logp.tolist())
+    ]
+""",
         ],
     ),
     "grpo.pass_at_k": Bank(
         wrong=[
-            ("pass@1", "def pass_at_k(n, c, k):\n    return c / n\n"),
-            ("put the samples back", "def pass_at_k(n, c, k):\n    return 1 - (1 - c / n) ** k\n"),
+            (
+                "pass@1",
+                """\
+def pass_at_k(n, c, k):
+    return c / n
+""",
+            ),
+            (
+                "put the samples back",
+                """\
+def pass_at_k(n, c, k):
+    return 1 - (1 - c / n) ** k
+""",
+            ),
             ("left to 1", ("1 - math.comb(n - c, k)", "math.comb(n - c, k)")),
             (
                 "one is enough",
-                "def pass_at_k(n, c, k):\n    return math.comb(c, k) / math.comb(n, k)\n",
+                """\
+def pass_at_k(n, c, k):
+    return math.comb(c, k) / math.comb(n, k)
+""",
             ),
             ("share of right answers", ("math.comb(n - c, k)", "math.comb(n - c, k - 1)")),
             ("share of right answers", ("math.comb(n, k)", "math.comb(n + 1, k)")),
-            ("came out", "def pass_at_k(n, c, k):\n    return min(1.0, c * k / n)\n"),
-            ("came out", "def pass_at_k(n, c, k):\n    return float(c >= 1)\n"),
+            (
+                "came out",
+                """\
+def pass_at_k(n, c, k):
+    return min(1.0, c * k / n)
+""",
+            ),
+            (
+                "came out",
+                """\
+def pass_at_k(n, c, k):
+    return float(c >= 1)
+""",
+            ),
             ("share of right answers", ("math.comb(n - c, k)", "math.comb(n - c - 1, k)")),
         ],
         right=[
-            "def pass_at_k(n, c, k):\n    missed = 1.0\n    for i in range(k):\n        missed *= "
-            "max(n - c - i, 0) / (n - i)\n    return 1 - missed\n",
-            "import numpy as np\ndef pass_at_k(n, c, k):\n    if n - c < k:\n        return 1.0\n"
-            "    return 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1))\n",
-            "from fractions import Fraction\ndef pass_at_k(n, c, k):\n    return float(sum(Fraction("
-            "math.comb(c, i) * math.comb(n - c, k - i), math.comb(n, k)) for i in range(1, k + 1)"
-            "))\n",
+            """\
+def pass_at_k(n, c, k):
+    missed = 1.0
+    for i in range(k):
+        missed *= max(n - c - i, 0) / (n - i)
+    return 1 - missed
+""",
+            """\
+import numpy as np
+def pass_at_k(n, c, k):
+    if n - c < k:
+        return 1.0
+    return 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1))
+""",
+            """\
+from fractions import Fraction
+
+
+def pass_at_k(n, c, k):
+    return float(
+        sum(
+            Fraction(math.comb(c, i) * math.comb(n - c, k - i), math.comb(n, k))
+            for i in range(1, k + 1)
+        )
+    )
+""",
         ],
     ),
     "grpo.find_the_bug": Bank(

@@ -24,58 +24,105 @@ BANKS = {
         right=[
             "audit_by_hand = [1, True]",
             "audit_by_hand = (1, 7 + 3 - 5 + 2 == 7)",
-            "import numpy as np\naudit_by_hand = (np.int64(1), np.bool_(True))",
+            """\
+import numpy as np
+audit_by_hand = (np.int64(1), np.bool_(True))""",
         ],
     ),
     "data.leaves_machine": Bank(
         wrong=[
             (
                 "merely contains",
-                _LEAVES + "    h = host.lower()\n    return not ('localhost' in h "
-                "or '127.0.0.1' in h or h == '::1')\n",
+                _LEAVES
+                + """\
+    h = host.lower()
+    return not ('localhost' in h or '127.0.0.1' in h or h == '::1')
+""",
             ),
             (
                 "begins like a local one",
-                _LEAVES + "    h = host.lower()\n    return not (h"
-                ".startswith(('127.', 'localhost')) or h == '::1')\n",
+                _LEAVES
+                + """\
+    h = host.lower()
+    return not (h.startswith(('127.', 'localhost')) or h == '::1')
+""",
             ),
             ("network at home", ("is_loopback", "is_private")),
             ("Addresses can be local", _LEAVES + "    return host.lower() != 'localhost'\n"),
             (
                 "The name localhost is",
-                ('    if host.lower() == "localhost":\n        return False\n', ""),
+                (
+                    """\
+    if host.lower() == "localhost":
+        return False
+""",
+                    "",
+                ),
             ),
             ("Capitals", ("host.lower()", "host")),
             (
                 "All of 127.0.0.0/8",
-                _LEAVES + "    return host.lower() not in {'localhost', '127.0.0.1', '::1'}\n",
+                _LEAVES
+                + """\
+    return host.lower() not in {'localhost', '127.0.0.1', '::1'}
+""",
             ),
             ("::1 is this machine", ("ip_address(host)", "IPv4Address(host)")),
             ("not localhost leaves", ("return True", "return False")),
             (
                 "raises ValueError",
-                ("except ValueError:\n        return True", "finally:\n        pass"),
+                (
+                    """\
+except ValueError:
+        return True""",
+                    """\
+finally:
+        pass""",
+                ),
             ),
             (
                 "Turned round",
-                _LEAVES + "    if host.lower() == 'localhost':\n        return True\n"
-                "    try:\n        return ipaddress.ip_address(host).is_loopback\n    except "
-                "ValueError:\n        return False\n",
+                _LEAVES
+                + """\
+    if host.lower() == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+""",
             ),
             ("usual loopback", _LEAVES + "    return True\n"),
             ("only looks local", _LEAVES + "    return False\n"),
         ],
         right=[
-            _LEAVES + "    h = host.casefold()\n    if h in ('localhost', '::1'):\n        return "
-            "False\n    parts = h.split('.')\n    if len(parts) == 4 and all(p.isdigit() and int(p)"
-            " < 256 for p in parts):\n        return parts[0] != '127'\n    return True\n",
-            _LEAVES + "    import re\n    local = r'localhost|::1|127(\\.\\d{1,3}){3}'\n    return "
-            "re.fullmatch(local, host, re.IGNORECASE) is None\n",
             _LEAVES
-            + "    host = '127.0.0.1' if host.upper() == 'LOCALHOST' else host\n    for net "
-            "in map(ipaddress.ip_network, ('127.0.0.0/8', '::1/128')):\n        try:\n            "
-            "if ipaddress.ip_address(host) in net:\n                return False\n        except "
-            "ValueError:\n            pass\n    return True\n",
+            + """\
+    h = host.casefold()
+    if h in ('localhost', '::1'):
+        return False
+    parts = h.split('.')
+    if len(parts) == 4 and all(p.isdigit() and int(p) < 256 for p in parts):
+        return parts[0] != '127'
+    return True
+""",
+            _LEAVES
+            + """\
+    import re
+    local = r'localhost|::1|127(\\.\\d{1,3}){3}'
+    return re.fullmatch(local, host, re.IGNORECASE) is None
+""",
+            _LEAVES
+            + """\
+    host = '127.0.0.1' if host.upper() == 'LOCALHOST' else host
+    for net in map(ipaddress.ip_network, ('127.0.0.0/8', '::1/128')):
+        try:
+            if ipaddress.ip_address(host) in net:
+                return False
+        except ValueError:
+            pass
+    return True
+""",
         ],
     ),
     "tools.parse_call": Bank(
@@ -88,8 +135,8 @@ BANKS = {
                 "in the middle of other text",
                 (
                     f"re.findall({_PATTERN}, text, re.DOTALL)",
-                    f"re.findall({_PATTERN}, text, re.DOTALL) if text.strip().startswith('<tool>') and "
-                    "text.strip().endswith('</tool>') else []",
+                    f"re.findall({_PATTERN}, text, re.DOTALL) "
+                    "if re.fullmatch('<tool>.*</tool>', text.strip(), re.DOTALL) else []",
                 ),
             ),
             ("Blanks around", ("argument = argument.strip()", "pass")),
@@ -105,7 +152,12 @@ BANKS = {
             ("Name first", ("return name, argument", "return argument, name")),
             (
                 "Names are exact",
-                ("name, argument = calls[0]", "name, argument = calls[0]\n    name = name.lower()"),
+                (
+                    "name, argument = calls[0]",
+                    """\
+name, argument = calls[0]
+    name = name.lower()""",
+                ),
             ),
             (
                 "tool's business",
@@ -115,21 +167,45 @@ BANKS = {
             ("came out", (_PATTERN, 'r"<tool>(\\w+) (.*?)</tool>"')),
         ],
         right=[
-            _CALL + "    if text.count('<tool>') != 1 or text.count('</tool>') != 1:\n        "
-            "return None\n    inside = text.split('<tool>')[1]\n    if '</tool>' not in inside:\n"
-            "        return None\n    name, colon, argument = inside.split('</tool>')[0].partition("
-            "':')\n    argument = argument.strip()\n    good = colon and name in allowed and len("
-            "argument) <= 100\n    return (name, argument) if good else None\n",
-            _CALL + "    pattern = re.compile(r'<tool>(?P<n>\\w+):(?P<a>[\\s\\S]*?)</tool>')\n    "
-            "found = list(pattern.finditer(text))\n    if len(found) == 1 and found[0]['n'] in "
-            "allowed:\n        argument = found[0]['a'].strip()\n        if len(argument) < 101:\n"
-            "            return [found[0]['n'], argument]\n",
-            _CALL + "    calls = []\n    at = text.find('<tool>')\n    while at >= 0:\n        end "
-            "= text.find('</tool>', at)\n        if end < 0:\n            break\n        "
-            "calls.append(text[at + 6:end])\n        at = text.find('<tool>', end)\n    if "
-            "len(calls) != 1 or ':' not in calls[0]:\n        return None\n    name, argument = "
-            "calls[0].split(':', 1)\n    argument = argument.strip()\n    if name in allowed and "
-            "len(argument) <= 100:\n        return name, argument\n    return None\n",
+            _CALL
+            + """\
+    if text.count('<tool>') != 1 or text.count('</tool>') != 1:
+        return None
+    inside = text.split('<tool>')[1]
+    if '</tool>' not in inside:
+        return None
+    name, colon, argument = inside.split('</tool>')[0].partition(':')
+    argument = argument.strip()
+    good = colon and name in allowed and len(argument) <= 100
+    return (name, argument) if good else None
+""",
+            _CALL
+            + """\
+    pattern = re.compile(r'<tool>(?P<n>\\w+):(?P<a>[\\s\\S]*?)</tool>')
+    found = list(pattern.finditer(text))
+    if len(found) == 1 and found[0]['n'] in allowed:
+        argument = found[0]['a'].strip()
+        if len(argument) < 101:
+            return [found[0]['n'], argument]
+""",
+            _CALL
+            + """\
+    calls = []
+    at = text.find('<tool>')
+    while at >= 0:
+        end = text.find('</tool>', at)
+        if end < 0:
+            break
+        calls.append(text[at + 6:end])
+        at = text.find('<tool>', end)
+    if len(calls) != 1 or ':' not in calls[0]:
+        return None
+    name, argument = calls[0].split(':', 1)
+    argument = argument.strip()
+    if name in allowed and len(argument) <= 100:
+        return name, argument
+    return None
+""",
         ],
     ),
     "retrieval.rank": Bank(
@@ -167,35 +243,72 @@ BANKS = {
             ),
         ],
         right=[
-            _RANK + "    docs = [d.lower().split() for d in documents]\n    def score(d):\n        "
-            "s = 0\n        for w in dict.fromkeys(query.lower().split()):\n            n = sum(w "
-            "in other for other in docs)\n            if n:\n                s += d.count(w) * "
-            "(math.log(len(docs)) - math.log(n))\n        return s\n    pairs = [(score(d), -i) for "
-            "i, d in enumerate(docs)]\n    return [-i for s, i in sorted(pairs, reverse=True) if s "
-            "> 1e-12]\n",
-            _RANK + "    import numpy as np\n    words = sorted(set(query.lower().split()))\n    "
-            "table = np.array([[d.lower().split().count(w) for w in words] for d in documents], "
-            "float)\n    having = (table > 0).sum(0)\n    rarity = np.log(len(documents) / "
-            "np.maximum(having, 1))\n    s = (table * rarity).sum(1)\n    order = np.argsort(-s, "
-            "kind='stable')\n    return order[s[order] > 0]\n",
-            _RANK + "    N = len(documents)\n    scores = {}\n    for w in set(query.lower().split("
-            ")):\n        hits = {i: Counter(d.lower().split())[w] for i, d in enumerate(documents)"
-            "}\n        hits = {i: n for i, n in hits.items() if n}\n        for i, n in hits"
-            ".items():\n            scores[i] = scores.get(i, 0.0) + n * math.log(N / len(hits))\n"
-            "    ranked = sorted(scores.items(), key=lambda p: (-p[1], p[0]))\n    return [i for i,"
-            " s in ranked if s > 0]\n",
+            _RANK
+            + """\
+    docs = [d.lower().split() for d in documents]
+    def score(d):
+        s = 0
+        for w in dict.fromkeys(query.lower().split()):
+            n = sum(w in other for other in docs)
+            if n:
+                s += d.count(w) * (math.log(len(docs)) - math.log(n))
+        return s
+    pairs = [(score(d), -i) for i, d in enumerate(docs)]
+    return [-i for s, i in sorted(pairs, reverse=True) if s > 1e-12]
+""",
+            _RANK
+            + """\
+    import numpy as np
+    words = sorted(set(query.lower().split()))
+    table = np.array([[d.lower().split().count(w) for w in words] for d in documents], float)
+    having = (table > 0).sum(0)
+    rarity = np.log(len(documents) / np.maximum(having, 1))
+    s = (table * rarity).sum(1)
+    order = np.argsort(-s, kind='stable')
+    return order[s[order] > 0]
+""",
+            _RANK
+            + """\
+    N = len(documents)
+    scores = {}
+    for w in set(query.lower().split()):
+        hits = {i: Counter(d.lower().split())[w] for i, d in enumerate(documents)}
+        hits = {i: n for i, n in hits.items() if n}
+        for i, n in hits.items():
+            scores[i] = scores.get(i, 0.0) + n * math.log(N / len(hits))
+    ranked = sorted(scores.items(), key=lambda p: (-p[1], p[0]))
+    return [i for i, s in ranked if s > 0]
+""",
         ],
     ),
     "audit.first_wrong_step": Bank(
         wrong=[
-            ("starts over", ("total = numbers[0]\n            continue", "continue")),
+            (
+                "starts over",
+                (
+                    """\
+total = numbers[0]
+            continue""",
+                    "continue",
+                ),
+            ),
             (
                 "not in each anew",
-                ("            continue", "            number = 0\n            continue"),
+                (
+                    "            continue",
+                    """\
+            number = 0
+            continue""",
+                ),
             ),
             (
                 "are not numbered",
-                ("            continue", "            number += 1\n            continue"),
+                (
+                    "            continue",
+                    """\
+            number += 1
+            continue""",
+                ),
             ),
             (
                 "not the last",
@@ -212,28 +325,57 @@ BANKS = {
             ("came out", ("total = int(written)", "total = numbers[0]")),
             (
                 "10 - 5 is not 4",
-                ("        if total + int(step) != int(written):\n            return number\n", ""),
+                (
+                    """\
+        if total + int(step) != int(written):
+            return number
+""",
+                    "",
+                ),
             ),
             ("came out", ("return number", "return word")),
             ("came out", ("!= int(written)", "> int(written)")),
         ],
         right=[
-            _WRONG + "    import re\n    place, total = 0, numbers[0]\n    for sign, digit, out, "
-            "verdict in re.findall(r'([+-])(\\d+)=(-?\\d+)|(yes|no)', thinking):\n        "
-            "if verdict:\n            total = numbers[0]\n        else:\n            total += "
-            "int(digit) if sign == '+' else -int(digit)\n            if total != int(out):\n"
-            "                return place\n            place += 1\n",
-            _WRONG + "    steps = []\n    before = numbers[0]\n    for w in thinking.split():\n"
-            "        if '=' in w:\n            a, b = map(int, w.split('='))\n            "
-            "steps.append(before + a == b)\n            before = b\n        else:\n            "
-            "before = numbers[0]\n    return steps.index(False) if False in steps else None\n",
-            _WRONG + "    import numpy as np\n    wrong, n = [], 0\n    for attempt in "
-            "thinking.replace('yes', 'no').split('no'):\n        words = [w.split('=') for w in "
-            "attempt.split()]\n        signed = np.array([int(a) for a, _ in words], int)\n        "
-            "written = np.array([int(b) for _, b in words], int)\n        start = np.concatenate(["
-            "[numbers[0]], written[:-1]]) if len(words) else written\n        wrong += (n + "
-            "np.flatnonzero(start + signed != written)).tolist()\n        n += len(words)\n    "
-            "return wrong[0] if wrong else None\n",
+            _WRONG
+            + """\
+    import re
+    place, total = 0, numbers[0]
+    for sign, digit, out, verdict in re.findall(r'([+-])(\\d+)=(-?\\d+)|(yes|no)', thinking):
+        if verdict:
+            total = numbers[0]
+        else:
+            total += int(digit) if sign == '+' else -int(digit)
+            if total != int(out):
+                return place
+            place += 1
+""",
+            _WRONG
+            + """\
+    steps = []
+    before = numbers[0]
+    for w in thinking.split():
+        if '=' in w:
+            a, b = map(int, w.split('='))
+            steps.append(before + a == b)
+            before = b
+        else:
+            before = numbers[0]
+    return steps.index(False) if False in steps else None
+""",
+            _WRONG
+            + """\
+    import numpy as np
+    wrong, n = [], 0
+    for attempt in thinking.replace('yes', 'no').split('no'):
+        words = [w.split('=') for w in attempt.split()]
+        signed = np.array([int(a) for a, _ in words], int)
+        written = np.array([int(b) for _, b in words], int)
+        start = np.concatenate([[numbers[0]], written[:-1]]) if len(words) else written
+        wrong += (n + np.flatnonzero(start + signed != written)).tolist()
+        n += len(words)
+    return wrong[0] if wrong else None
+""",
         ],
     ),
 }
