@@ -4,6 +4,7 @@ The model is a student with random weights, so its answers are nonsense but must
 weights, SmolLM2-135M, are in `test_smollm2.py`.
 """
 
+import shutil
 import socket
 
 import pytest
@@ -364,8 +365,7 @@ def test_stop_filter_is_the_same_however_the_text_is_cut(text, stops):
 def alone(tmp_path, monkeypatch, student):
     """No Ollama, empty caches, and the student as the model that comes with the course."""
     monkeypatch.setenv("INSIDE_R1_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv(catalogue.GGUF_VARIABLE, raising=False)
     monkeypatch.setattr(models, "ASSETS", student.parent)
     return f"http://127.0.0.1:{free_port()}"
@@ -406,6 +406,20 @@ def test_deepseeks_models_in_ollama_come_first_and_others_last(alone, in_llama_c
         options = engines.available(ollama=server.address)
         assert options[-1].model == "llama3:8b"
         assert engines.best(ollama=server.address).model == "student"
+
+
+def test_a_distill_in_the_hugging_face_cache_comes_first(alone, tmp_path, student):
+    repository = tmp_path / "hub" / "models--deepseek-ai--DeepSeek-R1-Distill-Qwen-1.5B"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    shutil.copytree(student, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    (repository / "blobs").mkdir()
+    best = engines.best(ollama=alone)
+    assert str(best) == "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B in transformers"
+    assert best.stream(QUESTION, max_tokens=1).prefilled
+    (snapshot / "model.safetensors").unlink()  # a download that was cut off
+    assert engines.best(ollama=alone).model == "student"
 
 
 def test_one_that_fails_is_passed_over_and_none_is_said_so(alone, tmp_path, monkeypatch):
