@@ -370,7 +370,7 @@ def run(
     use_threads()
     out = Path(out)
     learner, tokenizer, state = _start(out, config, base, method or Learner)
-    log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"])
+    log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"] or -1)
     if state["step"] == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
     began = time.perf_counter() - log.lines[-1]["seconds"]
