@@ -26,9 +26,9 @@ class Habits:
     """How somebody works puzzles out; every field is a probability."""
 
     keep_trying: float = 0.97  # after a "no", make another attempt rather than give up
-    in_order: float = 0.4  # go through the signs in order (+++, ++-, +-+, ...), else at random
-    repeat: float = 0.02  # make an attempt again that has failed before
-    forgetful: float = 0.15  # be somebody who repeats one attempt in three
+    in_order: float = 0.5  # go through the signs in order (+++, ++-, +-+, ...), else at random
+    repeat: float = 0.01  # make an attempt again that has failed before
+    forgetful: float = 0.05  # be somebody who repeats one attempt in three
     words: float = 0.4  # begin in words rather than digits
     switch: float = 0.08  # change the notation at a step
     sloppy: float = 0.06  # leave a tag out, or answer twice
