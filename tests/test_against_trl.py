@@ -25,7 +25,6 @@ from course_lib.grpo import (
 from course_lib.preference import dpo_loss, reward_model_loss, sequence_logprobs
 from course_lib.sft import collate, sft_loss
 
-trl = pytest.importorskip("trl", reason="compares with TRL: pip install -r tests/requirements.txt")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 # TRL corrects the deviation by a float32 size / (size - 1): exact for groups of five.
@@ -47,6 +46,12 @@ def prefixes(rows, tokens, seed=0):
     random = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, tokens + 1, (rows, 1), generator=random)
     return torch.arange(tokens) < lengths
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trl():
+    """TRL, imported when the first test runs: it takes ten seconds, which collecting need not."""
+    return pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def tiny(tokenizer):
 
 
 @pytest.fixture(scope="module")
-def trainer(tiny, tokenizer, tmp_path_factory):
+def trainer(trl, tiny, tokenizer, tmp_path_factory):
     from datasets import Dataset
 
     config = trl.GRPOConfig(
@@ -270,7 +275,7 @@ def counting_trainer(**more):
     )
 
 
-def test_sft_loss(tiny, tokenizer):
+def test_sft_loss(trl, tiny, tokenizer):
     prompts = [tokenizer.encode(p) for p in ("1 ? 2 = 3", "4 ? 2 ? 7 = 9")]
     ids, mask = collate(prompts, [[1, 2, 3], [4, 5]], pad=tokenizer.eos_token_id)
     labels = ids.masked_fill(~mask, -100)
@@ -287,7 +292,7 @@ def test_sft_loss(tiny, tokenizer):
         near(gradient, expected[name])
 
 
-def test_reward_model_loss():
+def test_reward_model_loss(trl):
     chosen, rejected, scores = leaf(6, seed=1), leaf(6, seed=2), leaf(12, seed=3)
     with torch.no_grad():
         scores.copy_(torch.cat([chosen, rejected]))
@@ -304,7 +309,7 @@ def test_reward_model_loss():
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.7])
-def test_dpo_loss(beta):
+def test_dpo_loss(trl, beta):
     pairs = 3
     ours_in, theirs_in = leaf(2 * pairs, TOKENS), leaf(2 * pairs, TOKENS)
     ref = leaf(2 * pairs, TOKENS, seed=9).detach()

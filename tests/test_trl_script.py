@@ -52,20 +52,12 @@ def test_without_trl_the_message_says_what_to_install(monkeypatch):
 def test_two_processes_train_one_model_and_leave_a_folder(tmp_path):
     pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    fixed = [
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    ]
+    fixed = ["--num_processes", "2", "--num_machines", "1"]
+    plain = ["--mixed_precision", "no", "--dynamo_backend", "no"]
     ours = ["-m", "course_lib.trl_script", "--out", str(tmp_path), "--steps", "2"]
     small = ["--puzzles", "2", "--samples", "4", "--max-new-tokens", "16"]
     done = subprocess.run(
-        [*launch, *fixed, *ours, *small],
+        [*launch, *fixed, *plain, *ours, *small],
         capture_output=True,
         text=True,
         timeout=600,
