@@ -470,6 +470,7 @@ def _start(
     resume = checkpoints.has_state(folder)
     base = Path(base or models.shipped("mini-v3-base"))
     model, tokenizer = models.load(folder if resume else base)
+    _refuse_what_cannot_be_trained(base, model, tokenizer)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learning_rate,
@@ -486,6 +487,18 @@ def _start(
     state = checkpoints.load_state(folder, model, optimizer)
     _refuse_other_settings(folder, state, config)
     return learner, tokenizer, state
+
+
+def _refuse_what_cannot_be_trained(
+    base: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    if not hasattr(model, "model") or not hasattr(model, "lm_head"):
+        raise CourseError(
+            f"{base} holds a {type(model).__name__}; this trainer needs a decoder named `model` "
+            "and an output layer named `lm_head`, as Llama, Qwen, Gemma and DeepSeek have."
+        )
+    if tokenizer.eos_token_id is None:
+        raise CourseError(f"The tokenizer in {base} has no EOS token, so no completion could end.")
 
 
 def _refuse_other_settings(folder: Path, state: dict, config: ZeroConfig) -> None:

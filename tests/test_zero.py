@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Tokenizer
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer
 
 from course_lib import checkpoints, grpo, models, puzzles, zero
 from course_lib.errors import CourseError
@@ -397,3 +398,17 @@ def test_any_model_any_tokenizer_any_reward(tmp_path, foreign):
     lines = list(zero.run(tmp_path, config, base=foreign, task=task))
     assert not any("accuracy" in line or "attempts" in line for line in lines)
     assert lines[-1]["reward"] > 3 * lines[1]["reward"]
+
+
+def test_a_model_of_another_build_is_refused_by_name(tmp_path, foreign):
+    _, tokenizer = models.load(foreign)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1)
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, tmp_path / "gpt2")
+    with pytest.raises(CourseError, match="GPT2LMHeadModel"):
+        next(zero.run(tmp_path / "run", base=tmp_path / "gpt2"))
+
+
+def test_a_tokenizer_without_an_end_is_refused(foreign):
+    model, _ = models.load(foreign)
+    with pytest.raises(CourseError, match="no EOS token"):
+        zero._refuse_what_cannot_be_trained(foreign, model, SimpleNamespace(eos_token_id=None))
