@@ -44,7 +44,7 @@ class PipelineConfig:
     """Everything that decides a pipeline; two equal configurations give equal models."""
 
     seed: int = 0
-    zero_steps: int = 120
+    zero_steps: int = 150  # as lesson 3's own run
     cold_start_puzzles: int = 400  # put to R1-Zero; DeepSeek kept "thousands"
     cold_start_updates: int = 30
     reasoning_steps: int = 40
@@ -61,6 +61,7 @@ class PipelineConfig:
     samples: int = 16
     evaluate_puzzles: int = 512
     evaluate_chats: int = 148
+    evaluate_temperature: float = 0.6  # as in the paper's evaluation
 
 
 TINY = PipelineConfig(
@@ -367,6 +368,7 @@ def measure_for(config: PipelineConfig, folder: Path, judge: RewardModel) -> dic
         n=config.evaluate_puzzles,
         chats=config.evaluate_chats,
         seed=config.seed,
+        temperature=config.evaluate_temperature,
         judge=judge,
     )
 

@@ -91,11 +91,12 @@ def answer(
     items: Sequence[Puzzle | Chat],
     seed: int,
     samples: int = 1,
+    temperature: float = 1.0,
     batch: int = 512,
 ) -> Iterator[zero.Experience]:
     """Sample completions in batches; every one is worth 0, for nobody learns from them."""
     generator = torch.Generator().manual_seed(seed)
-    config = zero.ZeroConfig(samples=samples)
+    config = zero.ZeroConfig(samples=samples, temperature=temperature)
     nothing = zero.Task(puzzles.sample, prompt_of, lambda item, text: 0.0)
     for start in range(0, len(items), batch):
         part = items[start : start + batch]
@@ -137,25 +138,27 @@ def measure(
     n: int = 512,
     chats: int = 148,
     seed: int = 0,
+    temperature: float = 0.6,
     judge: RewardModel | None = None,
     shown: int = 6,
 ) -> dict[str, Any]:
     """One row of the table: `figures`, means over held-out puzzles and chats, and sample `traces`.
 
-    `n` puzzles are sampled with `seed`, and `chats` prompts of the conversation are taken in order.
+    `n` puzzles are drawn with `seed`, and `chats` prompts of the conversation are taken in order.
+    One answer to each is sampled, at the temperature at which DeepSeek evaluates R1.
     Shares are from 0 to 1. `consistency` and `wrong_steps` are means over answers with steps;
     `preference` is the reward model's mean score of the conversation, in its own deviations.
     """
     model, tokenizer = models.load(folder)
     items = puzzles.sample(n, seed, "test")
-    parts = list(answer(model, tokenizer, items, seed))
+    parts = list(answer(model, tokenizer, items, seed, temperature=temperature))
     texts = [text for part in parts for text in part.texts]
     found = [rewards.habits(item, text) for item, text in zip(items, texts, strict=True)]
     figures = {name: _mean([f[name] for f in found if name in f]) for name in HABITS}
     end = tokenizer.convert_tokens_to_ids(models.END_THINK)
     lengths = [zero.thinking_tokens(part.rollout, end) * len(part.texts) for part in parts]
     figures["thinking_tokens"] = sum(lengths) / len(items)
-    figures |= _conversation(model, tokenizer, chats, seed, judge)
+    figures |= _conversation(_say(model, tokenizer, chats, seed, temperature), judge)
     traces = [sifting.to_line(Sample(*pair)) for pair in zip(items[:shown], texts, strict=False)]
     return {"figures": figures, "traces": traces}
 
@@ -163,22 +166,28 @@ def measure(
 HABITS = ("accuracy", "format", "consistency", "readability", "attempts", "repeats", "wrong_steps")
 
 
-def _conversation(
+def _say(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     n: int,
     seed: int,
-    judge: RewardModel | None,
-) -> dict[str, float]:
+    temperature: float,
+) -> list[tuple[Chat, str]]:
+    """`n` prompts of the conversation, all in turn, each with one reply."""
     items = list(islice(cycle(chat.prompts()), n))
-    texts = [text for part in answer(model, tokenizer, items, seed) for text in part.texts]
-    pairs = list(zip(items, texts, strict=True))
+    parts = answer(model, tokenizer, items, seed, temperature=temperature)
+    return list(zip(items, (text for part in parts for text in part.texts), strict=True))
+
+
+def _conversation(
+    said: Sequence[tuple[Chat, str]], judge: RewardModel | None
+) -> dict[str, float | None]:
     figures = {
-        "chat_right": _mean([float(chat.is_right(item, text)) for item, text in pairs]),
-        "polite": _mean([float(text.endswith(chat.POLITE)) for _, text in pairs]),
+        "chat_right": _mean([float(chat.is_right(item, text)) for item, text in said]),
+        "polite": _mean([float(text.endswith(chat.POLITE)) for _, text in said]),
     }
     if judge:
-        figures["preference"] = _mean([judge.score(item.prompt, text) for item, text in pairs])
+        figures["preference"] = _mean([judge.score(item.prompt, text) for item, text in said])
     return figures
 
 
