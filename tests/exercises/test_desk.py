@@ -1,6 +1,8 @@
 """What a learner meets: outcomes told apart, objects left alone, no hanging, hints, progress."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -222,3 +224,12 @@ def test_differences_are_exact_for_counts_and_close_for_numbers():
     assert difference({1: 2}, {1: 2, 3: 4}, 0, 0) == "the key 3 is missing"
     assert difference(np.nan, float("nan"), 0, 0) is None
     assert "shape" in difference(np.zeros(3), np.zeros((3, 1)), 0, 0)
+
+
+def test_a_loop_inside_c_that_nothing_can_interrupt_ends_the_process_with_a_traceback():
+    code = (
+        "import itertools\nfrom course_lib.checks.limits import last_resort\n"
+        "with last_resort(0.5):\n    sum(itertools.repeat(0))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode != 0 and "Timeout" in run.stderr
