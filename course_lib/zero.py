@@ -337,11 +337,11 @@ def summarise(
     for item, text in pairs:
         for name, value in task.describe(item, text).items():
             figures[name] = figures.get(name, 0.0) + value / len(pairs)
-    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    end = tokenizer.get_vocab().get(models.END_THINK, -1)  # no token is -1
     return {"thinking_tokens": thinking_tokens(experience.rollout, end), **figures}
 
 
-def thinking_tokens(sampled: Rollout, end_think: int | None) -> float:
+def thinking_tokens(sampled: Rollout, end_think: int) -> float:
     """Mean tokens before the answer: up to the last `</think>`, or all of an unfinished thought."""
     closes = sampled.ids == end_think
     position = torch.arange(1, sampled.ids.shape[1] + 1, device=sampled.ids.device)

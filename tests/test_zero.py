@@ -263,7 +263,7 @@ def learn(base, experience, **changes):
     """The figures of `update` and the policy after it."""
     model, tokenizer = models.load(base)
     config = replace(TINY, **changes)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     reference = models.load(base)[0] if config.kl else None
     learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
     return learner.update(experience), model
@@ -364,6 +364,7 @@ def test_thinking_tokens_count_up_to_the_last_closing_tag():
     # a closed thought: 3; a bare answer: 0; a thought cut off: all 5; closed twice, then cut off: 4
     each = Rollout(blank, blank, ids, finished, lengths)
     assert zero.thinking_tokens(each, end) == (3 + 0 + 5 + 4) / 4
+    assert zero.thinking_tokens(each, -1) == (0 + 0 + 5 + 5) / 4  # a tokenizer without the tag
 
 
 # --- other models, tokenizers and rewards ---------------------------------------------------------
@@ -374,9 +375,7 @@ def foreign(tmp_path_factory):
     """A Llama with another tokenizer: GPT-2's class, its own words, no chat template."""
     folder = tmp_path_factory.mktemp("foreign")
     words = ["<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", "Ġ", "Ġa"]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
-    tokenizer = GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    tokenizer = GPT2Tokenizer({word: i for i, word in enumerate(words)}, [("Ġ", "a")])
     assert tokenizer.chat_template is None
     torch.manual_seed(0)
     config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
