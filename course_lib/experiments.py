@@ -8,10 +8,10 @@ beforehand stand in `assets/recorded/`, with machine, date and command; `record`
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -39,7 +39,8 @@ SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
 
 def coin(puzzle: Puzzle, completion: str) -> float:
     """1.0 or 0.0 by chance: one toss for every puzzle and text, so that runs can be repeated."""
-    return float(zlib.crc32(f"{puzzle}|{completion}".encode()) % 2)
+    # Not crc32: it is linear, so two puzzles would see the same tosses, or the opposite ones.
+    return float(hashlib.blake2b(f"{puzzle}|{completion}".encode()).digest()[0] % 2)
 
 
 def tidy(puzzle: Puzzle, completion: str) -> float:
