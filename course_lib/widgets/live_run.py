@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ class LiveRun(Widget):
         if folder is not None:
             self.lines += checkpoints.read_log(Path(folder) / "metrics.jsonl")
         self._handle: DisplayHandle | None = None
-        self._drawn = 0.0
+        self._drawn = -math.inf
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take the next step's line; lines of that step and after it are replaced."""
