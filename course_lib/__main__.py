@@ -17,6 +17,7 @@ ELSEWHERE = {
     "experiment": ("experiments", "Run a control or a variant of R1-Zero again."),
     "pipeline": ("pipeline", "The four stages from R1-Zero to R1."),
     "grade": ("grade", "Grade a folder of submissions."),
+    "progress": ("checks.progress_cli", "What you have done and what is next."),
 }
 
 
