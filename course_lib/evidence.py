@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from course_lib import runs
+
 MOST_LINES = 100_000
 """Lines of a log that are read; a run of the course has some hundreds."""
 
@@ -42,22 +44,22 @@ class Evidence:
     run: Run | None = None
 
 
-def gather(runs: Path = Path("runs")) -> Evidence:
-    """Look at the machine and at the newest R1-Zero run below the folder `runs`.
+def gather(folder: Path | None = None) -> Evidence:
+    """Look at the machine and at the newest R1-Zero run below `folder` (the course's `runs`).
 
     The model is that of the run, else the base that comes with the course. Logs and configs that
     cannot be read count as not there.
     """
-    found = newest_run(runs)
+    found = newest_run(folder or runs.folder())
     folders = [found.folder / "checkpoint"] if found else []
     folders += [Path(__file__).parent / "assets" / "mini-v3-base"]
     config = next((c for c in map(read_config, folders) if c is not None), None)
     return Evidence(psutil.virtual_memory().total, config, found)
 
 
-def newest_run(runs: Path) -> Run | None:
-    """The R1-Zero run whose log was written last, of those that can be read."""
-    logs = sorted(runs.glob("**/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
+def newest_run(folder: Path) -> Run | None:
+    """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
+    logs = sorted(folder.glob("**/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
     read = (read_run(path) for path in reversed(logs))
     return next((run for run in read if run is not None), None)
 
