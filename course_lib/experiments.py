@@ -2,7 +2,7 @@
 
 Each experiment is the run of `course_lib.zero` with one thing changed, on the same puzzles and
 seeds: `python -m course_lib experiment NAME --seeds 5 --out DIR`. Results that were recorded
-beforehand stand in `assets/recorded/`, with machine, date and command; `record` made them.
+beforehand stand in `assets/recorded/experiments/`, with machine, date and command; `record` made them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from course_lib.ppo_run import PPOLearner
 from course_lib.puzzles import Puzzle
 from course_lib.zero import PUZZLES, Task, ZeroConfig
 
-RECORDED = models.ASSETS / "recorded"
+RECORDED = models.ASSETS / "recorded" / "experiments"
 _LONG = 40  # pieces of a thought that earn the whole reward for length
 
 SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
