@@ -1,8 +1,8 @@
 """Controls and variants of R1-Zero by name: what makes the growth of reasoning believable.
 
 Each experiment is the run of `course_lib.zero` with one thing changed, on the same puzzles and
-seeds: `python -m course_lib experiment NAME --seeds 5 --out DIR`. Results that were recorded
-beforehand stand in `assets/recorded/experiments/`, with machine, date and command; `record` made them.
+seeds: `python -m course_lib experiment NAME --seeds 5 --out DIR`. What was recorded beforehand
+stands in `assets/recorded/experiments/`, with machine, date and command; `record` made it.
 """
 
 from __future__ import annotations
