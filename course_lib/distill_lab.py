@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib import models, pretrain, puzzles, soft_labels, students, traces, zero
+from course_lib import checkpoints, models, pretrain, puzzles, soft_labels, students, traces, zero
 from course_lib.errors import CourseError
 from course_lib.puzzles import Puzzle
 from course_lib.runtime import use_threads
@@ -31,10 +31,10 @@ from course_lib.students import DistillConfig, Trace
 RECORDED = models.ASSETS / "recorded"
 TEACHER = "mini-r1-zero"
 
-SHORT = DistillConfig(steps=100, tokens=2048, traces=3000, warmup=10)
-"""A comparison: a third of the lesson's updates, in batches half as large."""
+SHORT = DistillConfig(steps=80, tokens=2048, traces=2000, warmup=10, evaluate_puzzles=256)
+"""A comparison: about a quarter of the lesson's updates, in batches half as large."""
 
-COUNTS = (100, 500, 2500)
+COUNTS = (50, 300, 1800)
 """How many right traces a student is given; the updates are as many for each."""
 
 Row = dict[str, Any]
@@ -52,11 +52,10 @@ class Student:
 
 STUDENTS: dict[str, Student] = {
     "qwen2 96x3": Student("qwen2", 96, 3, None),
-    "qwen2 64x2": Student("qwen2", 64, 2, 1200),
-    "llama 64x2": Student("llama", 64, 2, 1200),
-    "qwen2 32x2": Student("qwen2", 32, 2, 1200),
+    "llama 64x3": Student("llama", 64, 3, 1000),
+    "qwen2 48x2": Student("qwen2", 48, 2, 1000),
 }
-"""By family, width and layers. The first has the shipped base, which read far longer."""
+"""By family, width and layers. The first has the shipped base, which read eight times as long."""
 
 MAIN = "qwen2 96x3"
 
@@ -210,11 +209,11 @@ def datasets(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase) -> d
     right = [a.trace for a in answers if a.right]
     wrong = [a.trace for a in answers if not a.right]
     return {
-        "right": right,
-        "unfiltered": [a.trace for a in answers],
+        "right": right[: max(COUNTS)],
+        "unfiltered": [a.trace for a in answers[: max(COUNTS)]],
         "wrong answers": wrong,
         "right, as few": right[: len(wrong)],
-        "answers only": [without_thinking(trace, tokenizer) for trace in right],
+        "answers only": [without_thinking(t, tokenizer) for t in right[: max(COUNTS)]],
     }
 
 
@@ -286,47 +285,44 @@ def fight(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
     yield {"data": "GRPO after distillation", **after}
 
 
+def _curve(points: Sequence[tuple[float, ...]]) -> Row:
+    """Points of a curve as columns: figures at some updates, and the tokens sampled until then."""
+    names = ("updates", "sampled", "accuracy", "thinking")
+    return {n: list(values) for n, values in zip(names, zip(*points, strict=True), strict=True)}
+
+
 def _reinforce(folder: Path, base: Path, config: zero.ZeroConfig) -> Row:
-    """GRPO's curve: accuracy at `updates`, and the tokens sampled until then."""
+    """GRPO's curve, from the log of a run that goes on if it was stopped."""
     for _ in zero.run(folder, config, base=base, method=_Counting):
         pass
-    lines = zero.checkpoints.read_log(folder / "metrics.jsonl")
-    curve: dict[str, list[float]] = {"updates": [], "sampled": [], "accuracy": [], "thinking": []}
-    total = 0
-    for line in lines:
-        total += line.get("sampled", 0)
+    points, sampled = [], 0
+    for line in checkpoints.read_log(folder / "metrics.jsonl"):
+        sampled += line.get("sampled", 0)
         if "accuracy" in line:
-            found = (line["step"], total, line["accuracy"], line["test_thinking_tokens"])
-            for values, value in zip(curve.values(), found, strict=True):
-                values.append(value)
-    return curve
+            points.append((line["step"], sampled, line["accuracy"], line["test_thinking_tokens"]))
+    return _curve(points)
 
 
 def _distil_for(bench: Bench, tokens: int, config: zero.ZeroConfig, out: Path) -> Row:
     """Distillation's curve: traces of `tokens` sampled tokens, read once in `config.steps`."""
     bought = _buy(bench, tokens)
+    paid = sum(len(a.trace.completion) for a in bought)
     right = [a.trace for a in bought if a.right]
-    read = sum(map(len, right))
-    plan = replace(
-        bench.config, seed=bench.seed, steps=config.steps, tokens=-(-read // config.steps)
-    )
+    each = -(-sum(map(len, right)) // config.steps)
+    plan = replace(bench.config, seed=bench.seed, steps=config.steps, tokens=each)
     student, tokenizer = models.load(bench.base(MAIN))
-    curve: dict[str, list[float]] = {"updates": [], "sampled": [], "accuracy": [], "thinking": []}
 
-    def note(step: int) -> None:
+    def point(step: int) -> tuple[float, ...]:
         found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=bench.seed)
-        spent = sum(len(a.trace.completion) for a in bought) * step // config.steps
-        for name, value in zip(
-            curve, (step, spent, found["accuracy"], found["thinking_tokens"]), strict=True
-        ):
-            curve[name].append(value)
+        spent = paid * step // config.steps
+        return step, spent, found["accuracy"], found["thinking_tokens"]
 
-    note(0)
+    points = [point(0)]
     for step, _ in students.finetune(student, right, plan, tokenizer.eos_token_id):
         if step % config.evaluate_every == 0 or step == config.steps:
-            note(step)
+            points.append(point(step))
     models.save(student, tokenizer, out)
-    return {**curve, "traces": len(right)}
+    return {**_curve(points), "traces": len(right)}
 
 
 def _buy(bench: Bench, tokens: int) -> list[Answer]:

@@ -26,9 +26,9 @@ class DistillConfig:
     """Everything that decides a distillation run."""
 
     seed: int = 0
-    traces: int = 4000  # puzzles put to the teacher; DeepSeek kept about 800,000 samples
+    traces: int = 2000  # puzzles put to the teacher; DeepSeek kept about 800,000 samples
     steps: int = 300
-    tokens: int = 4096  # a batch
+    tokens: int = 3072  # a batch
     learning_rate: float = 2e-3
     warmup: int = 20
     temperature: float = 1.0

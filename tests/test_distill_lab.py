@@ -1,5 +1,6 @@
 """The lab on distillation: its data, its measures, its records, and every experiment in small."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -42,7 +43,8 @@ def test_a_trace_without_its_thought_is_the_bare_answer(tokenizer):
     assert distill_lab.without_thinking(bare, tokenizer) == bare
 
 
-def test_the_kinds_of_data_differ_as_they_are_named(bench):
+def test_the_kinds_of_data_differ_as_they_are_named(bench, monkeypatch):
+    monkeypatch.setattr(distill_lab, "COUNTS", (2, 100))
     kinds = distill_lab.datasets(bench.answers, bench.tokenizer)
     right = sum(a.right for a in bench.answers)
     assert 0 < right < 24
@@ -69,11 +71,14 @@ def test_measures_are_shares_and_the_examples_are_real(bench):
 
 
 @pytest.mark.parametrize("name", ["sizes", "quality", "soft"])
-def test_every_experiment_runs_and_its_record_is_whole(bench, name):
+def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch):
+    figures = {"accuracy": 0.12345, "examples": {"p": "t"}}
+    monkeypatch.setattr(distill_lab, "measure", lambda *_: figures)
     record = distill_lab.run(name, bench, "a test")
     assert record == json.loads((bench.out / f"distill-{name}.json").read_text())
     count = {"sizes": 1 + 2 * 2, "quality": 5, "soft": 4}[name]
     assert len(record["rows"]) == count and record["seeds"] == [0]
+    assert all(row["seed"] == 0 and row["accuracy"] == 0.1235 for row in record["rows"])
     assert distill_lab.load_record(name, bench.out) == record
     assert distill_lab.run(name, bench, "a test") == record  # nothing is run again
     words = distill_lab.table(record, ["data"], {"accuracy": ".1%"})
@@ -107,7 +112,7 @@ def test_a_seed_that_was_cut_short_is_run_anew_and_others_are_kept(bench, monkey
 
 def test_the_fight_gives_both_sides_equal_updates_and_tokens(bench):
     plan = replace(
-        distill_lab.FIGHT, steps=2, puzzles=2, samples=4, evaluate_every=1, evaluate_puzzles=8,
+        distill_lab.FIGHT, steps=2, puzzles=2, samples=8, evaluate_every=1, evaluate_puzzles=8,
         max_new_tokens=32,
     )  # fmt: skip
     alone, distilled, after = distill_lab.fight(bench, plan)
@@ -124,8 +129,9 @@ def test_a_budget_buys_what_it_pays_for(bench):
     costs = [len(a.trace.completion) for a in bench.answers]
     assert len(distill_lab._buy(bench, sum(costs[:7]))) == 7
     assert len(distill_lab._buy(bench, sum(costs[:7]) - 1)) == 6
-    more = distill_lab._buy(bench, sum(costs) + 100)  # the puzzles run out: more are asked
-    assert len(more) > 48 and sum(len(a.trace.completion) for a in more) <= sum(costs) + 100
+    budget = 3 * sum(costs)  # the puzzles run out, and more are asked
+    paid = sum(len(a.trace.completion) for a in distill_lab._buy(bench, budget))
+    assert budget - TINY.max_new_tokens < paid <= budget
 
 
 def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
@@ -141,14 +147,13 @@ def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(bench):
     batch = next(students.batches([a.trace for a in bench.answers], 512, 0, 0))
     same = soft_labels.divergence(bench.expert, bench.expert, batch, 0.5)
-    assert float(same) == pytest.approx(0.0, abs=1e-5)
+    assert float(same.detach()) == pytest.approx(0.0, abs=1e-5)
     student, _ = models.load(bench.base(distill_lab.MAIN))
     apart = soft_labels.divergence(student, bench.expert, batch, 0.5)
     assert float(apart.detach()) > 1e-3
 
 
-def test_soft_labels_look_at_completions_only(bench):
-    """Changing a prompt's last guess (what follows nothing that counts) changes no divergence."""
+def test_a_batch_of_everything_counts_each_completion_token_once(bench):
     traces_ = [a.trace for a in bench.answers[:8]]
     batch = soft_labels.whole_batch(traces_, bench.tokenizer)
     assert int((batch.weights > 0).sum()) == sum(len(t.completion) for t in traces_)
@@ -156,19 +161,17 @@ def test_soft_labels_look_at_completions_only(bench):
 
 
 @pytest.mark.parametrize("how", ["off", "on"])
-def test_soft_labels_bring_the_student_nearer(bench, how):
-    student, _ = models.load(bench.base(distill_lab.MAIN))
-    config = replace(TINY, steps=6, learning_rate=1e-3)
-    read = [a.trace for a in bench.answers]
-    pad = bench.tokenizer.eos_token_id
-    batch = soft_labels.whole_batch(read, bench.tokenizer)
-    before = float(soft_labels.divergence(student, bench.expert, batch, 0.0).detach())
+def test_soft_labels_bring_the_student_nearer(bench, random_models, how):
+    student = copy.deepcopy(random_models["llama"])
+    config = replace(TINY, steps=6, learning_rate=3e-3, max_new_tokens=8)
     if how == "off":
+        read = [a.trace for a in bench.answers]
+        pad = bench.tokenizer.eos_token_id
         run = soft_labels.off_policy(student, bench.expert, read, config, pad, beta=0.0)
     else:
         run = soft_labels.on_policy(
             student, bench.expert, bench.tokenizer, config, beta=1.0, samples=16
         )
-    assert [step for step, _ in run] == [1, 2, 3, 4, 5, 6]
-    after = float(soft_labels.divergence(student, bench.expert, batch, 0.0).detach())
-    assert after < before
+    steps, losses = zip(*run, strict=True)
+    assert steps == (1, 2, 3, 4, 5, 6)
+    assert losses[-1] < losses[0]

@@ -1,0 +1,137 @@
+"""The distill explorer: what a student of some size and data can do, beside its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from statistics import mean
+from typing import Any
+
+import ipywidgets as ipw
+
+from course_lib import distill_lab, svg
+from course_lib.distill_lab import COUNTS
+from course_lib.look import TEXT_COLOUR, escape
+from course_lib.widgets.base import Widget, choice, slider
+
+FIGURES: dict[str, str] = {
+    "accuracy": "{:.1%}",
+    "five_digits": "{:.1%}",
+    "lucky": "{:.1%}",
+    "thinking_tokens": "{:.1f}",
+    "attempts": "{:.2f}",
+    "parameters": "{:,.0f}",
+    "bytes": "{:,.0f}",
+    "tokens_per_second": "{:,.0f}",
+}
+"""What is shown of a model, and how it is written."""
+
+HEADINGS: dict[str, str] = {
+    "accuracy": "right",
+    "five_digits": "right with five digits",
+    "lucky": "right answers with wrong working",
+    "thinking_tokens": "thinking, tokens",
+    "attempts": "attempts",
+    "parameters": "parameters",
+    "bytes": "bytes of weights",
+    "tokens_per_second": "tokens/s, one core, 256 answers at once",
+}
+
+
+@cache
+def _rows() -> tuple[Mapping[str, Any], ...]:
+    """Every recorded student, and the teacher, of the experiments on sizes and on data."""
+    names = ("sizes", "quality")
+    return tuple(row for name in names for row in distill_lab.load_record(name)["rows"])
+
+
+def find(student: str, data: str) -> list[Mapping[str, Any]]:
+    """The recorded rows of a student with its data, one a seed; none if that was not run."""
+    return [r for r in _rows() if r["student"] == student and _kind(r) == data]
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    """The data's name without the exact count, which differs from seed to seed."""
+    if row["data"] != "right":
+        return str(row["data"])
+    at_most = min((c for c in COUNTS if c >= row["traces"]), default=max(COUNTS))
+    return f"right, {at_most:,} traces"
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {name: mean(row[name] for row in rows) for name in FIGURES}
+
+
+class DistillExplorer(Widget):
+    """Choose a student and what it learnt from: its figures and words, beside the teacher's."""
+
+    title = "Distill explorer"
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        """The student with its size, its data, and the puzzle that both solve."""
+        taught = [row for row in _rows() if row["student"] != "teacher"]
+        sizes = {
+            f"{row['student']}, {row['parameters']:,} parameters": row["student"] for row in taught
+        }
+        kinds = list(dict.fromkeys(_kind(row) for row in taught))
+        count = len(taught[0]["examples"])
+        return {
+            "student": choice("Student (architecture, width x layers)", sizes),
+            "data": choice("Learnt from", kinds),
+            "puzzle": slider("Puzzle shown", 1, count, 1),
+        }
+
+    def rows(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The recorded rows on show: the teacher's, and the student's where it was run."""
+        teacher = [row for row in _rows() if row["student"] == "teacher"]
+        return {"teacher": teacher, "student": find(self.state["student"], self.state["data"])}
+
+    def picture(self) -> str:
+        """Bars of accuracy, and a table: a column a model, a row a figure, their words below."""
+        found = {name: rows for name, rows in self.rows().items() if rows}
+        bars = svg.bars(
+            "Right answers on held-out puzzles",
+            {name: 100 * _means(rows)["accuracy"] for name, rows in found.items()},
+            "%",
+            most=100,
+        )
+        means = {name: _means(rows) for name, rows in found.items()}
+        lines = [
+            _line(HEADINGS[name], [how.format(m[name]) for m in means.values()])
+            for name, how in FIGURES.items()
+        ]
+        lines.append(_line(f"says to {self._prompt()}", [self._words(r) for r in found.values()]))
+        heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in found)
+        return (
+            f'{bars}<table style="color:{TEXT_COLOUR};text-align:left"><tr><th scope="col">figure'
+            f"</th>{heads}</tr>{''.join(lines)}</table>"
+        )
+
+    def text(self) -> str:
+        """The student's accuracy, size and speed against the teacher's, or that it was not run."""
+        rows = self.rows()
+        if not rows["student"]:
+            known = [_kind(r) for r in _rows() if r["student"] == self.state["student"]]
+            return (
+                f"{self.state['student']} was not taught from: {self.state['data']}. It was taught "
+                f"from: {'; '.join(dict.fromkeys(known))}."
+            )
+        one, other = (_means(rows[name]) for name in ("student", "teacher"))
+        behind = 100 * (other["accuracy"] - one["accuracy"])
+        return (
+            f"{self.state['student']}, learnt from {self.state['data']}: {one['accuracy']:.1%} "
+            f"right with {one['bytes']:,.0f} bytes, {behind:.1f} points behind its teacher, which "
+            f"has {other['bytes']:,.0f}. {len(rows['student'])} seed(s). "
+            f"{distill_lab.said(distill_lab.load_record('sizes'))}"
+        )
+
+    def _prompt(self) -> str:
+        return list(_rows()[0]["examples"])[self.state["puzzle"] - 1]
+
+    def _words(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        return rows[0]["examples"][self._prompt()]
+
+
+def _line(heading: str, cells: Sequence[str]) -> str:
+    inside = "".join(f'<td style="vertical-align:top">{escape(cell)}</td>' for cell in cells)
+    return f'<tr><th scope="row">{escape(heading)}</th>{inside}</tr>'
