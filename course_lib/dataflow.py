@@ -138,8 +138,8 @@ class Recording:
             said += f" Open before, and not watched: {'; '.join(sorted(beyond))}."
         if self.started:
             said += (
-                f" {len(self.started)} child processes were started ({', '.join(self.started)}), "
-                f"{len(self.reporting)} of Python reported."
+                f" Child processes started: {', '.join(self.started)}; of Python, "
+                f"{len(self.reporting)} reported."
             )
         return said
 
@@ -265,11 +265,12 @@ def _connections(process: psutil.Process) -> Iterator[Event]:
 def hosted_request(engine_or_api: Engine | Api, messages: Messages, key: str = NO_KEY) -> bytes:
     """Every byte that `messages` would send to a hosted service over HTTP/1.1. Nothing is sent.
 
-    An engine stands for its model at DeepSeek's address. The bytes are those of the client that
-    the OpenAI package uses (httpx and h11), with its headers of this machine's versions; TLS would
-    wrap them, so that only the service reads them. Not in them, and visible to the network too:
-    the address you come from, the name looked up, sizes and times. Raises CourseError for messages
-    no engine would take, ValueError for an address that is no URL or a key that is no header text.
+    An engine stands for its model at DeepSeek's address. The bytes are those that httpx and h11,
+    which the OpenAI package uses too, would write, with the headers of this machine's versions;
+    a vendor's own package adds headers of its own, and TLS wraps it all for the journey. Not in
+    the bytes, and visible to the network: your address, the name looked up, sizes and times.
+    Raises CourseError for messages no engine would take, ValueError for an address that is no URL
+    or a key that is no header text.
     """
     import h11
     import httpx

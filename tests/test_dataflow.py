@@ -103,7 +103,7 @@ def test_a_child_of_python_reports(server):
     children = {event.process for event in flow.events}
     assert ("connect", LOOPBACK) in kinds(flow)
     assert children == flow.reporting and os.getpid() not in children
-    assert len(flow.started) == 1 and "1 of Python reported" in flow.text()
+    assert len(flow.started) == 1 and "of Python, 1 reported" in flow.text()
 
 
 def test_a_grandchild_and_a_fork_report(server):
@@ -124,7 +124,7 @@ def test_a_child_without_our_environment_is_seen_to_start_and_not_to_report(serv
     with record() as flow:
         subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
     assert len(flow.started) == 1 and not flow.reporting
-    assert "0 of Python reported" in flow.text()
+    assert "of Python, 0 reported" in flow.text()
 
 
 def test_a_child_that_is_not_watched_is_found_by_a_look(server):
