@@ -16,6 +16,7 @@ from course_lib.errors import CourseError
 ELSEWHERE = {
     "experiment": ("experiments", "Run a control or a variant of R1-Zero again."),
     "pipeline": ("pipeline", "The four stages from R1-Zero to R1."),
+    "distill-lab": ("distill_lab", "Run an experiment of the distillation lesson again."),
     "grade": ("grade", "Grade a folder of submissions."),
     "progress": ("checks.progress_cli", "What you have done and what is next."),
 }
