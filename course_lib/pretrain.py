@@ -34,7 +34,7 @@ class PretrainConfig:
     """Everything that decides a pretraining run; two equal configurations give equal bases."""
 
     seed: int = 0
-    steps: int = 6000
+    steps: int = 7500
     tokens: int = 2048  # a batch
     learning_rate: float = 3e-3
     warmup: int = 100
