@@ -55,7 +55,7 @@ STUDENTS: dict[str, Student] = {
     "llama 64x3": Student("llama", 64, 3, 500),
     "qwen2 48x2": Student("qwen2", 48, 2, 500),
 }
-"""By family, width and layers. The first has the shipped base, which read sixteen times as long."""
+"""By family, width and layers. The first has the shipped base, which has read far more."""
 
 MAIN = "qwen2 96x3"
 

@@ -119,3 +119,16 @@ def test_streamed_pieces_join_to_the_answer(base):
     text = "".join(pieces)
     assert len(pieces) > 1 and models.EOS not in text
     assert puzzles.answer(text) is not None
+
+
+def test_the_courses_own_distill_is_small_right_and_says_where_it_comes_from():
+    folder = models.shipped("mini-r1-distill")
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2e6
+    student, tokenizer = models.load(folder)
+    teacher, _ = models.load(models.shipped("mini-v3-base"))
+    assert type(student).__name__ == "Qwen2ForCausalLM"
+    assert models.parameters(student) <= models.parameters(teacher) / 3
+    found = zero.evaluate(student, tokenizer, n=64, seed=3)
+    assert found["accuracy"] > 0.8 and found["thinking_tokens"] > 10
+    card = (folder / "README.md").read_text()
+    assert f"{models.parameters(student):,} parameters" in card and "held-out" in card
