@@ -20,10 +20,10 @@ def test_the_reward_is_the_courses():
     assert given == [1.0, 0.0]
 
 
-def test_the_settings_are_the_courses_by_trls_names():
+def test_the_settings_are_the_courses_by_trls_names(tmp_path):
     pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
     config = ZeroConfig(steps=2, puzzles=2, samples=4, max_new_tokens=7, clip=(0.1, 0.3))
-    trainer = trl_script.build_trainer(BASE, config, "unused")
+    trainer = trl_script.build_trainer(BASE, config, tmp_path)
     assert (trainer.epsilon_low, trainer.epsilon_high, trainer.beta) == (0.1, 0.3, config.kl)
     assert (trainer.loss_type, trainer.scale_rewards) == ("dr_grpo", "none")
     assert (trainer.num_generations, trainer.max_completion_length) == (4, 7)
@@ -34,18 +34,18 @@ def test_the_settings_are_the_courses_by_trls_names():
     assert ids == models.chat_ids(trainer.processing_class, puzzles.prompt(puzzle))
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
     pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(CourseError, match="8 completions a step cannot be shared by 3 processes"):
-        trl_script.build_trainer(BASE, ZeroConfig(puzzles=2, samples=4), "unused")
+        trl_script.build_trainer(BASE, ZeroConfig(puzzles=2, samples=4), tmp_path)
 
 
-def test_without_trl_the_message_says_what_to_install(monkeypatch):
+def test_without_trl_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "trl", None)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(CourseError, match="is not installed; pip install trl"):
-        trl_script.build_trainer(BASE, ZeroConfig(), "unused")
+        trl_script.build_trainer(BASE, ZeroConfig(), tmp_path)
 
 
 @pytest.mark.slow

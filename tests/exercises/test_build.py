@@ -25,8 +25,7 @@ def nbval(path, *options):
     """Run nbval on a notebook; (exit status, numbers of the code cells that failed, output)."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-current-env"]
     command += ["--nbval-cell-timeout=120", "-q", "-c", os.devnull, *options, str(path)]
-    env = os.environ | {"INSIDE_R1_HOME": str(ROOT / "runs" / "none")}
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     failed = [int(n) for n in re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)]
     return run.returncode, failed, run.stdout
 
