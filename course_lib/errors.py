@@ -2,4 +2,4 @@
 
 
 class CourseError(Exception):
-    """Something the reader can put right; the message is one plain sentence and no traceback is due."""
+    """Something the reader can put right: the message is one plain sentence, without traceback."""
