@@ -16,7 +16,7 @@ import torch
 
 from course_lib import models, puzzles, rollout
 from course_lib.errors import CourseError
-from course_lib.runtime import device, use_threads
+from course_lib.runtime import use_threads
 
 NEEDED_MEMORY = 2e9  # bytes; the whole course stays under it
 _RECORDED = models.ASSETS / "recorded.json"
@@ -121,8 +121,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def device_name() -> str:
-    """Where the arithmetic will run, for people."""
-    return torch.cuda.get_device_name() if device().type == "cuda" else "CPU"
