@@ -113,7 +113,9 @@ def test_nbval_fails_on_exactly_the_checks_that_are_not_solved_yet(tmp_path):
     status, failed, output = nbval(tmp_path / "half.ipynb", "--nbval-lax")
     assert status == 1 and failed == expected
     assert "costs.per_answer: known mistake. The thinking is free" in output
-    assert output.count(": not attempted. ") == 3
+    # In CI pytest repeats each message uncut in its summary, so names are counted, not lines.
+    unsolved = set(re.findall(r"(\w+\.\w+): not attempted\. ", output))
+    assert len(unsolved) == 3
 
 
 def test_nbval_passes_when_all_are_solved(tmp_path):
