@@ -69,14 +69,17 @@ def distill(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Accuracy and habits on held-out puzzles, as one JSON object."""
-    from course_lib import models, zero
+    from course_lib import models, working, zero
     from course_lib.runtime import use_threads
 
     use_threads()
     model, tokenizer = models.load(args.model)
-    found = zero.evaluate(
-        model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature
-    )
+    if args.think:
+        found = working.measure(model, tokenizer, n=args.puzzles, seed=args.seed)
+    else:
+        found = zero.evaluate(
+            model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature
+        )
     print(json.dumps(found | {"puzzles": args.puzzles}))
 
 
@@ -178,6 +181,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--puzzles", type=int, default=512, help="how many (512)")
     command.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1.0)")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--think", action="store_true", help="begin every answer with <think>; count right steps"
+    )
     command = _add(commands, ask)
     command.add_argument("--model", type=Path, required=True, help="model folder")
     command.add_argument("--seed", type=int, default=0)
