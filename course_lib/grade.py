@@ -126,12 +126,19 @@ def grade_one(
     with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as scratch:
         process = Process(submission.cells, submission.files, Path(scratch), limits)
         try:
-            verdicts = tuple(
-                judge(exercise, RemoteCaller(process, exercise), seed) for exercise in exercises
-            )
+            verdicts = tuple(_judged(exercise, process, seed) for exercise in exercises)
         finally:
             process.close()
     return Grade(submission.student, verdicts, tuple(process.notes))
+
+
+def _judged(exercise: Exercise, process: Process, seed: int | None) -> Verdict:
+    """The verdict; one that cannot be reached must not take the rest of the class with it."""
+    try:
+        return judge(exercise, RemoteCaller(process, exercise), seed)
+    except Exception as error:
+        headline = f"The grader could not judge what came out ({type(error).__name__}: {error})."
+        return Verdict(exercise.name, Outcome.ERROR, headline)
 
 
 def _unread(exercise: Exercise, problem: str) -> Verdict:

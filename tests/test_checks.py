@@ -1,14 +1,17 @@
 """The exercises' own expectations: right by hand, and every known mistake told from every other."""
 
 import itertools
+import math
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from course_lib.checks import catalogue
 from course_lib.checks.exercise import NOTHING, Exercise
-from course_lib.checks.values import difference
+from course_lib.checks.values import difference, plain
 
 EXERCISES = list(catalogue.exercises().values())
 BY_NAME = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
@@ -73,3 +76,48 @@ def test_card_is_complete(exercise):
     assert 1 <= exercise.difficulty <= 5 and 1 <= exercise.minutes <= 30
     for text in (exercise.title, exercise.what_for, exercise.needs, *exercise.hints):
         assert text.strip() == text and len(text) > 3
+
+
+class Stubborn:
+    """An object that fails whatever is asked of it."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no")
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("expected", [1.5, 3, True, "x", [1.5, 2], {2: 0.5}, np.array([1.0, 2.0])])
+@pytest.mark.parametrize(
+    "got",
+    [
+        10**400, [10**400, 1], np.array([10**400, 1], dtype=object), 10**5000, math.inf, 1 + 2j,
+        np.array([1 + 2j, 2]), Decimal("NaN"), Decimal("1e999"), Stubborn(), [Stubborn()], object,
+        ["1.0", "2.0"], [[1], [1, 2]], np.zeros((2, 0)), {2: Stubborn()}, {}, b"x", ..., (),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_what_is_no_answer_is_told_in_words_and_never_an_exception(got, expected):
+    assert isinstance(difference(plain(got), expected, 2e-5, 1e-6), str)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (Fraction(5, 6), 5 / 6), (Fraction(6, 2), 3), (Decimal("0.75"), 0.75), (Decimal(3), 3),
+        (np.array(True), True), (np.float32(0.1), 0.1), (np.array([0.5]), 0.5),
+        ([Fraction(1, 2), 1], np.array([0.5, 1.0])), ([0.5, 1], (0.5, 1.0)),
+    ],
+)  # fmt: skip
+def test_a_right_value_of_any_kind_agrees(got, expected):
+    assert difference(plain(got), expected, 2e-5, 1e-6) is None
+
+
+def test_a_difference_says_where_and_shows_digits_that_differ():
+    expected = (np.array([[0.5, 1.0]]), {"a": [1.0, 2.0]})
+    got = (np.array([[0.5, 1.1]]), {"a": [1.0, 2.0]})
+    assert difference(got, expected, 1e-5, 1e-6) == "at [0][0, 1]: 1.1 is not 1"
+    got = (np.array([[0.5, 1.0]]), {"a": [1.0, 2.5]})
+    assert difference(got, expected, 1e-5, 1e-6) == "at [1]['a'][1]: 2.5 is not 2"
+    assert difference(255.92451, 255.92452, 1e-9, 0) == "255.92451 is not 255.92452"

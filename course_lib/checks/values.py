@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,15 @@ _LONGEST = 300
 
 
 def plain(value: Any) -> Any:
-    """`value` with every tensor in it turned into a numpy array; containers keep their kind."""
+    """`value` with tensors as numpy arrays and fractions as numbers; containers keep their kind."""
     if hasattr(value, "detach") and hasattr(value, "numpy"):
         tensor = value.detach().cpu()
         whole = not (tensor.is_floating_point() or tensor.is_complex())
         return tensor.numpy() if whole else tensor.double().numpy()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Fraction | Decimal):
+        return value.numerator if getattr(value, "denominator", 0) == 1 else float(value)
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     if isinstance(value, list):
@@ -39,6 +43,8 @@ def difference(got: Any, expected: Any, rtol: float, atol: float) -> str | None:
     `expected` says what is compared: numbers and arrays within `rtol` and `atol` (NaN agrees with
     NaN), everything else exactly. Lists and tuples may stand for each other and for arrays.
     """
+    if isinstance(got, np.ndarray) and got.ndim == 0 and not isinstance(expected, np.ndarray):
+        got = got.item()
     if isinstance(expected, np.ndarray):
         return _array_difference(got, expected, rtol, atol)
     if isinstance(expected, Mapping):
@@ -59,15 +65,25 @@ def _number_difference(got: Any, expected: float, rtol: float, atol: float) -> s
     if got == expected or (math.isnan(expected) and got != got):
         return None
     exact = isinstance(expected, int)  # a count is right or wrong, however large it is
-    if not exact and abs(got - expected) <= atol + rtol * abs(expected):
+    if not exact and _close(got, expected, atol + rtol * abs(expected)):
         return None
-    return f"{show(got)} is not {show(expected)}"
+    return _is_not(got, expected)
+
+
+def _close(got: float, expected: float, tolerance: float) -> bool:
+    try:
+        return abs(got - expected) <= tolerance
+    except OverflowError:  # a whole number that is larger than any float
+        return False
 
 
 def _array_difference(got: Any, expected: np.ndarray, rtol: float, atol: float) -> str | None:
     try:
-        found = np.asarray(got).astype(np.float64)
-    except (TypeError, ValueError):
+        array = np.asarray(got)
+        found = array.astype(
+            np.float64, casting="unsafe" if array.dtype.kind == "O" else "same_kind"
+        )
+    except Exception:  # a learner's object may raise anything
         return f"a {type(got).__name__} came out that is not an array of numbers"
     if found.shape != expected.shape:
         return f"the shape is {found.shape}, expected is {expected.shape}"
@@ -77,7 +93,19 @@ def _array_difference(got: Any, expected: np.ndarray, rtol: float, atol: float) 
         return None
     place = tuple(int(i) for i in np.argwhere(~close)[0])
     at = f"at {list(place)}: " if place else ""
-    return f"{at}{show(found[place].item())} is not {show(wanted[place].item())}"
+    return at + _is_not(found[place].item(), wanted[place].item())
+
+
+def _is_not(got: float, expected: float) -> str:
+    """Both numbers, with as many digits as it takes to see that they differ."""
+    short = show(got), show(expected)
+    shown = short if short[0] != short[1] else (repr(got), repr(expected))
+    return f"{shown[0]} is not {shown[1]}"
+
+
+def _within(place: str, found: str) -> str:
+    """A difference inside of the item at `place`: `at [0]` and `at [2, 1]: ...` are one path."""
+    return f"at {place}{found[3:]}" if found.startswith("at [") else f"at {place}: {found}"
 
 
 def _sequence_difference(got: Any, expected: Any, rtol: float, atol: float) -> str | None:
@@ -90,7 +118,7 @@ def _sequence_difference(got: Any, expected: Any, rtol: float, atol: float) -> s
     for i, (one, other) in enumerate(zip(got, expected, strict=True)):
         found = difference(one, other, rtol, atol)
         if found:
-            return f"at [{i}]: {found}"
+            return _within(f"[{i}]", found)
     return None
 
 
@@ -103,7 +131,7 @@ def _mapping_difference(got: Any, expected: Mapping, rtol: float, atol: float) -
     for key, value in expected.items():
         found = difference(got[key], value, rtol, atol)
         if found:
-            return f"at [{show(key)}]: {found}"
+            return _within(f"[{show(key)}]", found)
     return None
 
 

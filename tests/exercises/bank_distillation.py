@@ -201,6 +201,20 @@ if beta == 1:
                 ),
             ),
             (
+                "comes first in the alphabet",
+                (
+                    "Counter(one for one in given if one is not None)",
+                    "Counter(sorted(one for one in given if one is not None))",
+                ),
+            ),
+            (
+                "comes first in the alphabet",
+                (
+                    "voices.most_common(1)[0][0] == truth",
+                    "voices[truth] == max(voices.values())",
+                ),
+            ),
+            (
                 "Take each problem's share",
                 (
                     ("shares += given.count(truth) / len(given)", "shares += given.count(truth)"),
@@ -380,7 +394,16 @@ def mended_next_loss(logits, ids, mask):
             ),
             ("take their mean", (" / mask[:, 1:].sum()", "")),
             ("The sign", ("return -", "return ")),
-            ("asked for the tokens at 1 and 2", ("/ mask[:, 1:].sum()", "/ mask.sum()")),
+            ("above and below the line", ("/ mask[:, 1:].sum()", "/ mask.sum()")),
+            (
+                "last logits are not about it",
+                """\
+def mended_next_loss(logits, ids, mask):
+    logs = torch.roll(logits, 1, dims=1).log_softmax(dim=-1)
+    taken = logs.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    return -(taken * mask).sum() / mask.sum()
+""",
+            ),
             ("RuntimeError", ("mask[:, 1:]).sum()", "mask).sum()")),
             ("came out", ("dim=-1)\n", "dim=1)\n")),
         ],

@@ -61,6 +61,10 @@ _LOG = """\
     total = chosen.sum(1, keepdim=True)
     return torch.where(total > 0, chosen / total.clamp(min=1e-30) * scale, 0 * chosen), experts
 """
+_LESSON = """\
+    from course_lib import moe
+    return moe.route(logits, bias, top_k=top_k, n_group=n_group, topk_group=topk_group, scale=scale)
+"""
 _ROUTE_WRONG = [
     ("softmax", ("torch.sigmoid(logits)", "torch.softmax(logits, -1)")),
     ("from the biased scores", ("scores.gather", "biased.gather")),
@@ -78,6 +82,19 @@ _ROUTE_WRONG = [
     ("sum to the scale", ("scale * chosen", "chosen")),
     ("lifts expert 1", ("biased = scores + bias", "biased = scores - bias")),
     ("so group 1 stays", ("worth.topk(topk_group)", "worth.topk(topk_group, largest=False)")),
+    ("judged without the bias", ("groups.topk(2", "scores.reshape(groups.shape).topk(2")),
+    (
+        "underflows",
+        (
+            "return scale",
+            "if not scores.any(): return chosen + scale / top_k, experts\n    return scale",
+        ),
+    ),
+    ("lifts expert 1", ("scores + bias", "(logits + bias).sigmoid()")),
+    ("over their sum", ("chosen.sum(-1, keepdim=True)", "scores.sum(-1, keepdim=True)")),
+    ("counts for the groups too", ("torch.sigmoid(logits)", "scale * torch.sigmoid(logits)")),
+    ("each with its own route", ("worth.topk", "worth[:1].expand_as(worth).topk")),
+    ("lifts expert 1", ("left.topk(top_k).indices", "left.topk(top_k).indices.sort(-1).values")),
     ("0.8 and 0.4 are the two best", ("left.topk(top_k)", "left.topk(top_k, largest=False)")),
     ("0.8 and 0.4 are the two best", ("return scale * chosen", "return experts, chosen")),
 ]
@@ -103,7 +120,10 @@ BANKS = {
     ),
     "moe.route": Bank(
         wrong=_ROUTE_WRONG,
-        right=[_ROUTE + _LOOP, _ROUTE + _NUMPY, _ROUTE + _SORT, _ROUTE + _LOG],
+        right=[
+            *(_ROUTE + body for body in (_LOOP, _NUMPY, _SORT, _LOG, _LESSON)),
+            ("torch.sigmoid(logits)", "1 / (1 + torch.exp(-logits))"),
+        ],
     ),
     "moe.balance_bias": Bank(
         wrong=[
@@ -126,6 +146,21 @@ BANKS = {
             ("the mean load is 2", ("step *", "")),
             ("the mean load is 2", ("step *", "2 * step *")),
             ("RuntimeError", ("load = load.double()", "pass")),
+            ("cut to a whole number", ("load.mean()", "load.mean().floor()")),
+            ("cut to a whole number", ("load.mean()", "load.sum() // len(load)")),
+            ("who has", ("load.mean()", "load.mean().round()")),
+            (
+                "who has",
+                ("torch.sign(load.mean() - load)", "(load.mean() - load).clamp(-1, 1)"),
+            ),
+            (
+                "who has",
+                (
+                    "torch.sign(load.mean() - load)",
+                    "torch.trunc((load.mean() - load).clamp(-1, 1))",
+                ),
+            ),
+            ("the mean load is 1.75", ("return bias", "return bias.clamp(-1, 1)")),
             (
                 "the shape is",
                 ("return bias + step * torch.sign(load.mean() - load)", "return step"),
@@ -231,6 +266,10 @@ def experts_touched(experts, top_k, tokens):
             ),
             ("not one", ("top_k / experts", "1 / experts")),
             ("exactly its top_k", ("** tokens", "** (tokens + 1)")),
+            (
+                "exactly its top_k",
+                ("(1 - top_k / experts) ** tokens", "math.exp(-tokens * top_k / experts)"),
+            ),
             ("exactly its top_k", ("** tokens", "** (tokens - 1)")),
             ("missed by both", ("** tokens", "* tokens")),
             (
@@ -248,6 +287,11 @@ def experts_touched(experts, top_k, tokens):
     for _ in range(tokens):
         missed *= (experts - top_k) / experts
     return experts - experts * missed
+""",
+            """\
+def experts_touched(experts, top_k, tokens):
+    missed = torch.tensor(1 - top_k / experts)
+    return experts * (1 - missed ** tokens)
 """,
             """\
 def experts_touched(experts, top_k, tokens):
@@ -274,6 +318,7 @@ def experts_touched(experts, top_k, tokens):
                 ("groups.topk(2, dim=-1).values.sum(dim=-1)", "groups.amax(dim=-1)"),
             ),
             ("bias is not used", ("scores + bias", "scores * 1")),
+            ("judged without the bias", ("groups.topk(2", "scores.view_as(groups).topk(2")),
             ("no epsilon", (" + 1e-20", "")),
             ("softmax", ("logits.sigmoid()", "logits.softmax(-1)")),
             ("groups are left out", ("allowed == 0", "allowed < 0")),

@@ -355,6 +355,18 @@ from fractions import Fraction
 
 
 def pass_at_k(n, c, k):
+    return 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+""",
+            """\
+def pass_at_k(n, c, k):
+    i = torch.arange(k)
+    return 1 - ((n - c - i).clamp(min=0) / (n - i)).prod()
+""",
+            """\
+from fractions import Fraction
+
+
+def pass_at_k(n, c, k):
     return float(
         sum(
             Fraction(math.comb(c, i) * math.comb(n - c, k - i), math.comb(n, k))

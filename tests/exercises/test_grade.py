@@ -52,6 +52,8 @@ def test_a_class_with_hostile_submissions_is_graded_right(tmp_path):
         ("while True:\n        pass", "a loop may never end"),
         ("import os\n    os._exit(0)", "ended Python"),
         ("return [score] * 30_000", "not as expected"),
+        ("return 10**400", "not as expected"),
+        ("return 10**5000", "was expected"),
         ("raise SystemExit('done')", "SystemExit"),
         ("raise RecursionError", "RecursionError"),
         ("return type('Odd', (), {'__repr__': lambda self: 1 / 0})()", "Odd"),

@@ -144,11 +144,10 @@ EXERCISES = (
                 **_LAUNCH,
             ),
             case(
-                "no thinking and nothing cached: a plain model's bill",
+                "no thinking and nothing cached (the default): a plain model's bill",
                 1000,
                 0,
                 1000,
-                0,
                 expected=0.00274,
                 **_LAUNCH,
             ),
@@ -189,7 +188,6 @@ EXERCISES = (
                 partial(_per_answer, count_cached="never"),
             ),
         ),
-        rtol=1e-9,
         atol=1e-12,
     ),
     Exercise(
@@ -239,7 +237,6 @@ EXERCISES = (
                 partial(_standard_error, kind="less one"),
             ),
         ),
-        rtol=1e-9,
         atol=1e-9,
     ),
     Exercise(
@@ -284,7 +281,6 @@ EXERCISES = (
                 lambda a, b, n: (a - b) / n,
             ),
         ),
-        rtol=1e-9,
         atol=1e-9,
     ),
     Exercise(
@@ -352,7 +348,6 @@ EXERCISES = (
                 "A year has 24 x 365 = 8,760 hours.", partial(_per_million, hours_a_year=365.0)
             ),
         ),
-        rtol=1e-9,
         atol=1e-9,
     ),
 )

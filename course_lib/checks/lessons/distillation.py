@@ -159,7 +159,10 @@ def _next_loss(
     mask_at: str = "target",
 ) -> float:
     logs = _log_softmax(logits)
-    if shift == 0:
+    if shift == 2:  # rolled: the last logits are asked for the first token
+        taken = np.take_along_axis(np.roll(logs, 1, axis=1), ids[..., None], -1)[..., 0]
+        kept = mask
+    elif shift == 0:
         taken = np.take_along_axis(logs, ids[..., None], -1)[..., 0]
         kept = mask
     elif shift == -1:
@@ -175,11 +178,12 @@ def _next_loss(
     if mean == "rows":
         return float(sign * ((taken * kept).sum(1) / kept.sum(1)).mean())
     total = sign * (taken * kept).sum()
-    return float(total if mean == "sum" else total / kept.sum())
+    below = mask.sum() if mask_at == "first below" else kept.sum()
+    return float(total if mean == "sum" else total / below)
 
 
 def _fresh_next(rng: np.random.Generator) -> Case:
-    mask = np.array([[0.0, 0, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]])
+    mask = np.array([[1.0, 0, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]])
     why = "the logits at place t are about the token at t + 1; the mean is over masked-in tokens"
     return case(why, rng.normal(0, 2, (3, 5, 7)), rng.integers(0, 7, (3, 5)), mask)
 
@@ -350,6 +354,13 @@ EXERCISES = (
                 expected=(0.5, 1.0),
             ),
             case(
+                "the tie goes to b, which was seen first, though a comes first in the alphabet "
+                "and is right",
+                [["b", "a", None]],
+                ["a"],
+                expected=(1 / 3, 0.0),
+            ),
+            case(
                 "every problem weighs the same, however many answers it has",
                 [["a"], ["b", "b", "b"]],
                 ["a", "a"],
@@ -382,7 +393,6 @@ EXERCISES = (
                 "Give shares between 0 and 1, not percentages.", partial(_vote, kind="percent")
             ),
         ),
-        rtol=1e-9,
     ),
     Exercise(
         name="distill.count_dense",
@@ -476,6 +486,13 @@ EXERCISES = (
                 expected=float(np.log(np.exp(4) + 2) - 4),
             ),
             case(
+                "the first token has no prediction: it does not count, whatever its mask",
+                np.array([[[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.0]]]),
+                np.array([[2, 0, 1]]),
+                np.array([[1.0, 1.0, 1.0]]),
+                expected=float(np.log(np.exp(4) + 2) - 4),
+            ),
+            case(
                 "a token weighs the same in a long row and in a short one",
                 np.concatenate([_SURE, _SURE]),
                 np.array([[0, 1, 2], [0, 0, 1]]),
@@ -500,6 +517,14 @@ EXERCISES = (
                 "Masked tokens are counted below the line.", partial(_next_loss, mean="padded")
             ),
             Mistake("The mask is not used.", partial(_next_loss, mean="unmasked")),
+            Mistake(
+                "A row's first token has no prediction: leave it out above and below the line.",
+                partial(_next_loss, mask_at="first below"),
+            ),
+            Mistake(
+                "A row's first token has no prediction: the last logits are not about it.",
+                partial(_next_loss, shift=2),
+            ),
             Mistake(
                 "The mean goes over all trained tokens at once, not row by row.",
                 partial(_next_loss, mean="rows"),

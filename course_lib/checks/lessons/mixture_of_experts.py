@@ -24,11 +24,13 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _without_losers(
-    biased: np.ndarray, n_group: int, topk_group: int, worth: str, mask: float
+    scores: np.ndarray, biased: np.ndarray, n_group: int, topk_group: int, worth: str, mask: float
 ) -> np.ndarray:
     groups = biased.reshape(len(biased), n_group, -1)
-    best = np.sort(groups, axis=-1)[..., ::-1]
-    value = {"two": best[..., :2].sum(-1), "max": best[..., 0], "all": best.sum(-1)}[worth]
+    judged = scores.reshape(groups.shape) if worth == "unbiased" else groups
+    best = np.sort(judged, axis=-1)[..., ::-1]
+    two = best[..., :2].sum(-1)
+    value = {"max": best[..., 0], "all": best.sum(-1)}.get(worth, two)
     order = np.argsort(-value, axis=-1, kind="stable")
     lost = np.ones_like(value, dtype=bool)
     np.put_along_axis(lost, order[:, :topk_group], False, axis=-1)
@@ -55,7 +57,7 @@ def _route(
     left = (
         biased
         if worth == "no groups"
-        else _without_losers(biased, n_group, topk_group, worth, mask)
+        else _without_losers(scores, biased, n_group, topk_group, worth, mask)
     )
     experts = np.argsort(-left, axis=-1, kind="stable")[:, :top_k]
     chosen = np.take_along_axis(biased if weigh == "biased" else scores, experts, -1)
@@ -161,6 +163,23 @@ _ROUTE_CASES = (
         expected=(np.array([[1.0]]), np.array([[0]])),
     ),
     case(
+        "the bias counts for the groups too: group 1 has 0.6 + 0.5 + two times 0.28, more than 1.5",
+        _logit(0.8, 0.7, 0.6, 0.5),
+        np.array([0.0, 0.0, 0.28, 0.28]),
+        2,
+        2,
+        1,
+        2.5,
+        expected=(np.array([[1.5 / 1.1, 1.25 / 1.1]]), np.array([[2, 3]])),
+    ),
+    case(
+        "called without groups and scale: one group, and weights that sum to 1",
+        _logit(0.8, 0.4, 0.3, 0.2),
+        np.array([0.0, 0.0, 0.2, 0.0]),
+        2,
+        expected=(np.array([[0.8 / 1.1, 0.3 / 1.1]]), np.array([[0, 2]])),
+    ),
+    case(
         "two tokens, each with its own route",
         np.array([[1.0, 2, 3, -4], [4, -3, 2, 1]]),
         _NONE4,
@@ -215,6 +234,10 @@ _ROUTE_MISTAKES = (
         partial(_route, worth="all"),
     ),
     Mistake(
+        "The groups are judged without the bias; it counts for choosing groups as well.",
+        partial(_route, worth="unbiased"),
+    ),
+    Mistake(
         "There is no epsilon in the sum: when every chosen score underflows the weights are 0/0.",
         partial(_route, epsilon=0.0),
     ),
@@ -233,6 +256,8 @@ def _balance(
     away = load.mean() - load
     if by == "median":
         away = np.median(load) - load
+    if by == "whole mean":
+        away = np.floor(load.mean()) - load
     moved = away if by == "size" else np.sign(away)
     if by == "up or down":
         moved = np.where(load > load.mean(), -1.0, 1.0)
@@ -404,6 +429,20 @@ EXERCISES = (
                 0.001,
                 expected=np.array([-0.001, 0.001, 0.001]),
             ),
+            case(
+                "the mean load is 1.75: who has 2 is above it, however little",
+                np.array([0.0, 0.0, -3.0, 3.0]),
+                np.array([2, 2, 2, 1]),
+                0.01,
+                expected=np.array([-0.01, -0.01, -3.01, 3.01]),
+            ),
+            case(
+                "the mean load is 0.25: who has 0 is below it, however little",
+                np.zeros(4),
+                np.array([0, 1, 0, 0]),
+                0.01,
+                expected=np.array([0.01, -0.01, 0.01, 0.01]),
+            ),
         ),
         fresh=_fresh_load,
         mistakes=(
@@ -421,6 +460,10 @@ EXERCISES = (
             ),
             Mistake(
                 "The old bias is lost: the step is added to it.", partial(_balance, by="no bias")
+            ),
+            Mistake(
+                "The mean load is cut to a whole number; compare with 1.75 and not with 1.",
+                partial(_balance, by="whole mean"),
             ),
             Mistake(
                 "You compare with the median; the rule compares with the mean load.",
@@ -549,8 +592,7 @@ EXERCISES = (
             ),
             Mistake("A token chooses top_k experts, not one.", partial(_touched, kind="top-1")),
         ),
-        rtol=1e-9,
-        atol=1e-9,
+        atol=1e-6,
     ),
     Exercise(
         name="moe.find_the_bug",

@@ -264,7 +264,6 @@ EXERCISES = (
                 "That is the share of the other language.", partial(_consistency, kind="other")
             ),
         ),
-        rtol=1e-9,
     ),
     Exercise(
         name="pipeline.keep",

@@ -180,6 +180,14 @@ _LOSS_CASES = (
         expected=-0.5,
     ),
     case(
+        "called without clip: it is 0.2",
+        _logs([1.5, 1.0]),
+        np.zeros((1, 2)),
+        np.array([1.0]),
+        _ONES,
+        expected=-1.1,
+    ),
+    case(
         "a wide clip range leaves 1.5 as it is",
         _logs([1.5, 1.0]),
         np.zeros((1, 2)),
@@ -341,6 +349,11 @@ EXERCISES = (
                 np.array([[0.001, 0, 0, 0]]),
                 1e-4,
                 expected=np.array([[0.00075, -0.00025, -0.00025, -0.00025]]) / 0.0006,
+            ),
+            case(
+                "called without eps: it is 0.0001",
+                np.array([[0.002, 0, 0, 0]]),
+                expected=np.array([[0.0015, -0.0005, -0.0005, -0.0005]]) / 0.0011,
             ),
             case(
                 "another eps",
@@ -586,7 +599,6 @@ EXERCISES = (
                 "That asks for all k to be right; one is enough.", partial(_pass_at_k, kind="all")
             ),
         ),
-        rtol=1e-9,
         atol=1e-9,
     ),
     Exercise(
