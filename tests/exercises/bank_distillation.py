@@ -30,6 +30,10 @@ kl_by_hand = (0.5 * math.log(0.25 / 0.09), 0.9 * math.log(1.8) - 0.1 * math.log(
     "distill.jsd": Bank(
         wrong=[
             (
+                "beta 1 with unnormalised logits",
+                ("return kl(student, teacher)", "return kl(student, teacher_logits)"),
+            ),
+            (
                 "Student and teacher are exchanged",
                 (
                     ("student = student_logits", "student = teacher_logits"),
@@ -199,6 +203,14 @@ if beta == 1:
                     "Counter(one for one in given if one is not None)",
                     "Counter(one for one in reversed(given) if one is not None)",
                 ),
+            ),
+            (
+                "IndexError",
+                ("bool(voices) and ", ""),
+            ),
+            (
+                "IndexError",
+                ("bool(voices) and ", "bool(shares) and "),
             ),
             (
                 "comes first in the alphabet",

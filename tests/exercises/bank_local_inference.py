@@ -195,6 +195,8 @@ if scale == 0:
     ),
     "traces.parse": Bank(
         wrong=[
+            ("cut off in the thought", ("body.startswith", "text.startswith")),
+            ("nothing follows", ("if not closing", "if not answer")),
             (
                 "put it into the prompt",
                 _PARSE

@@ -273,6 +273,12 @@ EXERCISES = (
                 0.7,
             ),
             case(
+                "beta 1 with unnormalised logits, two tokens",
+                np.array([[2.0, 0.0], [1.0, 4.0]]),
+                np.array([[3.0, 3.5], [0.0, 1.0]]),
+                1.0,
+            ),
+            case(
                 "beta 0 with unnormalised logits, two tokens",
                 np.array([[2.0, 0.0], [1.0, 4.0]]),
                 np.array([[3.0, 3.5], [0.0, 1.0]]),
@@ -359,6 +365,12 @@ EXERCISES = (
                 [["b", "a", None]],
                 ["a"],
                 expected=(1 / 3, 0.0),
+            ),
+            case(
+                "one problem right, the other without a voice: one of two votes",
+                [["a"], [None]],
+                ["a", "a"],
+                expected=(0.5, 0.5),
             ),
             case(
                 "every problem weighs the same, however many answers it has",

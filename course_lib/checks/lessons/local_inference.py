@@ -443,6 +443,12 @@ EXERCISES = (
                 expected=("a", "use <think> so"),
             ),
             case("blanks before the opening tag", "\n <think>b</think>c", expected=("b", "c")),
+            case("the same, cut off in the thought", "\n <think>b", expected=("b", "")),
+            case(
+                "the thought is closed and nothing follows: an empty answer",
+                "+3=10</think>",
+                expected=("+3=10", ""),
+            ),
         ),
         fresh=_fresh_trace,
         mistakes=(
