@@ -1,7 +1,7 @@
-"""What verdicts are computed from: the learner's own machine, model and run, as far as they exist.
+"""What verdicts are computed from: the learner's own machine, models and run, as far as they exist.
 
-Nothing here is measured anew: `gather` reads what the lessons left behind. What is not there yet
-is None, and the questions then fall back on the ledger and say so.
+`gather` reads what the lessons left behind and looks at the machine. What is not there yet is
+None, or the model that comes with the course, and the questions then say so.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
+from course_lib import accounting, hardware, runs
 
-from course_lib import runs
+ASSETS = Path(__file__).parent / "assets"
+GIB = 1 << 30
+NOT_ZERO = frozenset({"dev2", "r1", "r1_rules", "variants"})
+"""Folders of a pipeline whose logs are of RL as well, but not of R1-Zero."""
 
 MOST_LINES = 100_000
 """Lines of a log that are read; a run of the course has some hundreds."""
@@ -36,30 +40,99 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Student:
+    """A distilled model: its folder, its config, and whether the learner has distilled it."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    own: bool
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """`memory`: bytes of the machine; `config`: the learner's own MoE model; `run`: their run."""
+    """The machine's `memory` and largest card (`graphics`) in bytes, its `bandwidth` in bytes/s.
+
+    `config` is the learner's own MoE model, `run` their R1-Zero run, `student` their distill, else
+    the course's. A bandwidth of 0 has not been measured.
+    """
 
     memory: int
     config: Mapping[str, Any] | None = None
     run: Run | None = None
+    student: Student | None = None
+    graphics: int = 0
+    bandwidth: float = 0.0
 
 
 def gather(folder: Path | None = None) -> Evidence:
-    """Look at the machine and at the newest R1-Zero run below `folder` (the course's `runs`).
+    """Look at the machine and at what is below `folder` (the course's `runs`, and a notebook's).
 
-    The model is that of the run, else the base that comes with the course. Logs and configs that
-    cannot be read count as not there.
+    The model is that of the newest R1-Zero run, else the base that comes with the course. Logs and
+    configs that cannot be read count as not there.
     """
-    found = newest_run(folder or runs.folder())
+    places = [folder] if folder else [runs.folder(), Path("runs")]
+    found = next((run for run in map(newest_run, places) if run is not None), None)
     folders = [found.folder / "checkpoint"] if found else []
-    folders += [Path(__file__).parent / "assets" / "mini-v3-base"]
+    folders += [ASSETS / "mini-v3-base"]
     config = next((c for c in map(read_config, folders) if c is not None), None)
-    return Evidence(psutil.virtual_memory().total, config, found)
+    memory, graphics, bandwidth = machine()
+    return Evidence(memory, config, found, _student(places), graphics, bandwidth)
+
+
+@cache
+def machine() -> tuple[int, int, float]:
+    """Bytes of memory, bytes of the largest graphics card, bytes/s read; measured once a process.
+
+    The speed is rounded to whole GB/s, as it is shown, so that a verdict agrees with what was read.
+    """
+    own, *cards = hardware.here()
+    speed = max(1.0, round(hardware.bandwidth() / 1e9)) * 1e9
+    return own.memory, max((card.memory for card in cards), default=0), speed
+
+
+def _student(places: list[Path]) -> Student | None:
+    """The newest distill below one of `places`, else the one that comes with the course."""
+    own = [path for place in places for path in sorted(place.glob("**/model"), key=_age)]
+    for folder in [*reversed(own), ASSETS / "mini-r1-distill"]:
+        config = read_config(folder, ("qwen2", "llama"))
+        if config is not None:
+            return Student(folder, config, folder in own)
+    return None
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def described(evidence: Evidence) -> dict[str, str]:
+    """The learner's own numbers in words, by what they are of; only what is there."""
+    said = {"memory of this machine": f"{evidence.memory / GIB:.1f} GiB"}
+    if evidence.graphics:
+        said["memory of its graphics card"] = f"{evidence.graphics / GIB:.1f} GiB"
+    if evidence.bandwidth:
+        said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s by one thread"
+    if evidence.run:
+        first, last = evidence.run.accuracy
+        before, after = evidence.run.thinking
+        said["own R1-Zero"] = (
+            f"{evidence.run.steps} steps: from {first:.0%} to {last:.0%} right, from {before:.1f} "
+            f"to {after:.1f} tokens of thinking"
+        )
+    if evidence.config:
+        count = accounting.count_parameters(evidence.config)
+        whose = "own mixture of experts" if evidence.run else "mixture of experts of the course"
+        said[whose] = f"{count.active:,} of {count.total:,} parameters for each token"
+    if evidence.student:
+        size = accounting.count_parameters(evidence.student.config).total
+        name = "own distill" if evidence.student.own else "distill of the course"
+        said[name] = f"{size:,} parameters ({evidence.student.config['model_type']})"
+    return said
 
 
 def newest_run(folder: Path) -> Run | None:
     """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
-    logs = sorted(folder.glob("**/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
+    logs = sorted(folder.glob("**/metrics.jsonl"), key=_age)
+    logs = [log for log in logs if not NOT_ZERO & set(log.relative_to(folder).parts)]
     read = (read_run(path) for path in reversed(logs))
     return next((run for run in read if run is not None), None)
 
@@ -105,10 +178,16 @@ def _number(line: Mapping[str, Any], name: str) -> float | None:
     return float(value) if usable else None
 
 
-def read_config(folder: Path) -> dict[str, Any] | None:
-    """`config.json` of a model of DeepSeek-V3's class; None for anything else."""
+def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:
+    """`config.json` of a model of one of `kinds`, DeepSeek-V3's class; None for anything else."""
     try:
         config = _object((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return None
-    return config if config and config.get("model_type") == "deepseek_v3" else None
+    if not config or config.get("model_type") not in kinds:
+        return None
+    try:
+        accounting.count_parameters(config)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return config

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from course_lib import accounting, memory
+from course_lib import accounting, memory, own_questions
 from course_lib.architectures import CONFIGS, OLLAMA_TAGS
-from course_lib.evidence import Evidence, Run, gather
+from course_lib.evidence import Evidence, gather
 from course_lib.facts import value
 from course_lib.quiz import (
+    Ask,
     Choice,
     Mixup,
     Number,
     Option,
     Order,
-    Prediction,
     Question,
     Slip,
     State,
+    States,
+    fixed,
 )
 
 FOR_THE_SYSTEM = 2 * memory.GIB
@@ -43,12 +45,12 @@ def checklist(evidence: Evidence | None = None) -> dict[str, Question]:
     return {question.name: question for question in (make(now, state) for make in makers)}
 
 
-States = Callable[[], State]
-
-
-def fixed(number: float) -> Callable[[State], float]:
-    """A value that does not depend on the learner: a number of the ledger."""
-    return lambda _: number
+def _with_own(
+    name: str, title: str, ways: tuple[Ask, ...], own: tuple[Ask, ...], state: States, explore: str
+) -> Question:
+    """A question whose ways about the learner's own things come last and at the end only."""
+    later = [way.name for way in own]
+    return Question(name, title, (*ways, *own), state, explore, later)
 
 
 # --- 1: what it costs -----------------------------------------------------------------------------
@@ -60,10 +62,11 @@ def answer_cents(price: float, tokens: float) -> float:
 
 
 def _cost(now: Evidence, state: States) -> Question:
-    return Question(
+    return _with_own(
         "cost",
         "1. What did R1 do to the cost of reasoning?",
         (_cents(), _gap(), _news()),
+        own_questions.own_bill(now),
         state,
         "Move the sliders of the cost widget in 01_cost_reset: what you pay for is the thinking.",
     )
@@ -160,10 +163,13 @@ def _news() -> Choice:
 
 
 def _training(now: Evidence, state: States) -> Question:
-    ways = (_reward(), _stages(), _growth(now.run))
-    explore = "03_r1_zero grows reasoning from outcome reward; 04_r1_pipeline has the four stages."
-    return Question(
-        "training", "2. What is the key difference in R1's training?", ways, state, explore
+    return _with_own(
+        "training",
+        "2. What is the key difference in R1's training?",
+        (_reward(), _stages(), _growth()),
+        own_questions.own_growth(now),
+        state,
+        "03_r1_zero grows reasoning from outcome reward; 04_r1_pipeline has the four stages.",
     )
 
 
@@ -235,43 +241,22 @@ def _stages() -> Order:
     )
 
 
-def _growth(run: Run | None) -> Number | Prediction:
-    """A prediction about the learner's own run, or about the paper's while there is none."""
-    if run is None:
-        start, end = (value(f"{m}.aime_2024.pass_at_1") for m in ("r1_zero_base", "r1_zero_v1"))
-        return Number(
-            "growth",
-            f"V3-Base solved {start} % of AIME 2024. How many percent did R1-Zero solve, by the "
-            "first version of the paper?",
-            "%",
-            fixed(end),
-            f"{end} %, from the outcome alone. Run 03_r1_zero to see it with a model of your own.",
-            slips=(
-                Slip(
-                    fixed(value("r1_zero.aime_2024.pass_at_1")),
-                    "the figure of the later version",
-                    "Both are the paper's: say which version a number comes from.",
-                ),
+def _growth() -> Number:
+    start, end = (value(f"{m}.aime_2024.pass_at_1") for m in ("r1_zero_base", "r1_zero_v1"))
+    return Number(
+        "growth",
+        f"V3-Base solved {start} % of AIME 2024. How many percent did R1-Zero solve, by the "
+        "first version of the paper?",
+        "%",
+        fixed(end),
+        f"{end} %, from the outcome alone. Run 03_r1_zero to see it with a model of your own.",
+        slips=(
+            Slip(
+                fixed(value("r1_zero.aime_2024.pass_at_1")),
+                "the figure of the later version",
+                "Both are the paper's: say which version a number comes from.",
             ),
-        )
-    ask = Number(
-        "own_growth",
-        f"Your own R1-Zero began at {run.accuracy[0]:.0%} right and thought for "
-        f"{run.thinking[0]:.0f} tokens. How many tokens did it think for after {run.steps} steps "
-        "of reward for right answers only?",
-        "tokens",
-        lambda s: s["thinking"],
-        "Nothing asked for longer thoughts: they grew because they paid.",
-        tolerance=0.15,
-        near=0.4,
-    )
-    return Prediction(ask, lambda: {"thinking": run.thinking[1]}, lambda _: _story(run))
-
-
-def _story(run: Run) -> str:
-    return (
-        f"Your run: from {run.accuracy[0]:.0%} to {run.accuracy[1]:.0%} right, from "
-        f"{run.thinking[0]:.0f} to {run.thinking[1]:.0f} tokens of thinking."
+        ),
     )
 
 
@@ -375,10 +360,11 @@ def _saves() -> Choice:
 
 
 def _distills(now: Evidence, state: States) -> Question:
-    return Question(
+    return _with_own(
         "distills",
         "4. What are the distilled models, and how do they differ from the full R1?",
         (_what(), _against_rl()),
+        own_questions.own_distill(now, state),
         state,
         "05_distillation trains one and sets it against RL on the same student.",
     )
@@ -452,18 +438,24 @@ def needed_gib(tag: str, context: int) -> float:
     return memory.estimate(CONFIGS[OLLAMA_TAGS[tag]], "q4_k_m", context).total / memory.GIB
 
 
-def largest_that_fits(bytes_of_memory: int, context: int) -> str:
-    """The largest tag that fits beside `FOR_THE_SYSTEM`; 'none' if not even the smallest does."""
-    room = (bytes_of_memory - FOR_THE_SYSTEM) / memory.GIB
+def room_in(machine: Evidence) -> float:
+    """GiB for a model: what the system leaves of the memory, or a graphics card's where larger."""
+    return max(machine.memory - FOR_THE_SYSTEM, machine.graphics, 0) / memory.GIB
+
+
+def largest_that_fits(machine: Evidence, context: int) -> str:
+    """The largest tag that fits into a machine's room; 'none' if not even the smallest does."""
+    room = room_in(machine)
     fitting = [tag for tag in OLLAMA_TAGS if needed_gib(tag, context) <= room]
     return max(fitting, key=lambda tag: needed_gib(tag, context), default="none")
 
 
 def _local(now: Evidence, state: States) -> Question:
-    return Question(
+    return _with_own(
         "local",
         "5. What hardware do you need to run deepseek-r1:7b?",
         (_seven(), _fits(now)),
+        (*own_questions.ceiling(now), *own_questions.own_speed(now, state)),
         state,
         "Will it run? in 06_local_inference does this sum for your machine.",
     )
@@ -510,23 +502,29 @@ def _fits(now: Evidence) -> Choice:
     options["none"] = Option("None of them", _fit_reply(smallest, context))
     return Choice(
         "fits",
-        f"This machine has {now.memory / memory.GIB:.1f} GiB of memory. Leave "
-        f"{FOR_THE_SYSTEM // memory.GIB} GiB to the system and take a context of {context:,} "
-        "tokens: which is the largest model that it can hold, be it slowly?",
+        f"This machine has {now.memory / memory.GIB:.1f} GiB of memory{_and_a_card(now)}. Leave "
+        f"{FOR_THE_SYSTEM // memory.GIB} GiB of memory to the system and take a context of "
+        f"{context:,} tokens: which is the largest model that it can hold, be it slowly?",
         options,
-        lambda s: largest_that_fits(s["evidence"].memory, context),
+        lambda s: largest_that_fits(s["evidence"], context),
         as_listed=True,
     )
 
 
+def _and_a_card(now: Evidence) -> str:
+    if not now.graphics:
+        return ""
+    return f" and a graphics card with {now.graphics / memory.GIB:.1f} GiB of its own"
+
+
 def _fit_reply(tag: str, context: int) -> Callable[[State], str]:
     def reply(state: State) -> str:
-        room = (state["evidence"].memory - FOR_THE_SYSTEM) / memory.GIB
+        room = room_in(state["evidence"])
         needed = needed_gib(tag, context)
         fits = "it fits" if needed <= room else "it does not fit"
-        best = largest_that_fits(state["evidence"].memory, context)
+        best = largest_that_fits(state["evidence"], context)
         more = "" if needed > room or best == tag else ", and it is not the largest that does"
-        return f"{tag} needs {needed:.1f} GiB and there are {max(room, 0):.1f}: {fits}{more}."
+        return f"{tag} needs {needed:.1f} GiB and there are {room:.1f}: {fits}{more}."
 
     return reply
 
@@ -535,10 +533,11 @@ def _fit_reply(tag: str, context: int) -> Callable[[State], str]:
 
 
 def _data(now: Evidence, state: States) -> Question:
-    return Question(
+    return _with_own(
         "data",
         "6. What stays on your machine, and what can you not rely on?",
         (_leaves(), _owned_up(), _tools()),
+        own_questions.audit(now, state),
         state,
         "07_your_data_your_limits measures the one and shows the other.",
     )

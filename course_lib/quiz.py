@@ -19,6 +19,14 @@ State = Mapping[str, Any]
 Reply = str | Callable[[State], str]
 
 
+States = Callable[[], State]
+
+
+def fixed(number: float) -> Callable[[State], float]:
+    """A value that does not depend on the learner: a number of the ledger."""
+    return lambda _: number
+
+
 class Outcome(StrEnum):
     """What became of an answer."""
 
@@ -260,7 +268,8 @@ class Question:
     """One question of the checklist, with several ways of answering it.
 
     `state()` gathers what the verdicts are computed from, anew at every check. `explore` says in
-    a sentence where the learner can find out.
+    a sentence where the learner can find out. `later` names the ways that are asked at the end
+    only, because they are about what the learner has built by then.
     """
 
     name: str
@@ -268,6 +277,11 @@ class Question:
     ways: Sequence[Ask]
     state: Callable[[], State] = field(default=dict)
     explore: str = ""
+    later: Sequence[str] = ()
+
+    def asked(self, phase: str) -> list[Ask]:
+        """The ways that are asked in a phase: all of them, or those before the course."""
+        return [way for way in self.ways if phase != "before" or way.name not in self.later]
 
 
 def overall(outcomes: Sequence[str]) -> Outcome:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib import evidence
+from course_lib.architectures import CONFIGS
 
 LINES = [
     {"step": 0, "accuracy": 0.18, "thinking_tokens": 8.0, "attempts": 0.4},
@@ -23,9 +24,10 @@ def write(folder, lines=LINES, raw=""):
     return log
 
 
-def config(folder, kind="deepseek_v3"):
-    (folder / "checkpoint").mkdir(parents=True)
-    (folder / "checkpoint" / "config.json").write_text(json.dumps({"model_type": kind, "mine": 1}))
+def config(folder, kind="R1", place="checkpoint"):
+    (folder / place).mkdir(parents=True)
+    text = json.dumps({**CONFIGS[kind], "mine": 1})
+    (folder / place / "config.json").write_text(text)
 
 
 def test_a_run_is_read_from_first_to_last(tmp_path):
@@ -87,8 +89,48 @@ def test_the_learners_own_model_comes_first(tmp_path):
 
 
 def test_a_model_of_another_class_is_not_taken(tmp_path):
-    config(tmp_path, "llama")
+    config(tmp_path, "R1-Distill-Llama-8B")
     assert evidence.read_config(tmp_path / "checkpoint") is None
+    assert evidence.read_config(tmp_path / "checkpoint", ("llama",))["mine"] == 1
     assert evidence.read_config(tmp_path) is None
-    (tmp_path / "config.json").write_bytes(b"\xff")
-    assert evidence.read_config(tmp_path) is None
+    for text in (b"\xff", b'{"model_type": "deepseek_v3"}', b'{"model_type": ["x"]}'):
+        (tmp_path / "config.json").write_bytes(text)
+        assert evidence.read_config(tmp_path) is None
+
+
+def test_the_rl_of_a_pipelines_later_stages_is_no_r1_zero(tmp_path):
+    write(tmp_path / "pipeline" / "dev2")
+    write(tmp_path / "pipeline" / "variants" / "rl_only")
+    assert evidence.newest_run(tmp_path) is None
+    write(tmp_path / "pipeline" / "zero")
+    assert evidence.newest_run(tmp_path).folder.name == "zero"
+
+
+def test_the_learners_own_distill_comes_before_the_courses(tmp_path):
+    before = evidence.gather(tmp_path).student
+    assert not before.own and before.config["model_type"] == "qwen2"
+    config(tmp_path / "distill", "R1-Distill-Llama-8B", "model")
+    after = evidence.gather(tmp_path).student
+    assert after.own and after.folder == tmp_path / "distill" / "model"
+
+
+def test_what_is_the_learners_own_is_said_with_its_numbers(tmp_path):
+    write(tmp_path / "zero")
+    config(tmp_path / "zero")
+    said = evidence.described(evidence.gather(tmp_path))
+    assert said["own R1-Zero"] == (
+        "2 steps: from 18% to 76% right, from 8.0 to 33.0 tokens of thinking"
+    )
+    assert "671,026" in said["own mixture of experts"]
+    assert "distill of the course" in said and "GB/s" in said["read from memory"]
+    card = evidence.Evidence(8 << 30, graphics=6 << 30)
+    assert evidence.described(card)["memory of its graphics card"] == "6.0 GiB"
+
+
+def test_a_notebook_s_own_runs_are_looked_at_too(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    write(tmp_path / "notebooks" / "runs" / "zero")
+    assert evidence.gather().run.folder.as_posix() == "runs/zero"
+    write(tmp_path / "runs" / "zero")
+    assert evidence.gather().run.folder.as_posix() == "../runs/zero"

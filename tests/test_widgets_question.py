@@ -3,6 +3,7 @@
 import pytest
 
 from course_lib import progress
+from course_lib.errors import CourseError
 from course_lib.quiz import Choice, Number, Option, Order, Outcome, Prediction, Question
 from course_lib.widgets import base, question
 
@@ -72,6 +73,39 @@ def test_orders_and_predictions_are_judged_too():
     runs = question.Way(COST, RUNS)
     runs.set(answer="5")
     assert runs.check().reply == "It ran. Yes."
+
+
+def test_while_a_prediction_runs_the_words_say_so():
+    heard = []
+    run = Prediction(NUMBER, lambda: heard.append(status.words) or {"price": 5}, lambda s: "Ran.")
+    asked = question.Way(Question("q", "Cost", (run,)), run)
+    status = asked.widget.children[-1]
+    asked.set(answer="5")
+    asked.check()
+    assert heard == ["Running it now; this takes some seconds."]
+    assert status.words == "Right: Ran. Yes."
+
+
+def test_a_run_that_cannot_take_place_is_said_and_counts_as_no_answer():
+    def broken():
+        raise CourseError("The model is damaged; distil again.")
+
+    run = Prediction(NUMBER, broken, lambda s: "Ran.")
+    asked = question.Way(Question("q", "Cost", (run,)), run)
+    asked.set(answer="5")
+    assert asked.check().outcome == Outcome.BLANK
+    assert "The model is damaged" in asked.text()
+
+
+def test_ways_for_the_end_are_not_in_the_pre_test(monkeypatch):
+    shown = []
+    monkeypatch.setattr(question, "display", shown.append)
+    cost = Question("q", "Cost", (NUMBER, CHOICE, ORDER), lambda: PRICE, later=("order",))
+    question.show(cost, "before")
+    question.show(cost, "after")
+    titles = [way.title for way in shown]
+    assert titles[:2] == ["Cost (1 of 2)", "Cost (2 of 2)"] and titles[-1] == "Cost (3 of 3)"
+    assert len(titles) == 5
 
 
 def test_a_cell_run_again_or_a_kernel_started_again_shows_answer_and_verdict(monkeypatch):

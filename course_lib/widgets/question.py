@@ -2,7 +2,7 @@
 
 from course_lib import questions
 from course_lib.widgets import question
-question.show(questions.COST)        # in the checklist; phase="before" for the pre-test
+question.show(questions.checklist()["cost"])   # in the checklist; phase="before": the pre-test
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ipywidgets as ipw
 from IPython.display import display
 
 from course_lib import progress
+from course_lib.errors import CourseError
 from course_lib.look import card, paragraphs
 from course_lib.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question, Verdict
 from course_lib.widgets import base
@@ -32,15 +33,16 @@ class Way(base.Widget):
     """One way of answering: controls, a button, and the verdict in words.
 
     The answer and the verdict are kept in the learner's progress and shown again when the cell is
-    run again. Raises ValueError for a phase other than `before` and `after`.
+    run again. Raises ValueError for a phase other than `before` and `after`, and for a way that is
+    not asked in it.
     """
 
     def __init__(self, question: Question, way: Ask, phase: str = "after") -> None:
         if phase not in PHASES:
             raise ValueError(f"unknown phase {phase!r}: use before or after")
         self.question, self.way, self.phase = question, way, phase
-        place = [other.name for other in question.ways].index(way.name) + 1
-        self.title = f"{question.title} ({place} of {len(question.ways)})"
+        asked = [other.name for other in question.asked(phase)]
+        self.title = f"{question.title} ({asked.index(way.name) + 1} of {len(asked)})"
         self.name = f"{question.name}.{way.name}"
         self.verdict: Verdict | None = None
         self._notice = ""
@@ -64,8 +66,16 @@ class Way(base.Widget):
         return list(self.state.values()) if isinstance(self.way, Order) else self.state["answer"]
 
     def check(self) -> Verdict:
-        """Judge the answer as it stands, keep it in the progress, and show the verdict."""
-        self.verdict = self.way.judge(self.answer(), self.question.state())
+        """Judge the answer as it stands, keep it in the progress, and show the verdict.
+
+        A prediction's run comes first and takes some seconds; the words say so meanwhile.
+        """
+        if isinstance(self.way, Prediction) and self._live is not None:
+            self._status.words = "Running it now; this takes some seconds."
+        try:
+            self.verdict = self.way.judge(self.answer(), self.question.state())
+        except CourseError as error:  # a prediction's run met a damaged model, for instance
+            self.verdict = Verdict(Outcome.BLANK, str(error))
         kept = {"answer": self.state, "reply": self.verdict.reply, "prompt": self.way.prompt}
         self._notice = progress.record(self.name, self.verdict.outcome, self.phase, **kept)
         self.refresh()
@@ -113,7 +123,7 @@ class Way(base.Widget):
 
 def show(question: Question, phase: str = "after") -> None:
     """Display all ways of answering a question, one below the other, each with its twin."""
-    for way in question.ways:
+    for way in question.asked(phase):
         display(Way(question, way, phase))
 
 
