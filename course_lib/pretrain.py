@@ -1,9 +1,10 @@
 """Pretraining the mini-V3: from random weights to a base that *can* reason and seldom does.
 
-Three stages, as one schedule: easy sums, then puzzles worked out, then mostly bare guesses. The
-loss is the next piece's cross-entropy, on completions only (the digits of a prompt are chance).
-Experts are balanced by the bias alone (Wang et al., 2408.15664; DeepSeek-V3, 2412.19437): no
-auxiliary loss. transformers does not train that bias, so the loop here does.
+Three stages, as one schedule: easy sums, then puzzles worked out, then mostly bare guesses; the end
+of the schedule is gone through twice. The loss is the next piece's cross-entropy, on completions
+only (the digits of a prompt are chance). Experts are balanced by the bias alone (Wang et al.,
+2408.15664; DeepSeek-V3, 2412.19437): no auxiliary loss. transformers does not train that bias, so
+the loop here does.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class PretrainConfig:
     tokens: int = 2048  # a batch
     learning_rate: float = 3e-3
     warmup: int = 100
+    first_round: float = 0.8  # share of the steps after which the schedule is gone through again
     constant: float = 0.35  # share of the steps at the full rate; then it falls linearly to 0
     weight_decay: float = 0.05
     bias_speed: float = 0.002
@@ -47,19 +49,29 @@ class PretrainConfig:
     checkpoint_every: int = 500
 
 
+def done(config: PretrainConfig, step: int) -> float:
+    """How far the schedule is at `step`, from 0 to 1.
+
+    It is gone through twice: as if the run ended with the first round, and then, from where a run
+    of all steps would be by then, to its end.
+    """
+    first = round(config.first_round * config.steps)
+    return step / first if step < first else step / config.steps
+
+
 def learning_rate(config: PretrainConfig, step: int) -> float:
-    """Linear warm-up, a plateau, and a linear fall to 0."""
-    done = step / config.steps
-    fall = 1.0 if done < config.constant else (1 - done) / (1 - config.constant)
+    """Linear warm-up, a plateau, and a linear fall to 0; in the second round the end of it."""
+    at = done(config, step)
+    fall = 1.0 if at < config.constant else (1 - at) / (1 - config.constant)
     return config.learning_rate * min(1.0, (step + 1) / config.warmup) * fall
 
 
 def mix(config: PretrainConfig, step: int) -> corpus.Mix:
     """What is read at `step`."""
-    done = step / config.steps
-    if done >= config.seldom_from:
+    at = done(config, step)
+    if at >= config.seldom_from:
         return corpus.SELDOM
-    return corpus.between(corpus.EASY, corpus.WORKED, min(1.0, done / config.easy_until))
+    return corpus.between(corpus.EASY, corpus.WORKED, min(1.0, at / config.easy_until))
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,15 @@ def test_prompts_and_padding_weigh_nothing_and_verdicts_more(tokenizer):
     assert batch.weights[1].sum() == 0 and batch.ids.shape == (2, 12)
 
 
+def test_the_schedule_falls_to_nothing_twice_and_reads_bare_guesses_before_each_end():
+    config = pretrain.PretrainConfig(steps=1000)
+    rates = [pretrain.learning_rate(config, step) for step in range(1000)]
+    assert rates[799] < 1e-5 and rates[999] < 2e-5, "both rounds end at 0"
+    assert rates[200] == config.learning_rate and 1e-4 < rates[800] < config.learning_rate / 3
+    bare = [step for step in range(1000) if pretrain.mix(config, step) == corpus.SELDOM]
+    assert bare == [*range(720, 800), *range(900, 1000)]
+
+
 def test_pretraining_lowers_the_loss_balances_and_resumes(tmp_path, tokenizer):
     tiny = models.mini_v3_config(
         tokenizer, hidden_size=32, kv_lora_rank=16, moe_intermediate_size=16
