@@ -51,12 +51,18 @@ _KINDS: dict[str, tuple[str, str, str]] = {
 KINDS = tuple(_KINDS)
 """The kinds of card there are."""
 
+STILL = "ir1-still"
+"""HTML class of pictures that are images, dark on white."""
+
 STYLE = f"""<style>
 .js-plotly-plot text:not(.annotation-text) {{ fill: {TEXT_COLOUR} !important; }}
 .js-plotly-plot .annotation-text {{ fill: {TEXT_COLOUR} !important; }}
 .js-plotly-plot .hovertext text {{ fill: #ffffff !important; }}
+body[data-jp-theme-light="false"] img.{STILL} {{
+  filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }}
 </style>"""
-"""Gives the text in plotly figures the page's own colour; `notebook.setup()` shows it once."""
+"""Gives the text in plotly figures the page's own colour, and turns images round in the dark theme:
+light for dark, hues as they were, white as the page. `notebook.setup()` shows it once."""
 
 
 def escape(value: object) -> str:

@@ -1,7 +1,8 @@
 """The report a learner keeps: six questions before and after, with their own numbers and plots.
 
-`build` gathers, `to_html` and `to_markdown` write it out, `save` puts both in a folder. The HTML
-is one file without scripts or content from anywhere else and reads in light and dark.
+`build` gathers, `to_html` and `to_markdown` write it out, `save` puts both in a folder, and
+`inside` is the same for a notebook. The HTML is one file without scripts or content from anywhere
+else and reads in light and dark; the Markdown has its pictures beside it, as SVG files.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from course_lib import svg
 from course_lib.errors import CourseError
-from course_lib.look import escape
+from course_lib.look import NO_MATHS, escape
 from course_lib.progress import Progress
-from course_lib.quiz import Outcome, Question, overall
+from course_lib.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question, overall
 
 _WORDS = {
     Outcome.BLANK: "not answered",
@@ -50,12 +53,16 @@ class Explored(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One way of answering one question: outcomes before and after, and the last reply."""
+    """One way of answering one question: what was given before and after, and the last reply.
+
+    `before` is None for a way that is asked at the end only.
+    """
 
     prompt: str
-    before: Outcome
+    before: Outcome | None
     after: Outcome
     reply: str
+    given: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,8 @@ class Part:
 
     @property
     def before(self) -> Outcome:
-        """The outcome of the question as a whole in the pre-test."""
-        return overall([row.before for row in self.rows])
+        """The outcome of the question as a whole in the pre-test, as far as it was asked there."""
+        return overall([row.before for row in self.rows if row.before is not None])
 
     @property
     def after(self) -> Outcome:
@@ -78,22 +85,30 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """Questions, what was explored (title, picture, words), and when and on what machine."""
+    """Questions, own numbers, what was explored (title, picture, words), when and where."""
 
     parts: tuple[Part, ...]
     explored: tuple[tuple[str, str, str], ...]
     when: str
     machine: str
+    numbers: tuple[tuple[str, str], ...] = ()
 
 
 def build(
-    questions: Sequence[Question], progress: Progress, explored: Sequence[Explored] = ()
+    questions: Sequence[Question],
+    progress: Progress,
+    explored: Sequence[Explored] = (),
+    numbers: Mapping[str, str] | None = None,
 ) -> Report:
-    """Gather the report from the progress and from widgets as the learner has set them."""
+    """Gather the report from the progress and from widgets as the learner has set them.
+
+    `numbers` are the learner's own, by what they are of, as `evidence.described` gives them.
+    """
     now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
     seen = tuple((item.title, item.picture(), item.text()) for item in explored)
-    return Report(tuple(_part(question, progress) for question in questions), seen, now, machine)
+    parts = tuple(_part(question, progress) for question in questions)
+    return Report(parts, seen, now, machine, tuple((numbers or {}).items()))
 
 
 def _part(question: Question, progress: Progress) -> Part:
@@ -102,8 +117,24 @@ def _part(question: Question, progress: Progress) -> Part:
         name = f"{question.name}.{way.name}"
         before, after = (progress.entry(phase, name) for phase in ("before", "after"))
         reply = str(after.get("reply", before.get("reply", "")))
-        rows.append(Row(way.prompt, _outcome(before), _outcome(after), reply))
+        first = None if way.name in question.later else _outcome(before)
+        given = (_given(way, before), _given(way, after))
+        rows.append(Row(way.prompt, first, _outcome(after), reply, given))
     return Part(question.title, tuple(rows))
+
+
+def _given(way: Ask, entry: Mapping) -> str:
+    """The answer that an entry holds, as the learner saw it; "" if there is none."""
+    ask = way.ask if isinstance(way, Prediction) else way
+    answer = entry.get("answer")
+    if not isinstance(answer, Mapping):
+        return ""
+    names = dict(ask.items) if isinstance(ask, Order) else {}
+    if isinstance(ask, Choice):
+        names = {key: option.text for key, option in ask.options.items()}
+    said = [names.get(str(value), str(value)) for value in answer.values() if value]
+    unit = f" {ask.unit}" if said and isinstance(ask, Number) else ""
+    return "; ".join(said) + unit
 
 
 def _outcome(entry: dict) -> Outcome:
@@ -121,24 +152,47 @@ def summary(report: Report) -> str:
 
 
 def to_markdown(report: Report) -> str:
-    """The report as Markdown: pictures are given in words."""
+    """The report as Markdown; its pictures are the files that `pictures` names."""
     lines = ["# Inside R1: what I know now", "", f"{report.when}. {report.machine}.", ""]
     lines += [summary(report), "", "| Question | Before | Now |", "|---|---|---|"]
     for part in report.parts:
         cells = (part.title, _WORDS[part.before], _WORDS[part.after])
         lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+    if report.numbers:
+        lines += ["", "## My own numbers", ""]
+        lines += [f"- {_plain(name)}: {_plain(said)}" for name, said in report.numbers]
     for part in report.parts:
         lines += ["", f"## {_plain(part.title)}", ""]
         for row in part.rows:
-            lines.append(f"- **{_plain(row.prompt)}** {_change(row)} {_plain(row.reply)}".rstrip())
+            change = _plain(_change(row))
+            lines.append(f"- **{_plain(row.prompt)}** {change} {_plain(row.reply)}".rstrip())
     if report.explored:
         lines += ["", "## What I explored", ""]
-        lines += [f"- **{_plain(t)}**: {_plain(words)}" for t, _, words in report.explored]
-    return "\n".join(lines) + "\n"
+    for place, (title, picture, words) in enumerate(report.explored, 1):
+        lines += [f"### {_plain(title)}", "", _plain(words), ""]
+        for name, (alt, _) in zip(_names(place), svg.pictures(picture), strict=False):
+            lines += [f"![{_plain(alt)}]({name})", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _names(place: int) -> Iterator[str]:
+    """File names of the pictures of the widget at `place`."""
+    return (f"report-{place}-{number}.svg" for number in count(1))
+
+
+def pictures(report: Report) -> dict[str, str]:
+    """The pictures of what was explored as SVG files: name -> text."""
+    return {
+        name: text
+        for place, (_, picture, _) in enumerate(report.explored, 1)
+        for name, (_, text) in zip(_names(place), svg.pictures(picture), strict=False)
+    }
 
 
 def _change(row: Row) -> str:
-    return f"Before: {_WORDS[row.before]}; now: {_WORDS[row.after]}."
+    before, after = (f" ({given})" if given else "" for given in row.given)
+    first = "not asked" if row.before is None else f"{_WORDS[row.before]}{before}"
+    return f"Before: {first}; now: {_WORDS[row.after]}{after}."
 
 
 def _plain(text: str) -> str:
@@ -157,22 +211,41 @@ th { text-align: left; } svg { max-width: 100%; }
 
 def to_html(report: Report) -> str:
     """The report as one HTML page, with the pictures."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Inside R1: what I know now</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>Inside R1: what I know now</h1>{_body(report)}</main></body></html>\n"
+    )
+
+
+def inside(report: Report) -> str:
+    """The report as HTML for a cell of a notebook, with pictures that need no trust."""
+    return f'<div class="ir1-report {NO_MATHS}">{svg.as_images(_body(report))}</div>'
+
+
+def _body(report: Report) -> str:
     table = "".join(
         f'<tr><th scope="row">{escape(part.title)}</th><td>{_mark(part.before)}</td>'
         f"<td>{_mark(part.after)}</td></tr>"
         for part in report.parts
     )
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Inside R1: what I know now</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>Inside R1: what I know now</h1><p>{escape(report.when)}. "
-        f"{escape(report.machine)}.</p><p>{escape(summary(report))}</p>"
-        "<table><caption>The six questions, before and now</caption><thead><tr>"
-        '<th scope="col">Question</th><th scope="col">Before</th><th scope="col">Now</th>'
-        f"</tr></thead><tbody>{table}</tbody></table>"
-        f"{''.join(map(_section, report.parts))}{_explored(report)}</main></body></html>\n"
+        f"<p>{escape(report.when)}. {escape(report.machine)}.</p><p>{escape(summary(report))}</p>"
+        '<table style="text-align:left"><caption>The six questions, before and now</caption>'
+        '<thead><tr><th scope="col">Question</th><th scope="col">Before</th>'
+        f'<th scope="col">Now</th></tr></thead><tbody>{table}</tbody></table>'
+        f"{_numbers(report)}{''.join(map(_section, report.parts))}{_explored(report)}"
     )
+
+
+def _numbers(report: Report) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(said)}</td></tr>'
+        for name, said in report.numbers
+    )
+    head = "<caption>What the verdicts were computed from</caption>"
+    return f"<h2>My own numbers</h2><table>{head}{rows}</table>" if rows else ""
 
 
 def _mark(outcome: Outcome) -> str:
@@ -197,11 +270,12 @@ def _explored(report: Report) -> str:
 
 
 def save(report: Report, folder: Path) -> tuple[Path, Path]:
-    """Write `report.html` and `report.md` into `folder`, whole or not at all, and return them.
+    """Write `report.html` and `report.md` into `folder`, each whole or not at all; return them.
 
-    Raises CourseError where the folder cannot be written.
+    The Markdown's pictures go beside it. Raises CourseError where the folder cannot be written.
     """
     pages = {"report.html": to_html(report), "report.md": to_markdown(report)}
+    pages |= pictures(report)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in pages.items():

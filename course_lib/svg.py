@@ -11,8 +11,9 @@ import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
+from html import unescape
 
-from course_lib.look import FONT, PALETTE, TEXT_COLOUR, escape
+from course_lib.look import FONT, PALETTE, STILL, TEXT_COLOUR, escape
 
 WIDTH = 640
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 56
@@ -33,20 +34,37 @@ def as_images(html: str) -> str:
     """`html` with each of its SVG pictures as an `<img>` with its alt text and a page of its own.
 
     Pages that do not trust a notebook (GitHub, JupyterLab until it is run) drop inline SVG and keep
-    images. An image cannot take the page's colours, so it is dark on white.
+    images. An image cannot take the page's colours, so it is dark on white; `look.STYLE` turns it
+    round in JupyterLab's dark theme by its class, `look.STILL`.
     """
-    return re.sub(r"<svg\b[^>]*>.*?</svg>", _as_image, html, flags=re.DOTALL)
+    return re.sub(_SVG, _as_image, html, flags=re.DOTALL)
+
+
+def pictures(html: str) -> list[tuple[str, str]]:
+    """Alt text and standalone SVG of each picture in `html`; decoration is left out."""
+    found = re.finditer(_SVG, html, flags=re.DOTALL)
+    return [(unescape(_label(one[0])), standalone(one[0])) for one in found if _label(one[0])]
+
+
+_SVG = r"<svg\b[^>]*>.*?</svg>"
+
+
+def standalone(picture: str) -> str:
+    """An inline SVG as a document of its own, dark on white."""
+    head, rest = picture.replace(TEXT_COLOUR, "#1f1f1f").split(">", 1)
+    if "xmlns=" not in head:
+        head += ' xmlns="http://www.w3.org/2000/svg"'
+    return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'
+
+
+def _label(picture: str) -> str:
+    found = re.search(r'aria-label="([^"]*)"', picture.split(">", 1)[0])
+    return found[1] if found else ""
 
 
 def _as_image(found: re.Match[str]) -> str:
-    picture = found[0].replace(TEXT_COLOUR, "#1f1f1f")
-    head, rest = picture.split(">", 1)
-    if "xmlns=" not in head:
-        head += ' xmlns="http://www.w3.org/2000/svg"'
-    whole = f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'
-    label = re.search(r'aria-label="([^"]*)"', head)
-    data = base64.b64encode(whole.encode()).decode()
-    return f'<img alt="{label[1] if label else ""}" src="data:image/svg+xml;base64,{data}">'
+    data = base64.b64encode(standalone(found[0]).encode()).decode()
+    return f'<img class="{STILL}" alt="{_label(found[0])}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _finite(values: Sequence[float], what: str) -> list[float]:

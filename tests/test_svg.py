@@ -91,12 +91,20 @@ def test_pictures_become_images_that_need_no_page_of_the_notebooks():
     html = svg.as_images(f"<p>a</p>{svg.bars('t <1>', {'a': 2})}<b>c</b><svg><g/></svg>")
     before, first, second = html.split("<img ")
     assert before == "<p>a</p>" and "<b>c</b>" in first and "<svg" not in html
-    assert first.startswith('alt="t &lt;1&gt;. a: 2" src="data:image/svg+xml;base64,')
+    begins = 'class="ir1-still" alt="t &lt;1&gt;. a: 2" src="data:image/svg+xml;base64,'
+    assert first.startswith(begins)
     for part in (first, second):
         picture = base64.b64decode(part.split("base64,")[1].split('"')[0]).decode()
         root = ET.fromstring(picture)
         assert root.tag == NS + "svg"
         assert root[0].get("fill") == "#ffffff" and "var(" not in picture.split("font-family")[0]
+
+
+def test_pictures_are_found_with_their_alt_text_and_decoration_is_not():
+    html = f"<p>a</p>{svg.bars('t <1>', {'a': 2})}<svg aria-hidden='true'><g/></svg>"
+    ((alt, picture),) = svg.pictures(html)
+    assert alt == "t <1>. a: 2"
+    assert ET.fromstring(picture)[0].get("fill") == "#ffffff"
 
 
 @pytest.mark.parametrize(
