@@ -123,6 +123,14 @@ def export_gguf(args: argparse.Namespace) -> None:
     print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {modelfile}")
 
 
+def site(args: argparse.Namespace) -> None:
+    """Write the executed notebooks as pages to read without running, offline."""
+    from course_lib import site
+
+    pages = site.build(args.out)
+    print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")
+
+
 def _given(args: argparse.Namespace, *names: str) -> dict:
     """The options that were given, so that defaults stand in one place."""
     return {name: value for name in names if (value := getattr(args, name)) is not None}
@@ -192,6 +200,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="model folder, Qwen2 or Llama")
     command.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
     command.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
+    command = _add(commands, site)
+    command.add_argument("--out", type=Path, required=True, help="a new or empty folder")
     return main
 
 

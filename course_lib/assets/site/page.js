@@ -1,0 +1,20 @@
+// Draws the figures a page holds, and lets what scrolls sideways take the keyboard's focus.
+"use strict";
+
+function draw(holder) {
+  const { data, layout } = JSON.parse(holder.querySelector("script").textContent);
+  const room = document.createElement("div");
+  holder.append(room);
+  Plotly.newPlot(room, data, layout, { responsive: true, displayModeBar: false });
+}
+
+function focusWhatScrolls() {
+  for (const part of document.querySelectorAll("pre, .html")) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  }
+}
+
+document.querySelectorAll(".figure").forEach(draw);
+focusWhatScrolls();
+addEventListener("resize", focusWhatScrolls);

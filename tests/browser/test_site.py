@@ -1,0 +1,108 @@
+"""The site to read without running, opened from its folder with the network off."""
+
+import pytest
+
+from course_lib import site
+
+from . import lab
+
+AXE = """async () => {
+  const found = await axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
+    resultTypes: ['violations'], preload: false,
+  });
+  return found.violations.flatMap(v => v.nodes.map(
+    n => `${v.id} (${v.impact}): ${n.target.join(' ')} ${n.html.slice(0, 200)}`));
+}"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    return out, site.build(out)
+
+
+@pytest.fixture(scope="module", params=lab.THEMES)
+def scheme(request, engine, built):
+    """A browser without network in one colour scheme: its name, and a page that takes notes."""
+    context = engine.new_context(
+        color_scheme=request.param, viewport={"width": 1280, "height": 900}
+    )
+    context.set_offline(True)
+    page = context.new_page()
+    page.notes = []
+    page.on("pageerror", lambda error: page.notes.append(str(error)))
+    page.on("console", lambda said: page.notes.append(f"{said.type}: {said.text}"))
+    page.on("request", lambda asked: outside(asked.url) and page.notes.append(asked.url))
+    yield request.param, page
+    context.close()
+
+
+def outside(url):
+    """Whether a request leaves the folder of the site."""
+    return not url.startswith(("file:", "data:", "blob:"))
+
+
+def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
+    name, page = scheme
+    _, pages = built
+    for path in pages:
+        page.goto(path.as_uri())
+        page.wait_for_timeout(300)
+        figures = page.locator(".figure")
+        for i in range(figures.count()):
+            figures.nth(i).locator(".main-svg").first.wait_for(state="attached", timeout=20_000)
+        drawn = page.locator(".figure:has(.main-svg)").count()
+        assert drawn == figures.count() == path.read_text("utf-8").count('class="figure"')
+        wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{path.name} is {wide} pixels too wide"
+        assert page.notes == [], path.name
+        if path.stem in ("index", "03_r1_zero"):
+            page.screenshot(path=lab.ARTEFACTS / f"site-{path.parent.name}-{path.stem}-{name}.png")
+        if axe:
+            page.evaluate(axe)
+            assert page.evaluate(AXE) == [], f"{path.name}, {name}"
+
+
+def test_the_notes_would_hold_a_request_to_another_server_and_an_error(scheme, built):
+    _, page = scheme
+    out, _ = built
+    bad = out / "bad.html"
+    bad.write_text('<title>x</title><img alt="" src="http://a.example/p.png"><script>no()</script>')
+    page.goto(bad.as_uri())
+    page.wait_for_timeout(300)
+    assert "http://a.example/p.png" in page.notes
+    assert any("no is not defined" in note for note in page.notes)
+    page.notes.clear()
+
+
+def test_the_pages_are_turned_and_the_text_is_reached_by_keyboard(scheme, built):
+    _, page = scheme
+    out, _ = built
+    page.goto((out / "index.html").as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the text"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    first = page.evaluate("() => document.activeElement.getAttribute('href')")
+    assert first == "notebooks/00_start_here.html"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/00_start_here.html")
+    page.locator("a[rel=next]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/01_cost_reset.html")
+
+
+def test_a_figure_is_live(scheme, built):
+    _, page = scheme
+    out, _ = built
+    page.goto((out / "notebooks" / "03_r1_zero.html").as_uri())
+    plot = page.locator(".figure .js-plotly-plot").first
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    for part in range(1, 10):
+        page.mouse.move(box["x"] + box["width"] * part / 10, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(150)
+        if plot.locator(".hovertext").count():
+            return
+    raise AssertionError("no value appears under the pointer")
