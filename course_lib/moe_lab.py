@@ -1,17 +1,18 @@
 """Small live trainings of the mini-V3: with and without balance, sparse against dense.
 
 The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
-the text is worked puzzles in the course's notation, and only the completion is learned.
+the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
+is new, and what a model has learned is measured on puzzles that no run trains on.
 """
 
 from __future__ import annotations
 
-import random
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
 from course_lib import corpus, models, moe, pretrain
 from course_lib.routes import recording, routers
+from course_lib.sft import sft_loss
 
 BALANCING = ("none", "auxiliary", "bias")
 
@@ -28,7 +30,8 @@ AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
 BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
 LEARNING_RATE = 4e-3
 _WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
-_EXAMPLES, _ROWS = 4096, 32
+_ROWS, _WARMUP = 32, 20
+_HELD_OUT, _HELD_OUT_SEED = 512, 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Run:
     name: str
     losses: list[float]  # cross-entropy in nats per completion token, one a step
     loads: Tensor  # (steps, layers, experts), each expert's load over the mean load
-    seconds: float
+    seconds: float  # of the processor, for the training alone
+    held_out: float = math.nan  # the loss at the end, on 512 puzzles that no run trains on
 
     def final_loss(self, last: int = 50) -> float:
         """The mean loss of the last steps."""
@@ -57,34 +61,46 @@ class Run:
         return int((self.final_load(last) < below).sum())
 
 
-@lru_cache
-def _examples(seed: int) -> tuple[PreTrainedTokenizerFast, list[tuple[list[int], list[float]]]]:
-    """The tokenizer, and worked puzzles as rows of token ids and loss weights."""
+@cache
+def _tokenizer() -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
     tokenizer = models.build_tokenizer()
-    ids = models.token_ids(tokenizer)
-    ids |= {digit: tokenizer.convert_tokens_to_ids(digit) for digit in "123456789"}
-    rng = np.random.default_rng(seed)
-    documents = corpus.documents(rng, _EXAMPLES, _WORKED, verdict_weight=1.0)
-    return tokenizer, [pretrain.encode(document, ids) for document in documents]
+    return tokenizer, pretrain.piece_ids(tokenizer)
+
+
+def _rows(rng: np.random.Generator, n: int) -> list[tuple[list[int], list[float]]]:
+    """Worked puzzles as token ids and loss weights, 1 for every token of the completion."""
+    documents = corpus.documents(rng, n, _WORKED, verdict_weight=1.0)
+    return [pretrain.encode(document, _tokenizer()[1]) for document in documents]
 
 
 def batches(steps: int, seed: int = 0) -> Iterator[pretrain.Batch]:
-    """The same batches of worked puzzles for every run with this seed."""
-    tokenizer, examples = _examples(seed)
-    rng = random.Random(seed)
+    """New worked puzzles at every step, the same for every run with this seed."""
+    rng, pad = np.random.default_rng(seed), _tokenizer()[0].eos_token_id
     for _ in range(steps):
-        yield pretrain.collate(rng.sample(examples, _ROWS), tokenizer.eos_token_id)
+        yield pretrain.collate(_rows(rng, _ROWS), pad)
 
 
 def worked_texts(n: int, seed: int = 1) -> list[str]:
     """`n` puzzles with their working and answer, as one text each, special tokens and all."""
-    tokenizer, examples = _examples(seed)
-    return [tokenizer.decode(ids) for ids, _ in examples[:n]]
+    return [_tokenizer()[0].decode(ids) for ids, _ in _rows(np.random.default_rng(seed), n)]
+
+
+@torch.no_grad()
+def held_out_loss(model: DeepseekV3ForCausalLM) -> float:
+    """Nats per completion token on 512 worked puzzles, the same for every model."""
+    rows = sorted(_rows(np.random.default_rng(_HELD_OUT_SEED), _HELD_OUT), key=lambda r: len(r[0]))
+    total = weight = 0.0
+    for start in range(0, len(rows), 64):
+        batch = pretrain.collate(rows[start : start + 64], _tokenizer()[0].eos_token_id)
+        tokens = float(batch.weights[:, 1:].sum())
+        total += tokens * float(sft_loss(model(batch.ids).logits, batch.ids, batch.weights))
+        weight += tokens
+    return total / weight
 
 
 def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
     """An untrained V3 of two layers, 16 experts of which a token takes 2, and one shared expert."""
-    tokenizer, _ = _examples(0)
+    tokenizer, _ = _tokenizer()
     sizes = dict(
         hidden_size=64,
         num_hidden_layers=2,
@@ -106,6 +122,31 @@ def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
     return small_moe(seed, first_k_dense_replace=2, intermediate_size=inner)
 
 
+CONTESTANTS: dict[str, tuple[Callable[..., DeepseekV3ForCausalLM], str]] = {
+    "no balance": (small_moe, "none"),
+    "auxiliary loss": (small_moe, "auxiliary"),
+    "sparse": (small_moe, "bias"),
+    "dense, same active": (partial(small_dense, 96), "none"),
+    "dense, same total": (partial(small_dense, 544), "none"),
+}
+"""What is compared, by name: how the untrained model is made from a seed, and its balancing.
+
+The dense ones have as many parameters as a token of the sparse one uses, and as it has in all, less
+the router.
+"""
+
+
+def compete(name: str, seed: int = 0, steps: int = 250) -> Run:
+    """Train the contestant of that name; equal seeds give all of them the same puzzles."""
+    make, balancing = CONTESTANTS[name]
+    return train(balancing, steps=steps, seed=seed, model=make(seed=seed), name=name)
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """A linear warm-up over 20 steps, the full rate, and a linear fall to 0 in the second half."""
+    return LEARNING_RATE * min(1.0, (step + 1) / _WARMUP, 2 * (1 - step / steps))
+
+
 def train(
     balancing: str = "none",
     *,
@@ -115,6 +156,8 @@ def train(
     name: str | None = None,
 ) -> Run:
     """Train a small MoE (or `model`) from scratch and record its losses and its experts' loads.
+
+    The rate is that of `learning_rate`: without its fall to 0 the end of a run is mostly noise.
 
     `balancing` is "none", "auxiliary" (the classic loss, added with weight 0.01) or "bias" (V3's
     rule after each batch). Raises ValueError for another word or fewer than one step.
@@ -126,14 +169,17 @@ def train(
         raise ValueError(f"steps is {steps}; train for at least 1.")
     model = small_moe(seed) if model is None else model
     optimizer = pretrain.make_optimizer(model, LEARNING_RATE, decay=0.0)
-    losses, loads, start = [], [], time.perf_counter()
+    losses, loads, start = [], [], time.process_time()
     label = name or balancing
-    stream = batches(steps, seed)
-    for batch in tqdm(stream, label, steps, file=sys.stdout, ascii=" #", mininterval=1):
+    stream = tqdm(batches(steps, seed), label, steps, file=sys.stdout, ascii=" #", mininterval=1)
+    for step, batch in enumerate(stream):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps)
         loss, shares = _step(model, optimizer, batch, balancing)
         losses.append(loss)
         loads.append(shares)
-    return Run(label, losses, torch.stack(loads), time.perf_counter() - start)
+    seconds = time.process_time() - start
+    return Run(label, losses, torch.stack(loads), seconds, held_out_loss(model))
 
 
 def _step(
@@ -144,7 +190,8 @@ def _step(
 ) -> tuple[float, Tensor]:
     """One update; returns its loss without the auxiliary one, and loads over their mean."""
     with recording(model) as routes:
-        loss = pretrain.weighted_loss(model(batch.ids, use_cache=False).logits, batch)
+        logits = model(batch.ids, use_cache=False).logits
+    loss = sft_loss(logits, batch.ids, batch.weights)
     extra = sum(moe.auxiliary_loss(r.logits, r.experts) for r in routes.values())
     optimizer.zero_grad()
     (loss + AUXILIARY_WEIGHT * extra if balancing == "auxiliary" else loss).backward()

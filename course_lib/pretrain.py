@@ -28,6 +28,7 @@ from course_lib import checkpoints, corpus, models
 from course_lib.moe import balance_bias
 from course_lib.moe import load as expert_load
 from course_lib.runtime import device, use_threads
+from course_lib.sft import sft_loss
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,6 @@ def cut(rows: list[tuple[list[int], list[float]]], tokens: int, pad: int) -> lis
     return [*out, collate(current, pad)]
 
 
-def weighted_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token; logits (documents, tokens, vocabulary)."""
-    losses = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none"
-    )
-    weights = batch.weights[:, 1:].flatten()
-    return (losses * weights).sum() / weights.sum()
-
-
 class BiasBalancer:
     """Nudges each router's bias after every batch: up for idle experts, down for busy ones."""
 
@@ -231,7 +223,7 @@ def _start(
 def update(model: PreTrainedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
     """One step of gradient descent; returns the loss."""
     batch = Batch(batch.ids.to(model.device), batch.weights.to(model.device))
-    loss = weighted_loss(model(batch.ids, use_cache=False).logits, batch)
+    loss = sft_loss(model(batch.ids, use_cache=False).logits, batch.ids, batch.weights)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -40,26 +40,29 @@ def collate(
     return ids, mask
 
 
-def sft_loss(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of the tokens where `mask` is 1, over all of them at once.
+def sft_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of the tokens with a weight above 0, over all of them at once.
 
-    `logits` is (sequences, tokens, vocabulary) and `ids` and `mask` are (sequences, tokens), all
+    `logits` is (sequences, tokens, vocabulary) and `ids` and `weights` are (sequences, tokens), all
     for the same tokens: the shift by one happens here, the logits at a token being the guess at the
-    next, so that a first token is never learnt. The mean is per token and not per sequence: long
-    traces weigh more than short ones, as in TRL and transformers.
+    next, so that a first token is never learnt. `weights` may be a mask, or say how much each token
+    counts. The mean is per token and not per sequence: long traces weigh more than short ones, as
+    in TRL and transformers.
 
-    Raises ValueError for shapes that do not fit or a mask that leaves nothing to learn.
+    Raises ValueError for shapes that do not fit or weights that leave nothing to learn.
     """
-    if logits.ndim != 3 or logits.shape[:2] != ids.shape or mask.shape != ids.shape:
+    if logits.ndim != 3 or logits.shape[:2] != ids.shape or weights.shape != ids.shape:
         raise ValueError(
-            f"logits has shape {tuple(logits.shape)}, ids {tuple(ids.shape)} and mask "
-            f"{tuple(mask.shape)}; allowed are (sequences, tokens, vocabulary) and twice "
+            f"logits has shape {tuple(logits.shape)}, ids {tuple(ids.shape)} and weights "
+            f"{tuple(weights.shape)}; allowed are (sequences, tokens, vocabulary) and twice "
             "(sequences, tokens)."
         )
-    learnt = mask[:, 1:].bool()
+    learnt = weights[:, 1:] > 0
     if not bool(learnt.any()):
         raise ValueError(
-            "mask leaves no token to learn; allowed is one that is 1 after a first token."
+            "weights leaves no token to learn; allowed is one above 0 after a first token."
         )
     # Only what is learnt goes through the softmax: prompts and padding cost nothing here.
-    return -token_logprobs(logits[:, :-1][learnt], ids[:, 1:][learnt]).mean()
+    losses = -token_logprobs(logits[:, :-1][learnt], ids[:, 1:][learnt])
+    shares = weights[:, 1:][learnt].to(losses.dtype)
+    return (losses * shares).sum() / shares.sum()

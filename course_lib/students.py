@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib import checkpoints, model_card, models, pretrain, puzzles, rollout, zero
 from course_lib.errors import CourseError
 from course_lib.runtime import use_threads
+from course_lib.sft import sft_loss
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def finetune(
 
     def loss(_: int) -> Tensor:
         batch = next(read)
-        batch = pretrain.Batch(batch.ids.to(model.device), batch.weights.to(model.device))
-        return pretrain.weighted_loss(model(batch.ids, use_cache=False).logits, batch)
+        ids, weights = batch.ids.to(model.device), batch.weights.to(model.device)
+        return sft_loss(model(ids, use_cache=False).logits, ids, weights)
 
     yield from descend(model, config, loss)
 

@@ -64,6 +64,16 @@ def test_the_gradient_is_that_of_finite_differences_and_nothing_else_gets_any():
     assert torch.equal(taught[:, :-1], mask[:, 1:]) and not taught[:, -1].any()
 
 
+def test_weights_say_how_much_a_token_counts():
+    logits, ids, _ = batch()
+    weights = torch.randint(0, 4, (3, 6)).double() / 2
+    weights[0, 2] = 3.0
+    losses = -logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+    expected = (losses * weights[:, 1:]).sum() / weights[:, 1:].sum()
+    torch.testing.assert_close(sft_loss(logits, ids, weights), expected)
+    torch.testing.assert_close(sft_loss(logits, ids, 7 * weights), expected)
+
+
 def test_prompts_and_padding_are_never_looked_at():
     logits, ids, mask = batch()
     loss = sft_loss(logits, ids, mask)
@@ -77,7 +87,7 @@ def test_bad_arguments_are_refused():
     logits, ids, mask = batch()
     with pytest.raises(ValueError, match=r"ids \(3, 5\)"):
         sft_loss(logits, ids[:, :5], mask)
-    with pytest.raises(ValueError, match=r"mask \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"weights \(3, 5\)"):
         sft_loss(logits, ids, mask[:, :5])
-    with pytest.raises(ValueError, match="mask leaves no token to learn"):
+    with pytest.raises(ValueError, match="weights leaves no token to learn"):
         sft_loss(logits, ids, torch.arange(6).expand(3, 6) == 0)
