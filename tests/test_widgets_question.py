@@ -137,6 +137,21 @@ def test_before_and_after_are_kept_apart():
         question.Way(COST, NUMBER, "during")
 
 
+def test_of_the_answers_before_the_course_the_first_is_kept():
+    asked = question.Way(COST, NUMBER, "before")
+    assert asked.check().outcome == Outcome.BLANK
+    for answer in ("3", "2"):
+        asked.set(answer=answer)
+        asked.check()
+    assert asked.text().startswith("Right: Yes. Your first answer is the one that is kept")
+    assert progress.load().entry("before", "q.cost")["answer"] == {"answer": "3"}
+    after = question.Way(COST, NUMBER)
+    for answer in ("3", "2"):
+        after.set(answer=answer)
+        after.check()
+    assert progress.load().entry("after", "q.cost")["outcome"] == "right"
+
+
 def test_a_damaged_entry_is_not_believed():
     progress.record("q.why", "splendid", "after", answer={"answer": "gone"})
     assert question.Way(COST, CHOICE).text() == "No answer yet."

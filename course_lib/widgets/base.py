@@ -215,7 +215,7 @@ class Widget:
         head = f"<p><strong>{escape(self.title)}</strong></p>" if self.title else ""
         given = f"<p>Settings: {escape(settings)}</p>" if settings else ""
         return (
-            f'<div class="ir1-twin {NO_MATHS}" role="group" '
+            f'<div class="ir1-twin {self._mark()} {NO_MATHS}" role="group" '
             f'aria-label="{escape(self.title or self.key)}" '
             f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
             f"{head}{self.lead()}{given}{as_images(self.picture())}<p>{escape(self.text())}</p></div>"
@@ -236,6 +236,10 @@ class Widget:
     def _twin_id(self) -> str:
         return "twin-" + "".join(c if c.isalnum() else "-" for c in self.key)
 
+    def _mark(self) -> str:
+        """The HTML class by which a page, and a test of it, tells what kind of widget this is."""
+        return f"ir1-of-{type(self).__name__}"
+
     def _build(self) -> ipw.VBox:
         hide = f"<style>#{self._twin_id()} {{ display: none; }}</style>"
         self._picture = ipw.HTML(self.picture())
@@ -244,7 +248,9 @@ class Widget:
             control.observe(lambda _: self._changed(), names="value")
         head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>{self.lead()}")
         parts = [head, *self._controls.values(), *self.extras(), self._picture, self._status]
-        return ipw.VBox(parts)
+        box = ipw.VBox(parts)
+        box.add_class(self._mark())
+        return box
 
     def _changed(self) -> None:
         new = self._read()

@@ -30,12 +30,17 @@ class LiveRun(Widget):
     `every` seconds, and wherever accuracy was measured), and what is saved is its last state.
     """
 
-    title = "R1-Zero, live"
-
     def __init__(
-        self, key: str = "", *, steps: int, folder: str | Path | None = None, every: float = 1.0
+        self,
+        key: str = "",
+        *,
+        steps: int,
+        folder: str | Path | None = None,
+        every: float = 1.0,
+        title: str = "R1-Zero, live",
     ) -> None:
         super().__init__(key)
+        self.title = title
         self.steps = steps
         self.every = every
         self.lines: list[Mapping[str, Any]] = []

@@ -76,10 +76,20 @@ class Way(base.Widget):
             self.verdict = self.way.judge(self.answer(), self.question.state())
         except CourseError as error:  # a prediction's run met a damaged model, for instance
             self.verdict = Verdict(Outcome.BLANK, str(error))
-        kept = {"answer": self.state, "reply": self.verdict.reply, "prompt": self.way.prompt}
-        self._notice = progress.record(self.name, self.verdict.outcome, self.phase, **kept)
+        self._notice = self._keep(self.verdict)
         self.refresh()
         return self.verdict
+
+    def _keep(self, verdict: Verdict) -> str:
+        """Put a verdict into the progress; returns what there is to say about it.
+
+        Of the answers before the course the first counts: its reply has said what is right.
+        """
+        first = progress.load().entry("before", self.name).get("outcome", Outcome.BLANK)
+        if self.phase == "before" and first != Outcome.BLANK:
+            return "Your first answer is the one that is kept as your answer before the course."
+        kept = {"answer": self.state, "reply": verdict.reply, "prompt": self.way.prompt}
+        return progress.record(self.name, verdict.outcome, self.phase, **kept)
 
     def lead(self) -> str:
         """The question, as a card."""

@@ -1,7 +1,6 @@
 """One JupyterLab and one Chromium for all browser tests; skipped, with the reason, without them."""
 
 import os
-import shutil
 
 import pytest
 
@@ -21,10 +20,8 @@ def can_run():
 
 @pytest.fixture(scope="session")
 def address(can_run, tmp_path_factory):
-    """JupyterLab over copies of the notebooks, so that a run changes nothing in the checkout."""
-    folder = tmp_path_factory.mktemp("served")
-    for path in sorted(lab.ROOT.glob("notebooks/*.ipynb")):
-        shutil.copy(path, folder)
+    """JupyterLab over copies of notebooks and exercises."""
+    folder = lab.lay_out(tmp_path_factory.mktemp("served"))
     with lab.serve(folder, tmp_path_factory.mktemp("home")) as address:
         yield address
 

@@ -75,6 +75,18 @@ _HEIGHT = """() => {
 _TO_THE_TOP = "() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }"
 
 
+def lay_out(folder: Path) -> Path:
+    """Copies of the notebooks and exercises in `folder`, side by side as in the checkout.
+
+    A run then changes nothing in the checkout, and finds what the lessons before it have left.
+    """
+    for part in ("notebooks", "exercises"):
+        (folder / part).mkdir()
+        for path in sorted((ROOT / part).glob("*.*")):
+            shutil.copy(path, folder / part)
+    return folder
+
+
 def missing() -> str:
     """Why the browser tests cannot run here, in a sentence; empty if they can."""
     try:
@@ -195,6 +207,28 @@ class Page:
         """What `run_all` returns, now."""
         return self.page.evaluate(_RUN_STATE)
 
+    def write(self, cell: int, text: str) -> None:
+        """Type `text` into a cell in place of what stands there, and run it with *Shift+Enter*."""
+        editor = self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".cm-content")
+        editor.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(text)
+        self.run_cell(cell)
+
+    def run_cell(self, cell: int) -> None:
+        """Run a cell with *Shift+Enter* and wait until the kernel is idle again."""
+        place = self.page.locator(".jp-Notebook .jp-Cell").nth(cell)
+        place.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        self.page.wait_for_timeout(300)
+        self.wait_until_ready()
+        self.page.wait_for_timeout(300)
+
+    def output(self, cell: int) -> str:
+        """The text of a cell's outputs."""
+        outputs = self.page.locator(".jp-Notebook .jp-Cell").nth(cell)
+        return "\n".join(outputs.locator(".jp-OutputArea-output").all_inner_texts())
+
     def theme(self, name: str) -> None:
         """Change to the theme `light` or `dark` and let it settle."""
         self.command("apputils:change-theme", theme=THEMES[name])
@@ -224,8 +258,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def notebook(engine, address: str, name: str, width: int = 1280) -> Iterator[Page]:
-    """Open the notebook `name` from the server at `address` and wait for its kernel."""
+def notebook(engine, address: str, name: str, width: int = 1366) -> Iterator[Page]:
+    """Open the notebook `name` ("notebooks/...") from the server and wait for its kernel."""
     context = engine.new_context(viewport={"width": width, "height": 1400})
     page = context.new_page()
     opened = Page(page)

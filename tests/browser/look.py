@@ -20,7 +20,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=lab.ARTEFACTS, help="folder for the pictures")
     parser.add_argument("--dark", action="store_true", help="the dark theme only (else both)")
-    parser.add_argument("--width", type=int, default=1280, help="CSS pixels")
+    parser.add_argument("--width", type=int, default=1366, help="CSS pixels")
     parser.add_argument("--no-run", action="store_true", help="as saved, without running it")
     return parser.parse_args(given)
 
@@ -34,9 +34,9 @@ def main(given: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         home, folder = Path(temporary) / "home", Path(temporary) / "served"
         home.mkdir()
-        folder.mkdir()
         for path in options.notebooks:
-            shutil.copy(path, folder)
+            (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / "notebooks")
         with lab.serve(folder, home) as address, lab.browser() as engine:
             failed = [look_at(engine, address, path, options) for path in options.notebooks]
     return int(any(failed))
@@ -44,7 +44,7 @@ def main(given: list[str] | None = None) -> int:
 
 def look_at(engine, address: str, path: Path, options: argparse.Namespace) -> bool:
     """One notebook: run it, take its pictures, say what went wrong; True if something did."""
-    with lab.notebook(engine, address, path.name, options.width) as opened:
+    with lab.notebook(engine, address, f"notebooks/{path.name}", options.width) as opened:
         state = opened.state() if options.no_run else opened.run_all()
         for theme in ("dark",) if options.dark else ("light", "dark"):
             opened.theme(theme)

@@ -1,12 +1,16 @@
-"""Every notebook, opened in JupyterLab in Chromium and run with *Run All*."""
+"""Every notebook, opened in JupyterLab in Chromium and run with *Run All*, as a learner does."""
 
 import pytest
+
+from tests import gallery
 
 from . import lab
 
 pytestmark = pytest.mark.slow
 
 NOTEBOOKS = sorted(path.name for path in lab.ROOT.glob("notebooks/*.ipynb"))
+LOOKS = ((1366, "dark"), (1920, "light"), (1366, "light"))
+"""A laptop's width and a projector's, in CSS pixels, with a theme."""
 
 # Every widget of the course has a line that speaks its state; its output area holds one.
 WIDGETS = ".jp-OutputArea-child:has(.ir1-status)"
@@ -21,16 +25,23 @@ KEYS = (
     ("input[type=text]", ("7",)),
 )
 
+FED_BY_A_RUN = {"LiveRun"}
+"""Widgets that have no control: a run moves them."""
+
+VISITED: set[str] = set()
+MOVED: set[str] = set()
+
 
 @pytest.fixture(scope="module", params=NOTEBOOKS)
 def ran(request, engine, address):
     """One notebook after *Run All*, with its pictures taken: (name, opened page, state)."""
-    with lab.notebook(engine, address, request.param) as opened:
+    with lab.notebook(engine, address, f"notebooks/{request.param}") as opened:
         state = opened.run_all()
         stem = request.param.removesuffix(".ipynb")
-        for width, theme in ((1280, "dark"), (1920, "light"), (1280, "light")):
+        for width, theme in LOOKS:
             opened.theme(theme)
             opened.screenshots(lab.ARTEFACTS / f"{stem}-{theme}-{width}", width)
+        VISITED.add(request.param)
         yield request.param, opened, state
 
 
@@ -56,20 +67,51 @@ def test_live_widgets_hide_their_twins(ran):
 
 
 def test_each_widget_changes_by_keyboard_alone(ran):
-    _, opened, _ = ran
+    name, opened, _ = ran
     widgets = opened.page.locator(WIDGETS)
-    still = [i for i in range(widgets.count()) if not moves(opened.page, widgets.nth(i))]
-    assert still == [], "widgets (counted from 0) whose words stay whatever key is pressed"
+    still = []
+    for i in range(widgets.count()):
+        widget = widgets.nth(i)
+        kind = kind_of(widget)
+        if moves(opened.page, widget) and (kind != "Way" or answers(opened.page, widget)):
+            MOVED.add(kind)
+        else:
+            still.append(f"{i}: {kind}")
+    assert still == [], f"widgets of {name} that stay as they are whatever key is pressed"
 
 
-def said(widget):
-    """A widget's words and picture."""
-    return widget.locator(".ir1-status").all_inner_texts(), widget.inner_html()
+def kind_of(widget):
+    """The class of a live widget, from the mark that it bears in the page."""
+    marks = widget.locator("[class*=ir1-of-]").first.get_attribute("class").split()
+    return next(m for m in marks if m.startswith("ir1-of-")).removeprefix("ir1-of-")
+
+
+def words(widget):
+    """What a widget says."""
+    return widget.locator(".ir1-status").inner_text()
+
+
+def picture(widget):
+    """What a widget shows beside its words: the picture is the last of its HTML parts."""
+    return widget.locator(".widget-html").last.inner_html()
+
+
+def changes(page, look, before, seconds=1.5):
+    """Whether what `look()` gives is another than `before` within so many seconds."""
+    for _ in range(int(seconds / 0.1)):
+        if look() != before:
+            return True
+        page.wait_for_timeout(100)
+    return False
 
 
 def moves(page, widget):
-    """Whether some control of `widget`, focused and given a key, changes words and picture."""
-    before, drawn = said(widget)
+    """Whether some control of `widget`, focused and given a key, changes the words and the picture.
+
+    A question shows its verdict only once the answer is checked: there the words must change.
+    """
+    pictured = kind_of(widget) != "Way"
+    said, drawn = words(widget), picture(widget)
     for selector, keys in KEYS:
         controls = widget.locator(selector)
         for index in range(controls.count()):
@@ -77,27 +119,19 @@ def moves(page, widget):
                 controls.nth(index).focus()
                 for stroke in key.split():
                     page.keyboard.press(stroke)
-                page.wait_for_timeout(700)
-                words, picture = said(widget)
-                if words != before and picture != drawn:
+                if changes(page, lambda: words(widget), said) and (
+                    not pictured or changes(page, lambda: picture(widget), drawn)
+                ):
                     return True
     return False
 
 
-def test_a_question_is_answered_by_keyboard_alone(ran):
-    name, opened, _ = ran
-    radios = opened.page.locator(f"{WIDGETS}:has(input[type=radio])")
-    if name != "08_checklist.ipynb":
-        pytest.skip("this notebook does not ask the checklist's questions")
-    widget = radios.first
-    widget.locator("input[type=radio]").first.focus()
-    opened.page.keyboard.press("Space")
-    opened.page.wait_for_timeout(700)
-    assert "Not checked yet" in said(widget)[0][0]
+def answers(page, widget):
+    """Whether *Check my answer*, pressed by keyboard, shows a verdict in words and as a card."""
     widget.locator("button").first.focus()
-    opened.page.keyboard.press("Enter")
-    opened.page.wait_for_timeout(1000)
-    assert said(widget)[0][0].startswith(("Right", "Not right", "A known misunderstanding"))
+    page.keyboard.press("Enter")
+    judged = changes(page, lambda: "ir1-card" in picture(widget), False, seconds=60)
+    return judged and changes(page, lambda: words(widget).startswith("Running"), True, seconds=60)
 
 
 def test_axe_finds_no_serious_fault(ran, axe):
@@ -107,3 +141,31 @@ def test_axe_finds_no_serious_fault(ran, axe):
     for theme in lab.THEMES:
         opened.theme(theme)
         assert lab.faults(opened.page, axe) == [], f"{name} in the {theme} theme"
+
+
+def test_a_run_is_shown_while_it_runs(ran):
+    _, opened, _ = ran
+    live = opened.page.locator(".ir1-of-LiveRun")
+    if not live.count():
+        pytest.skip("this notebook shows no run")
+    assert "After step" in live.first.inner_text() and live.first.locator("img[alt]").count() == 4
+    MOVED.add("LiveRun")
+
+
+def test_the_checklist_asks_about_the_run_of_lesson_3_and_the_distill_of_lesson_5(ran):
+    name, opened, _ = ran
+    if name != "08_checklist.ipynb":
+        pytest.skip("not the checklist")
+    if not {"03_r1_zero.ipynb", "05_distillation.ipynb"} <= VISITED:
+        pytest.skip("lessons 3 and 5 were not run before it")
+    asked = " ".join(opened.page.locator(".ir1-of-Way").all_inner_texts())
+    assert "Your own R1-Zero began" in asked and "Your own distill has" in asked
+    report = opened.page.locator(".ir1-report").inner_text()
+    assert "own R1-Zero" in report and "Right now: " in report
+
+
+def test_every_widget_of_the_course_was_moved():
+    if set(NOTEBOOKS) != VISITED:
+        pytest.skip("not all notebooks were run")
+    every = {kind.__name__ for kind in gallery.classes()}
+    assert every - MOVED == set(), "widgets that no notebook shows, or that no key moves"
