@@ -138,11 +138,15 @@ def newest_run(folder: Path) -> Run | None:
 
 
 def read_run(log: Path) -> Run | None:
-    """A run from its log; None if it is no log of an R1-Zero run with two measurements."""
+    """A run from its log; None if it is no log of an R1-Zero run with two measurements.
+
+    The base's own line, of step 0, has the thinking of held-out completions only.
+    """
     accuracy, thinking, steps = [], [], 0
     for line in _lines(log):
-        if "attempts" not in line:
+        if not {"attempts", "test_attempts"} & set(line):
             continue
+        line = {"thinking_tokens": line.get("test_thinking_tokens"), **line}
         steps = int(_number(line, "step") or steps)
         accuracy += [value for value in [_number(line, "accuracy")] if value is not None]
         thinking += [value for value in [_number(line, "thinking_tokens")] if value is not None]

@@ -11,7 +11,7 @@ from course_lib import evidence
 from course_lib.architectures import CONFIGS
 
 LINES = [
-    {"step": 0, "accuracy": 0.18, "thinking_tokens": 8.0, "attempts": 0.4},
+    {"step": 0, "accuracy": 0.18, "test_thinking_tokens": 8.0, "test_attempts": 0.4},
     {"step": 1, "thinking_tokens": 9.0, "attempts": 0.5},
     {"step": 2, "accuracy": 0.76, "thinking_tokens": 33.0, "attempts": 4.0},
 ]
