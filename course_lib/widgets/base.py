@@ -231,7 +231,8 @@ class Widget:
         name = self.title or self.key
         display({**bundle, "text/plain": f"[{name}: live in JupyterLab]"}, raw=True)
         twin = f'<div id="{escape(self._twin_id())}">{self.static_html()}</div>'
-        display({"text/html": twin, "text/plain": f"{name}. {self.text()}"}, raw=True)
+        said = f"{name}{'' if name.endswith('?') else '.'} {self.text()}"
+        display({"text/html": twin, "text/plain": said}, raw=True)
 
     def _twin_id(self) -> str:
         return "twin-" + "".join(c if c.isalnum() else "-" for c in self.key)
