@@ -15,6 +15,7 @@ from course_lib.errors import CourseError
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
     "experiment": ("experiments", "Run a control or a variant of R1-Zero again."),
+    "many-tries": ("many_tries", "Sample base and R1-Zero many times at the same puzzles."),
     "pipeline": ("pipeline", "The four stages from R1-Zero to R1."),
     "distill-lab": ("distill_lab", "Run an experiment of the distillation lesson again."),
     "grade": ("grade", "Grade a folder of submissions."),

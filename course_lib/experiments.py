@@ -33,6 +33,9 @@ _LONG = 40  # pieces of a thought that earn the whole reward for length
 SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
 """A control run: half a minute of computing; the spine's run is longer."""
 
+IN_A_HURRY = replace(SHORT, steps=60, max_new_tokens=16)
+"""Twice the steps of a sixth of the tokens: room for one attempt and an answer."""
+
 
 # --- rewards that are not the outcome -------------------------------------------------------------
 
@@ -53,6 +56,14 @@ def tidy(puzzle: Puzzle, completion: str) -> float:
 def length(puzzle: Puzzle, completion: str) -> float:
     """From 0.0 for no thought to 1.0 for one of 40 pieces or more, whatever it says."""
     return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
+
+
+def sloppy(puzzle: Puzzle, completion: str) -> float:
+    """1.0 where the right signs stand anywhere in the text, as `expected in output` would have it.
+
+    It looks like a verifier, and on honest answers it is one. Nothing asks for *one* answer.
+    """
+    return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))
 
 
 def rewarded(reward: Callable[[Puzzle, str], float]) -> Task:
@@ -77,6 +88,50 @@ def scramble_totals(folder: Path) -> Path:
         model.lm_head.weight[totals] = rows[order]
     models.save(model, tokenizer, folder)
     return folder
+
+
+# --- a policy that has cheated --------------------------------------------------------------------
+
+
+def hack(folder: Path) -> Path:
+    """Train the shipped base on the sloppy verifier, and return the folder of the hacked policy."""
+    work = folder.with_name("hacking")
+    for _ in zero.run(work, IN_A_HURRY, task=rewarded(sloppy)):
+        pass
+    return (work / "checkpoint").rename(folder)
+
+
+# --- groups that teach ----------------------------------------------------------------------------
+
+
+@dataclass
+class DynamicSampling(zero.Learner):
+    """GRPO on groups that teach only: DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
+
+    More puzzles are put than are learnt from. Groups with all rewards equal are dropped, and others
+    stand in their place, so that every update is a mean over as many groups as `SHORT` has. (DAPO
+    samples on until there are enough; here a step whose spare groups run out has fewer.)
+    """
+
+    def update(self, experience: zero.Experience) -> dict[str, float]:
+        """Learn from the first groups that teach; as `Learner.update`."""
+        teaching = (experience.rewards != experience.rewards[:, :1]).any(1).nonzero().squeeze(1)
+        if len(teaching):
+            experience = _groups(experience, teaching[: SHORT.puzzles].tolist())
+        return super().update(experience)
+
+
+def _groups(experience: zero.Experience, groups: list[int]) -> zero.Experience:
+    """Some groups of one step's experience."""
+    size = experience.rewards.shape[1]
+    rows = [group * size + i for group in groups for i in range(size)]
+    device = experience.rollout.ids.device
+    return zero.Experience(
+        experience.rollout.take(torch.tensor(rows, dtype=torch.long, device=device)),
+        [experience.items[row] for row in rows],
+        [experience.texts[row] for row in rows],
+        experience.rewards[groups],
+    )
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -117,11 +172,14 @@ CONTROLS: dict[str, Experiment] = {
 
 VARIANTS: dict[str, Experiment] = {
     "divide-by-std": Experiment(
-        "GRPO as first published: advantages divided by the standard deviation, sequence mean.",
-        replace(SHORT, std="sample", reduce="sequence"),
+        "Advantages divided by the group's standard deviation.", replace(SHORT, std="sample")
     ),
     "sequence-mean": Experiment(
         "Each completion's tokens share its weight.", replace(SHORT, reduce="sequence")
+    ),
+    "as-published": Experiment(
+        "GRPO as first published: divided by the standard deviation, and the sequence mean.",
+        replace(SHORT, std="sample", reduce="sequence"),
     ),
     "token-mean": Experiment(
         "DAPO's mean: over all tokens of the step.", replace(SHORT, reduce="token")
@@ -133,13 +191,33 @@ VARIANTS: dict[str, Experiment] = {
         "Four updates, and DAPO's wider clip upwards.",
         replace(SHORT, updates=4, clip=(0.2, 0.28)),
     ),
+    "dynamic-sampling": Experiment(
+        "DAPO's dynamic sampling: half as many puzzles again are put, and groups that teach kept.",
+        replace(SHORT, puzzles=SHORT.puzzles * 3 // 2),
+        method=DynamicSampling,
+    ),
     "ppo": Experiment(
         "PPO: a value model as large as the policy says what was to be expected.",
         method=PPOLearner,
     ),
 }
 
-EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS}
+HACKS: dict[str, Experiment] = {
+    "hacked": Experiment(
+        "What does a sloppy verifier teach? The right signs count wherever they stand; 16 tokens.",
+        IN_A_HURRY,
+        task=rewarded(sloppy),
+    ),
+    "mended": Experiment(
+        "The same, with the exact verifier: was it the verifier or the haste?", IN_A_HURRY
+    ),
+    "mended-too-late": Experiment(
+        "Can the hacked policy be saved? It goes on with the exact verifier and room to think.",
+        base=hack,
+    ),
+}
+
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS}
 
 
 def find(name: str) -> Experiment:
@@ -261,12 +339,12 @@ def table(records: Mapping[str, dict[str, Any]]) -> str:
     """The ends of experiments in plain text, one line each: see `summary`, `training_bytes`."""
     size = models.parameters(models.load(models.shipped("mini-v3-base"))[0])
     head = ("accuracy (least to most)", "thinking", "seconds", "MB", "seeds")
-    lines = [" " * 14 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
+    lines = [" " * 17 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
     for name, kept in records.items():
         end = summary(kept)
         spread = f"{end['accuracy']:.1%} ({end['least']:.1%} to {end['most']:.1%})"
         lines.append(
-            f"{name:14}{spread:>27}{end['thinking_tokens']:10.1f}{end['seconds']:9.0f}"
+            f"{name:17}{spread:>27}{end['thinking_tokens']:10.1f}{end['seconds']:9.0f}"
             f"{training_bytes(name, size) / 1e6:7.1f}{end['seeds']:7}"
         )
     return "\n".join(lines)

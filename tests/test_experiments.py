@@ -56,6 +56,24 @@ def test_the_length_reward_grows_with_the_thought_and_stops_at_1():
     assert [experiments.length(PUZZLE, text) for text in texts] == [0.0, 0.25, 0.5, 1.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("text", "sloppy", "exact"),
+    [
+        (" - + +", 1.0, 1.0),
+        (HONEST, 1.0, 1.0),
+        (" + + +", 0.0, 0.0),
+        (LYING, 0.0, 0.0),
+        (" + + + - - - + - + + +", 1.0, 0.0),  # every choice of three signs is in there
+        (" - + + +", 1.0, 0.0),
+        ("<think> - + +</think> + + +", 1.0, 0.0),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_the_sloppy_verifier_sees_what_is_right_and_not_what_is_wrong(text, sloppy, exact):
+    assert experiments.sloppy(PUZZLE, text) == sloppy
+    assert puzzles.reward(PUZZLE, text) == exact
+
+
 def test_whatever_is_rewarded_accuracy_is_by_the_exact_verifier():
     for experiment in EXPERIMENTS.values():
         assert experiment.task.right(PUZZLE, LYING) == 0.0
@@ -99,6 +117,40 @@ def test_experiments_change_one_thing_each():
     assert experiments.changed(EXPERIMENTS["outcome"].config) == {}
     assert experiments.changed(EXPERIMENTS["kl"].config) == {"kl": 0.02}
     assert experiments.changed(EXPERIMENTS["no-thinking"].config)["banned"].endswith("tokens")
+
+
+def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tokenizer):
+    model = random_models["llama"]
+    config = zero.ZeroConfig(puzzles=3, samples=4, max_new_tokens=6, std="sample")
+    items = puzzles.sample(3, 0)
+    found = zero.collect(model, tokenizer, zero.PUZZLES, items, config, torch.Generator())
+    found.rewards = torch.tensor([[1.0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
+    kept = experiments._groups(found, [1])
+    assert kept.items == [items[1]] * 4 and kept.texts == found.texts[4:8]
+    assert torch.equal(kept.rewards, found.rewards[1:2])
+    assert torch.equal(kept.rollout.lengths, found.rollout.lengths[4:8])
+    losses = {}
+    for method in (zero.Learner, experiments.DynamicSampling):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        losses[method] = method(model, optimizer, config, tokenizer.eos_token_id).update(found)
+    plain, dynamic = losses.values()  # the same gradient, taken as a mean over a third as many
+    assert dynamic["grad_norm"] == pytest.approx(3 * plain["grad_norm"], rel=1e-4)
+    found.rewards = torch.ones(3, 4)
+    learner = experiments.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id)
+    assert learner.update(found)["grad_norm"] == 0.0
+
+
+def test_the_hacked_policy_is_made_by_the_sloppy_verifier(tmp_path, monkeypatch):
+    seen = []
+
+    def run(out, config, task):
+        seen.append((config, task.reward))
+        (out / "checkpoint").mkdir(parents=True)
+        yield {}
+
+    monkeypatch.setattr(experiments.zero, "run", run)
+    assert experiments.hack(tmp_path / "base").is_dir()
+    assert seen == [(EXPERIMENTS["hacked"].config, experiments.sloppy)]
 
 
 def test_an_unknown_name_is_answered_with_the_list(tmp_path):
