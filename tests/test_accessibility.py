@@ -4,7 +4,9 @@ What only a browser can tell (the keyboard, axe-core) is in `tests/browser`.
 """
 
 import re
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import ipywidgets as ipw
 import pytest
@@ -120,6 +122,35 @@ def test_what_differs_by_colour_differs_by_a_letter_a_dash_or_a_word(widget):
         bars = {fill for fill in re.findall(r'<rect[^>]*fill="(#\w+)"', picture)}
         letters = re.findall(r">([A-Z]): ", picture)
         assert len(bars) <= max(1, len(letters))
+
+
+def theme(name):
+    """The colours of one of JupyterLab's own themes, by the names of their CSS variables."""
+    themes = Path(sys.prefix) / "share/jupyter/lab/themes/@jupyterlab"
+    css = (themes / f"theme-{name}-extension/index.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"--(jp-[\w-]+)\s*:\s*([^;}]+)", css))
+
+
+def on_page(colour, page):
+    """A colour of a theme as #rrggbb, what is see-through laid over the page."""
+    fallback = re.fullmatch(r"var\([^,]+,\s*(#\w+)\)", colour)
+    colour = fallback[1] if fallback else {"white": "#ffffff"}.get(colour, colour)
+    if colour.startswith("rgba"):
+        *rgb, alpha = map(float, colour[5:-1].split(","))
+        under = [int(page[i : i + 2], 16) for i in (1, 3, 5)]
+        mixed = [alpha * a + (1 - alpha) * b for a, b in zip(rgb, under, strict=True)]
+        return "#" + "".join(f"{round(c):02x}" for c in mixed)
+    return colour if len(colour) == 7 else "#" + "".join(2 * c for c in colour[1:])
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_text_has_aa_contrast_in_the_themes_that_jupyterlab_has(name):
+    colours = theme(name)
+    page = on_page(colours[look.PAGE_COLOUR[6:].split(",")[0]], "#000000")
+    text = on_page(colours[look.TEXT_COLOUR[6:].split(",")[0]], page)
+    assert contrast(text, page) >= 7
+    for colour in look.PALETTE.values():
+        assert contrast(colour, page) >= 3
 
 
 def invert(colour):
