@@ -315,7 +315,8 @@ def _share(name: str, model: str, config: Callable[[State], Mapping]) -> Number:
 def _own_share(now: Evidence) -> tuple[Number, ...]:
     """The same of the learner's own model, if there is one."""
     own = now.config
-    return (_share("own_share", "your own mini-V3", lambda _: own),) if own else ()
+    name = "your own mini-V3" if now.run else "the mini-V3 that comes with the course"
+    return (_share("own_share", name, lambda _: own),) if own else ()
 
 
 def _saves() -> Choice:

@@ -75,12 +75,17 @@ class Part:
     @property
     def before(self) -> Outcome:
         """The outcome of the question as a whole in the pre-test, as far as it was asked there."""
-        return overall([row.before for row in self.rows if row.before is not None])
+        return overall(self.outcomes("before"))
 
     @property
     def after(self) -> Outcome:
         """The outcome of the question as a whole at the end."""
-        return overall([row.after for row in self.rows])
+        return overall(self.outcomes("after"))
+
+    def outcomes(self, phase: str) -> list[Outcome]:
+        """The outcomes of the ways that were asked in a phase, `before` or `after`."""
+        found = [getattr(row, phase) for row in self.rows]
+        return [outcome for outcome in found if outcome is not None]
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def to_markdown(report: Report) -> str:
     lines = ["# Inside R1: what I know now", "", f"{report.when}. {report.machine}.", ""]
     lines += [summary(report), "", "| Question | Before | Now |", "|---|---|---|"]
     for part in report.parts:
-        cells = (part.title, _WORDS[part.before], _WORDS[part.after])
+        cells = (part.title, _standing(part, "before"), _standing(part, "after"))
         lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
     if report.numbers:
         lines += ["", "## My own numbers", ""]
@@ -226,8 +231,8 @@ def inside(report: Report) -> str:
 
 def _body(report: Report) -> str:
     table = "".join(
-        f'<tr><th scope="row">{escape(part.title)}</th><td>{_mark(part.before)}</td>'
-        f"<td>{_mark(part.after)}</td></tr>"
+        f'<tr><th scope="row">{escape(part.title)}</th><td>{_mark(part, "before")}</td>'
+        f"<td>{_mark(part, 'after')}</td></tr>"
         for part in report.parts
     )
     return (
@@ -248,8 +253,19 @@ def _numbers(report: Report) -> str:
     return f"<h2>My own numbers</h2><table>{head}{rows}</table>" if rows else ""
 
 
-def _mark(outcome: Outcome) -> str:
-    return f'<span aria-hidden="true">{_SIGNS[outcome]}</span> {_WORDS[outcome]}'
+def _standing(part: Part, phase: str) -> str:
+    """How a question stands as a whole, and how many of its ways are right if not all are."""
+    outcomes, whole = part.outcomes(phase), getattr(part, phase)
+    right = outcomes.count(Outcome.RIGHT)
+    if whole is Outcome.RIGHT or not right:
+        return _WORDS[whole]
+    word = "not complete" if whole is Outcome.BLANK else _WORDS[whole]
+    return f"{word} ({right} of {len(outcomes)} right)"
+
+
+def _mark(part: Part, phase: str) -> str:
+    sign = _SIGNS[getattr(part, phase)]
+    return f'<span aria-hidden="true">{sign}</span> {_standing(part, phase)}'
 
 
 def _section(part: Part) -> str:

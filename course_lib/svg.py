@@ -183,7 +183,8 @@ def lines(
 ) -> str:
     """Lines over a common x: `series` is name -> values, each as long as `x`.
 
-    Each line has its own colour and dash and its name in a key. `y_range` keeps the scale still.
+    Each line has its own colour and dash and its name in a key, which is left out for one line that
+    is called as the picture is. `y_range` keeps the scale still.
     Raises ValueError for nothing to draw, lengths that differ and non-finite values.
     """
     xs = _finite(list(x), "x")
@@ -194,12 +195,14 @@ def lines(
     low, high = y_range or (min(everything), max(everything))
     place = _placer((min(xs), max(xs)), (low, high))
     body = _axes((min(xs), max(xs)), (low, high), x_name, y_name)
-    for index, (name, values) in enumerate(ys.items()):
+    for index, values in enumerate(ys.values()):
         points = [place(a, b) for a, b in zip(xs, values, strict=True)]
-        body.append(_polyline(points, index) + _line_key(name, index))
+        body.append(_polyline(points, index))
+    named = [] if list(ys) == [title] else list(ys)
+    body += [_line_key(name, index) for index, name in enumerate(named)]
     words = [f"{n} from {number(v[0])} to {number(v[-1])}" for n, v in ys.items()]
     over = f"over {x_name or 'x'} {number(xs[0])} to {number(xs[-1])}"
-    height = 320 + 22 * math.ceil(len(ys) / 2)
+    height = 300 + 22 * math.ceil(len(named) / 2)
     return _frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
 
 
@@ -224,11 +227,22 @@ def _axes(xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name:
         _text((left + right) / 2, bottom + 40, x_name, "middle"),
         _text(left, top - 6, y_name),
     ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x, y = xs[0] + share * (xs[1] - xs[0]), ys[0] + share * (ys[1] - ys[0])
+    for x in ticks(*xs):
         parts.append(_text(place(x, ys[0])[0], bottom + 20, number(x), "middle"))
+    for y in ticks(*ys):
         parts.append(_text(left - 6, place(xs[0], y)[1] + 5, number(y), "end"))
     return parts
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers from `low` to `high`; the one number where both are equal."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / 6
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * part for part in (1, 2, 2.5, 5, 10) if power * part >= 0.999 * rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * place for place in range(first, last + 1)]
 
 
 def _polyline(points: Sequence[tuple[float, float]], index: int) -> str:

@@ -138,6 +138,14 @@ def test_what_is_asked_at_the_end_only_does_not_spoil_the_before():
     assert "Before: not asked; now: not answered." in report.to_html(built)
 
 
+def test_what_is_right_is_counted_where_a_question_is_not_yet():
+    asked = Question("q", "Q", ASKS)
+    built = report.build([asked], Progress({"after": {"q.one": entry("right")}}))
+    assert "| Q | not answered | not complete (1 of 2 right) |" in report.to_markdown(built)
+    wrong = Progress({"after": {"q.one": entry("right"), "q.two": entry("wrong")}})
+    assert "not right (1 of 2 right)" in report.to_html(report.build([asked], wrong))
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A learner's report with their own run and every widget of the checklist."""

@@ -65,6 +65,25 @@ def test_a_line_goes_up_when_its_values_do():
     assert float(first.split(",")[1]) > float(last.split(",")[1])
 
 
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_a_few_round_numbers_within_the_range(low, span):
+    found = svg.ticks(low, low + span)
+    assert 3 <= len(found) <= 7
+    assert found[0] >= low - 1e-6 * span and found[-1] <= low + span * (1 + 1e-6)
+
+
+def test_ticks_are_what_a_person_would_write():
+    assert svg.ticks(0, 150) == [0, 25, 50, 75, 100, 125, 150]
+    assert svg.ticks(1, 60) == [10, 20, 30, 40, 50, 60]
+    assert svg.ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert svg.ticks(3, 3) == [3]
+
+
+def test_one_line_that_is_the_picture_needs_no_key():
+    assert svg.lines("t", [0, 1], {"t": [0, 5]}).count(">t<") == 2  # the title, drawn and spoken
+    assert svg.lines("t", [0, 1], {"a": [0, 5]}).count(">a<") == 1
+
+
 def test_lines_differ_by_dash_as_well_as_by_colour():
     root = ET.fromstring(svg.lines("t", [0, 1], {"a": [0, 5], "b": [1, 2]}))
     drawn = list(root.iter(NS + "polyline"))
