@@ -12,7 +12,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +31,8 @@ from course_lib.students import DistillConfig, Trace
 RECORDED = models.ASSETS / "recorded"
 TEACHER = "mini-r1-zero"
 
-SHORT = DistillConfig(steps=80, tokens=2048, traces=2000, warmup=10, evaluate_puzzles=256)
-"""A comparison: about a quarter of the lesson's updates, in batches half as large."""
+SHORT = DistillConfig(steps=150, tokens=2048, traces=2000, warmup=10, evaluate_puzzles=512)
+"""A comparison: half of the lesson's updates, in smaller batches."""
 
 COUNTS = (50, 300, 1800)
 """How many right traces a student is given; the updates are as many for each."""
@@ -42,22 +42,28 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Student:
-    """A student's shape, and how it came to read: updates of pretraining, None for the shipped."""
+    """The shape of a student."""
 
     family: str
     hidden: int
     layers: int
-    pretrained: int | None
 
 
 STUDENTS: dict[str, Student] = {
-    "qwen2 96x3": Student("qwen2", 96, 3, None),
-    "llama 64x3": Student("llama", 64, 3, 500),
-    "qwen2 48x2": Student("qwen2", 48, 2, 500),
+    "qwen2 96x3": Student("qwen2", 96, 3),
+    "llama 64x3": Student("llama", 64, 3),
+    "qwen2 48x2": Student("qwen2", 48, 2),
 }
-"""By family, width and layers. The first has the shipped base, which has read far more."""
+"""The students of `sizes` by family, width and layers; all have read the same."""
 
-MAIN = "qwen2 96x3"
+PRETRAINED = 2500
+"""Updates of pretraining for each of them, so that a difference is one of size and not of reading.
+
+About a third of what the shipped base has read: three bases must not take longer than the rest.
+"""
+
+SHIPPED = "qwen2 96x3, shipped base"
+"""The student of the other experiments: it has the base that comes with the course."""
 
 
 # --- what every experiment needs ------------------------------------------------------------------
@@ -112,14 +118,14 @@ class Bench:
 
     def base(self, name: str) -> Path:
         """The folder of a student's base: the shipped one, or one pretrained here (once)."""
-        student = STUDENTS[name]
-        if student.pretrained is None:
+        if name == SHIPPED:
             return models.shipped("qwen2-base")
+        student = STUDENTS[name]
         folder = self.out / "bases" / name.replace(" ", "-")
         shape = models.student_config(
             self.tokenizer, student.family, hidden=student.hidden, layers=student.layers
         )
-        for _ in pretrain.run(folder, pretrain.PretrainConfig(steps=student.pretrained), shape):
+        for _ in pretrain.run(folder, pretrain.PretrainConfig(steps=PRETRAINED), shape):
             pass
         return folder / "checkpoint"
 
@@ -145,26 +151,47 @@ class Bench:
 def measure(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int, seed: int
 ) -> dict[str, Any]:
-    """Accuracy, habits, speed and examples on `n` held-out puzzles; `n // 2` have five digits.
+    """Accuracy, habits, speed and examples on `n` held-out puzzles; fewer of other lengths.
 
     `tokens_per_second` counts the processor's seconds (one thread, many answers at once), so that
-    other programs do not spoil it. `lucky` is the share of right answers with wrong working.
+    other programs do not spoil it. `lucky` is the share of right answers with wrong working, and
+    `wrong_sums` the share of all steps of working that are wrong.
     """
     items = puzzles.sample(n, seed, "test")
     began = time.process_time()
     found = _answers(model, tokenizer, items, 96, seed)
     spent = time.process_time() - began
-    longer = puzzles.sample(n // 2, seed, "test", size=5)
-    further = _answers(model, tokenizer, longer, 192, seed)
     shown = puzzles.sample(3, 7, "test")
     examples = _answers(model, tokenizer, shown, 96, 1)
     return {
         "accuracy": float(found.rewards.mean()),
         **zero.summarise(found, zero.PUZZLES, tokenizer),
         "lucky": lucky(items, found.texts),
-        "five_digits": float(further.rewards.mean()),
+        "wrong_sums": wrong_sums(items, found.texts),
+        **other_lengths(model, tokenizer, n // 2, seed),
         "tokens_per_second": round(int(found.rollout.lengths.sum()) / spent),
         "examples": dict(zip(map(str, shown), examples.texts, strict=True)),
+    }
+
+
+def other_lengths(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int, seed: int
+) -> dict[str, float]:
+    """The share right of `n` puzzles with three and with five digits, and what those look like.
+
+    No teacher here was rewarded for either. `five_digits_signs` is the share of answers with as
+    many signs as there are gaps, four, whether right or not.
+    """
+    shorter = puzzles.sample(n, seed, "test", size=3)
+    longer = puzzles.sample(n, seed, "test", size=5)
+    three = _answers(model, tokenizer, shorter, 96, seed)
+    five = _answers(model, tokenizer, longer, 192, seed)
+    signs = [len(puzzles.answer(text) or ()) for text in five.texts]
+    return {
+        "three_digits": float(three.rewards.mean()),
+        "five_digits": float(five.rewards.mean()),
+        "five_digits_signs": signs.count(4) / len(signs),
+        "five_digits_wrong_sums": wrong_sums(longer, five.texts),
     }
 
 
@@ -191,6 +218,13 @@ def lucky(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
     return sum(wrong) / len(wrong) if wrong else 0.0
 
 
+def wrong_sums(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
+    """The share of steps of working whose total is wrong; 0.0 where there are no steps."""
+    counts = [traces.count(text, puzzle) for puzzle, text in zip(items, texts, strict=True)]
+    steps = sum(c.steps for c in counts)
+    return sum(c.wrong_steps for c in counts) / steps if steps else 0.0
+
+
 # --- the experiments ------------------------------------------------------------------------------
 
 
@@ -199,6 +233,8 @@ def sizes(bench: Bench) -> Iterator[Row]:
     yield bench.row(bench.expert, student="teacher", data="rewards", traces=0)
     right = [a.trace for a in bench.answers if a.right]
     for name in STUDENTS:
+        base, _ = models.load(bench.base(name))
+        yield bench.row(base, student=name, data="its base", traces=0)
         for count in COUNTS:
             taught = bench.taught(name, right[:count])
             yield bench.row(taught, student=name, data="right", traces=min(count, len(right)))
@@ -228,8 +264,8 @@ def without_thinking(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Trace:
 def quality(bench: Bench) -> Iterator[Row]:
     """One student after each kind of data, updates being equal."""
     for name, learnt in datasets(bench.answers, bench.tokenizer).items():
-        taught = bench.taught(MAIN, learnt)
-        yield bench.row(taught, student=MAIN, data=name, traces=len(learnt))
+        taught = bench.taught(SHIPPED, learnt)
+        yield bench.row(taught, student=SHIPPED, data=name, traces=len(learnt))
 
 
 SOFT: dict[str, tuple[str, float] | None] = {
@@ -247,7 +283,7 @@ def soft(bench: Bench) -> Iterator[Row]:
     right = [a.trace for a in bench.answers if a.right]
     pad = bench.tokenizer.eos_token_id
     for name, how in SOFT.items():
-        student, _ = models.load(bench.base(MAIN))
+        student, _ = models.load(bench.base(SHIPPED))
         began = time.process_time()
         if how is None:
             run = students.finetune(student, right, config, pad)
@@ -257,7 +293,7 @@ def soft(bench: Bench) -> Iterator[Row]:
             run = soft_labels.on_policy(student, bench.expert, bench.tokenizer, config, beta=how[1])
         steps = len(list(run))
         spent = time.process_time() - began
-        yield bench.row(student, student=MAIN, data=name, updates=steps, cpu_seconds=spent)
+        yield bench.row(student, student=SHIPPED, data=name, updates=steps, cpu_seconds=spent)
 
 
 class _Counting(zero.Learner):
@@ -276,7 +312,7 @@ def fight(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
     """GRPO, distillation with as many updates and sampled tokens, and GRPO after distillation."""
     config = replace(config, seed=bench.seed)
     folder = bench.out / f"fight-{bench.seed}"
-    alone = _reinforce(folder / "grpo", bench.base(MAIN), config)
+    alone = _reinforce(folder / "grpo", bench.base(SHIPPED), config)
     tokens = int(alone["sampled"][-1])
     yield {"data": "GRPO from its base", **alone}
     distilled = _distil_for(bench, tokens, config, folder / "distilled")
@@ -310,7 +346,7 @@ def _distil_for(bench: Bench, tokens: int, config: zero.ZeroConfig, out: Path) -
     right = [a.trace for a in bought if a.right]
     each = -(-sum(map(len, right)) // config.steps)
     plan = replace(bench.config, seed=bench.seed, steps=config.steps, tokens=each)
-    student, tokenizer = models.load(bench.base(MAIN))
+    student, tokenizer = models.load(bench.base(SHIPPED))
 
     def point(step: int) -> tuple[float, ...]:
         found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=bench.seed)
@@ -339,19 +375,24 @@ def _buy(bench: Bench, tokens: int) -> list[Answer]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment asks, and the rows that answer it for one seed."""
+    """What an experiment asks, the rows that answer it for one seed, and settings of its own."""
 
     asks: str
     rows: Callable[[Bench], Iterator[Row]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
     "sizes": Experiment(
-        "How large must a student be, how many traces does it need, and what is lost?", sizes
+        "How large must a student be, how many traces does it need, and what is lost?",
+        sizes,
+        {"pretrained": PRETRAINED},
     ),
     "quality": Experiment("What must be in the traces?", quality),
     "soft": Experiment("Do the teacher's probabilities teach more than its text?", soft),
-    "fight": Experiment("Distillation or GRPO, for the same student and budget?", fight),
+    "fight": Experiment(
+        "Distillation or GRPO, for the same student and budget?", fight, {"grpo": asdict(FIGHT)}
+    ),
 }
 
 
@@ -394,7 +435,7 @@ def _head(name: str, bench: Bench, machine: str) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"python -m course_lib distill-lab {name} --out DIR",
         "torch": torch.__version__,
-        "config": asdict(bench.config),
+        "config": {**asdict(bench.config), **find(name).settings},
         "seeds": [],
         "rows": [],
     }

@@ -3,8 +3,10 @@
 import copy
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from course_lib import distill_lab, models, puzzles, soft_labels, students, traces
 from course_lib.distill_lab import EXPERIMENTS, Bench, Student
@@ -22,9 +24,9 @@ TINY = students.DistillConfig(
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """The base as a teacher that is seldom right, and students that have read almost nothing."""
-    small = {distill_lab.MAIN: distill_lab.STUDENTS[distill_lab.MAIN]}
-    small["llama 16x1"] = Student("llama", 16, 1, 2)
+    small = {"qwen2 32x1": Student("qwen2", 32, 1), "llama 16x1": Student("llama", 16, 1)}
     monkeypatch.setattr(distill_lab, "STUDENTS", small)
+    monkeypatch.setattr(distill_lab, "PRETRAINED", 2)
     monkeypatch.setattr(distill_lab, "COUNTS", (2, 4))
     return Bench(models.shipped("mini-v3-base"), tmp_path, 0, TINY)
 
@@ -34,6 +36,42 @@ def test_a_right_answer_with_wrong_working_or_none_is_lucky():
     shares = [distill_lab.lucky([PUZZLE], [text]) for text in texts]
     assert shares == [0.0, 1.0, 1.0, 1.0, 0.0]
     assert distill_lab.lucky([PUZZLE] * 5, texts) == 0.75  # of the right ones
+
+
+def test_wrong_sums_are_a_share_of_all_steps():
+    assert distill_lab.wrong_sums([PUZZLE] * 2, [HONEST, SLIP]) == 2 / 9  # of six and three
+    assert distill_lab.wrong_sums([PUZZLE], [" - + +"]) == 0.0
+
+
+def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
+    """A model that always answers with four signs has the right number for five digits only."""
+    asked = []
+
+    def four_signs(model, tokenizer, items, most, seed):
+        asked.extend((len(p.numbers), most) for p in items)
+        signs = [puzzles.solutions(p)[0] if len(p.numbers) == 5 else "++++" for p in items]
+        texts = [puzzles.format_answer(s) for s in signs]
+        texts[0] = " + + +"
+        rewards = [puzzles.reward(*pair) for pair in zip(items, texts, strict=True)]
+        return SimpleNamespace(texts=texts, rewards=torch.tensor(rewards))
+
+    monkeypatch.setattr(distill_lab, "_answers", four_signs)
+    found = distill_lab.other_lengths(None, None, 4, 0)
+    assert asked == [(3, 96)] * 4 + [(5, 192)] * 4
+    assert found == {
+        "three_digits": 0.0, "five_digits": 0.75, "five_digits_signs": 0.75,
+        "five_digits_wrong_sums": 0.0,
+    }  # fmt: skip
+
+
+def test_students_of_one_comparison_have_read_as_much(bench):
+    """Bases pretrained by different amounts would confound size with reading."""
+    read = {}
+    for name in distill_lab.STUDENTS:
+        log = bench.base(name).parent / "metrics.jsonl"
+        read[name] = len(log.read_text().splitlines())
+    assert len(read) == 2 and len(set(read.values())) == 1
+    assert bench.base(distill_lab.SHIPPED) == models.shipped("qwen2-base")
 
 
 def test_a_trace_without_its_thought_is_the_bare_answer(tokenizer):
@@ -63,7 +101,11 @@ def test_the_kinds_of_data_differ_as_they_are_named(bench, monkeypatch):
 
 def test_measures_are_shares_and_the_examples_are_real(bench):
     row = bench.row(bench.expert, student="teacher")
-    for name in ("accuracy", "lucky", "five_digits"):
+    shares = (
+        "accuracy", "lucky", "wrong_sums", "three_digits", "five_digits", "five_digits_signs",
+        "five_digits_wrong_sums",
+    )  # fmt: skip
+    for name in shares:
         assert 0 <= row[name] <= 1
     assert row["bytes"] == 4 * row["parameters"] and row["tokens_per_second"] > 0
     assert len(row["examples"]) == 3
@@ -76,7 +118,7 @@ def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch)
     monkeypatch.setattr(distill_lab, "measure", lambda *_: figures)
     record = distill_lab.run(name, bench, "a test")
     assert record == json.loads((bench.out / f"distill-{name}.json").read_text())
-    count = {"sizes": 1 + 2 * 2, "quality": 5, "soft": 4}[name]
+    count = {"sizes": 1 + 2 * 3, "quality": 5, "soft": 4}[name]
     assert len(record["rows"]) == count and record["seeds"] == [0]
     assert all(row["seed"] == 0 and row["accuracy"] == 0.1235 for row in record["rows"])
     assert distill_lab.load_record(name, bench.out) == record
@@ -148,7 +190,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(bench):
     batch = next(students.batches([a.trace for a in bench.answers], 512, 0, 0))
     same = soft_labels.divergence(bench.expert, bench.expert, batch, 0.5)
     assert float(same.detach()) == pytest.approx(0.0, abs=1e-5)
-    student, _ = models.load(bench.base(distill_lab.MAIN))
+    student, _ = models.load(bench.base(distill_lab.SHIPPED))
     apart = soft_labels.divergence(student, bench.expert, batch, 0.5)
     assert float(apart.detach()) > 1e-3
 
