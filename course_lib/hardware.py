@@ -6,6 +6,8 @@ memory and processor, which is what bounds the speed of a batch of one.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from dataclasses import dataclass
 
@@ -28,14 +30,34 @@ class Machine:
 
 
 def here() -> list[Machine]:
-    """This machine's memory, and the memory of every CUDA graphics card it has."""
+    """This machine's memory, and the memory of every graphics card that torch or NVIDIA knows.
+
+    The course installs torch's small build, which knows no graphics card; NVIDIA's driver does.
+    """
     import torch
 
     found = [Machine("this machine", psutil.virtual_memory().total, "memory")]
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        found.append(Machine(card.name, card.total_memory, "graphics memory"))
-    return found
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    known = [Machine(card.name, card.total_memory, "graphics memory") for card in cards]
+    return found + (known or _cards_of_the_driver())
+
+
+def _cards_of_the_driver() -> list[Machine]:
+    """What `nvidia-smi` lists, a line "name, MiB" a card; nothing where it fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    lines = [line.rpartition(",") for line in said.stdout.splitlines()]
+    return [
+        Machine(name.strip(), int(size) << 20, "graphics memory")
+        for name, _, size in lines
+        if size.strip().isdigit()
+    ]
 
 
 def presets() -> list[Machine]:

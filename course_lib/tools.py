@@ -134,9 +134,12 @@ def listen(engine: Engine, messages: Messages, end: float, limits: Limits) -> st
 def find_call(reply: str, tools: Sequence[Tool], limits: Limits) -> Call | None:
     """The tool call in a reply, or None. What is only thought of is no call.
 
-    Raises Refused for a call that is malformed, too long, not alone, or of an unknown tool.
+    Raises Refused for a call that is malformed, too long, not alone, or of an unknown tool, and
+    for a reply that holds no answer at all, such as a thought that was cut off.
     """
     answer = parse_trace(reply).answer
+    if not answer.strip():
+        raise Refused("the model gave no answer: its reply ended with its thought.")
     asked = answer.count("<tool")
     if not asked:
         return None

@@ -2,10 +2,12 @@
 
 import hashlib
 import zipfile
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from course_lib import engines
 from course_lib.engines import download
 from course_lib.engines.download import fetch
 from course_lib.errors import CourseError
@@ -121,3 +123,73 @@ def test_smollm2_needs_a_yes_and_the_right_file(tmp_path, monkeypatch):
     assert not list(target.parent.iterdir())
     target.write_bytes(b"here already")
     assert download.smollm2() == target
+
+
+# --- a distill from the hub -----------------------------------------------------------------------
+
+REPOSITORY = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+SMALL = b"{}"
+
+
+def sibling(name, content, large=False):
+    git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    lfs = SimpleNamespace(sha256=hashlib.sha256(content).hexdigest()) if large else None
+    return SimpleNamespace(rfilename=name, size=len(content), lfs=lfs, blob_id=git)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub with one repository; `served` says which server answers the next downloads."""
+    monkeypatch.setenv("INSIDE_R1_CACHE", str(tmp_path / "cache"))
+    files = [
+        sibling("config.json", SMALL),
+        sibling("model.safetensors", CONTENT, large=True),
+        sibling("pytorch_model.bin", b"\x80\x04."),
+        sibling("../../evil.json", SMALL),
+        sibling("figures/x.json", SMALL),
+    ]
+    served = {"model.safetensors": Server(), "config.json": Server(SMALL)}
+
+    class Api:
+        def model_info(self, repository, files_metadata):
+            assert (repository, files_metadata) == (REPOSITORY, True)
+            return SimpleNamespace(sha="c" * 40, siblings=files)
+
+    def through(url, target, **options):
+        assert url.startswith(f"https://huggingface.co/{REPOSITORY}/resolve/{'c' * 40}/")
+        return fetch(url, target, transport=served[target.name], **options)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr(download, "fetch", through)
+    return SimpleNamespace(served=served, files=files, cache=tmp_path / "cache")
+
+
+def test_a_distill_is_fetched_whole_without_pickles_and_other_folders(hub):
+    folder = download.distill(size=10, yes=True)
+    assert folder == hub.cache / "DeepSeek-R1-Distill-Qwen-1.5B"
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert (folder / "model.safetensors").read_bytes() == CONTENT
+    assert [path.name for path in hub.cache.iterdir()] == [folder.name]
+    assert not list(hub.cache.parent.glob("*.json"))
+    hub.files.clear()
+    assert download.distill(size=10) == folder  # it is there: no question, no hub
+
+
+def test_a_distill_that_broke_off_has_no_name_yet_and_goes_on(hub):
+    hub.served["model.safetensors"] = Server(cut=100_000)
+    with pytest.raises(CourseError, match="broke off"):
+        download.distill(size=10, yes=True)
+    assert [path.name[0] for path in hub.cache.iterdir()] == ["."]
+    options = engines.available(ollama="http://127.0.0.1:9")
+    assert (REPOSITORY, "download") in {(option.model, option.state) for option in options}
+    server = hub.served["model.safetensors"] = Server()
+    hub.served["config.json"] = None  # it is there already
+    download.distill(size=10, yes=True)
+    assert server.asked[0][1] == "bytes=100000-"
+
+
+def test_a_repository_without_safetensors_is_refused(hub):
+    del hub.files[1]
+    with pytest.raises(CourseError, match=r"no \.safetensors file; nothing was downloaded"):
+        download.distill(size=10, yes=True)
+    assert not hub.cache.exists()

@@ -4,9 +4,11 @@ The model is a student with random weights, so its answers are nonsense but must
 weights, SmolLM2-135M, are in `test_smollm2.py`.
 """
 
+import json
 import shutil
 import socket
 
+import httpx
 import pytest
 import torch
 from hypothesis import given
@@ -14,11 +16,11 @@ from hypothesis import strategies as st
 from ollama_standin import StandIn
 from transformers import AutoModelForCausalLM
 
-from course_lib import engines, models
+from course_lib import dataflow, engines, models
 from course_lib.engines import catalogue, download
 from course_lib.engines.base import force_thinking
 from course_lib.engines.with_llama_cpp import LlamaCppEngine
-from course_lib.engines.with_ollama import OllamaEngine
+from course_lib.engines.with_ollama import OllamaEngine, installed
 from course_lib.engines.with_transformers import StopFilter, TransformersEngine, pick
 from course_lib.errors import CourseError
 from course_lib.export import export_gguf
@@ -273,16 +275,65 @@ def test_ollama_dies_between_opening_and_asking(in_llama_cpp):
         list(engine.stream(QUESTION))
 
 
-def test_llama_cpp_dies_in_the_middle(gguf_file):
+class Dying(httpx.SyncByteStream):
+    """What arrives of llama.cpp's answer: two events, then `end`; an exception is raised."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def __iter__(self):
+        for word in ("one ", "two "):
+            yield b"data: " + json.dumps({"content": word, "stop": False}).encode() + b"\n\n"
+        if isinstance(self.end, Exception):
+            raise self.end
+        yield self.end
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        httpx.ReadError("the line went dead"),
+        httpx.ReadTimeout("nothing for long"),
+        b"",  # the connection is closed without a last event
+        b'data: {"content": "thr',  # an event that is cut
+        b"data: 7\n\n",
+        b'data: {"stop": false}\n\n',
+        b'data: {"content": "", "stop": true}\n\n',  # no counts
+    ],
+)
+def test_llama_cpp_dies_in_the_middle_and_what_came_is_kept(gguf_file, in_llama_cpp, end):
+    def handle(request):
+        if request.url.path == "/completion":
+            return httpx.Response(200, stream=Dying(end))
+        return httpx.Response(200, json={"prompt": "p", "tokens": [1, 2]})
+
+    living = in_llama_cpp._client
+    in_llama_cpp._client = httpx.Client(
+        base_url="http://127.0.0.1", transport=httpx.MockTransport(handle)
+    )
+    try:
+        stream = in_llama_cpp.stream(QUESTION)
+        with pytest.raises(CourseError, match=r"llama\.cpp broke off .* what had come is kept"):
+            list(stream)
+    finally:
+        in_llama_cpp._client = living
+    assert stream.text == "one two " and stream.summary is None
+
+
+def test_an_engine_that_was_closed_says_so_in_a_sentence(gguf_file):
     engine = LlamaCppEngine(gguf_file)
-    stream = engine.stream(QUESTION, max_tokens=200, temperature=0)
-    first = next(stream)
-    engine._client.close()
-    stream._pieces.close()
-    assert stream.text == first
-    with pytest.raises((CourseError, RuntimeError)):
-        list(engine.stream(QUESTION))
     engine.close()
+    with pytest.raises(CourseError, match="open it again"):
+        list(engine.stream(QUESTION))
+
+
+def test_a_real_ollama_answers_where_one_runs():
+    """Not the stand-in: skipped, with the reason, where no server with a model is there."""
+    here = sorted(installed(), key=lambda entry: entry[1])
+    if not here:
+        pytest.skip("no Ollama server with a model listens at its usual address")
+    stream = OllamaEngine(here[0][0]).stream(ask("Say yes."), max_tokens=8, temperature=0)
+    assert "".join(stream) and 1 <= stream.summary.completion_tokens <= 8
 
 
 def test_a_truncated_gguf(gguf_file, tmp_path):
@@ -384,11 +435,14 @@ def test_alone_there_are_downloads_and_the_courses_own(alone):
     assert str(best) == "student in transformers"
 
 
-def test_a_download_needs_a_yes(alone):
-    for option in engines.available(ollama=alone)[:2]:
-        if option.model == download.SMOLLM2:
-            with pytest.raises(CourseError, match="download of 98 MB; say yes"):
-                option.open()
+def test_a_download_needs_a_yes_and_without_it_nobody_is_asked(alone):
+    first, second = engines.available(ollama=alone)[:2]
+    with dataflow.record() as flow:
+        with pytest.raises(CourseError, match=r"Qwen-1\.5B is a download of 3,554 MB; say"):
+            first.open()
+        with pytest.raises(CourseError, match="download of 98 MB; say yes"):
+            second.open()
+    assert flow.events == [] and flow.started == []
 
 
 def test_a_named_gguf_comes_before_downloads(alone, gguf_file, monkeypatch):

@@ -21,6 +21,28 @@ def test_the_pages_machines():
     assert hardware.bandwidth(0.01) > 1e8
 
 
+@pytest.mark.parametrize(
+    ("script", "cards"),
+    [
+        ("printf 'NVIDIA RTX 4090, 24564\nTesla, T4, [N/A]\nTesla, T4, 15360\n'", 2),
+        ("echo 'NVIDIA-SMI has failed'; exit 9", 0),
+        ("echo 'no devices were found'", 0),
+        (None, 0),
+    ],
+)
+def test_a_graphics_card_is_found_although_torch_knows_none(tmp_path, monkeypatch, script, cards):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if script is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    machine, *found = hardware.here()
+    assert machine.name == "this machine" and len(found) == cards
+    if cards:
+        assert found[0] == hardware.Machine("NVIDIA RTX 4090", 24564 << 20, "graphics memory")
+        assert found[1].name == "Tesla, T4" and found[1].memory == 15 << 30
+
+
 def test_a_32b_model_fits_a_24_gb_card_and_a_70b_does_not():
     card = "RTX 4090, 24 GB"
     widget = WillItRun("a", model="R1-Distill-Qwen-32B", machine=card, context=16_384)
@@ -83,3 +105,12 @@ def test_the_viewer_follows_a_stream_and_jumps_to_a_step():
     viewer.set(step=3)
     assert "Step 3 of 5 (attempt): +3=10 -5=5 +2=7" in viewer.text()
     assert "outline" in viewer.picture()
+
+
+def test_every_step_can_be_jumped_to_however_long_the_trace():
+    long = "<think>" + "So it goes. " * 90 + "</think>yes"
+    assert TraceViewer(long, key="long")._controls["step"].max == 91
+    viewer = TraceViewer(key="longer")
+    viewer.follow(Stream(iter([long, Summary("here", "student", "stop", 5, 7, 0.1, 0.1)])))
+    viewer.set(step=91)
+    assert "Step 91 of 91 (conclusion): yes" in viewer.text()

@@ -167,6 +167,8 @@ def test_a_call_is_run_and_its_result_given_back():
         ("<tool>: 1</tool>", "malformed"),
         ("<tool>os.system: ls</tool>", "malformed"),
         ("<tool>calculate: " + "1" * 101 + "</tool>", "more than 100 characters"),
+        ("<think>On and on <tool>calculate: 1</tool>", "no answer: its reply ended with its th"),
+        ("<think>So it is.</think>\n", "no answer"),
     ],
 )
 def test_bad_calls_end_the_loop_and_the_answer_says_why(reply, reason):

