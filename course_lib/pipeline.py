@@ -46,7 +46,7 @@ class PipelineConfig:
     seed: int = 0
     zero_steps: int = 150  # as lesson 3's own run
     cold_start_puzzles: int = 400  # put to R1-Zero; DeepSeek kept "thousands"
-    cold_start_updates: int = 30
+    cold_start_updates: int = 12  # about two passes over what is kept; DeepSeek: two to three
     reasoning_steps: int = 40
     rejection_puzzles: int = 800  # put to Dev2; DeepSeek kept 600,000 and added 200,000 others
     rejection_samples: int = 2  # answers to each
@@ -55,7 +55,8 @@ class PipelineConfig:
     rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
     preference_steps: int = 10  # then 400 with preference rewards too
     preference_prompts: int = 200
-    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone
+    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone,
+    overuse_learning_rate: float = 1e-3  # at five times the rate, in place of a run as long
     learning_rate: float = 2e-4  # of RL after R1-Zero: the models can reason already
     groups: int = 16
     samples: int = 16

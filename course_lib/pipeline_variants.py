@@ -66,8 +66,18 @@ def _prefer_dev2(out: Path, folder: Path, config: PipelineConfig) -> Lines:
 def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """The reward model judges every answer, alone, and for long; held-out puzzles are watched."""
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    task = stage_work.judged_task(judge, config.chat_share)
-    settings = rl_config(config, config.overuse_steps, evaluate_every=5)
+    yield from _for_long(out, folder, config, stage_work.judged_task(judge, config.chat_share))
+
+
+def _rules_for_long(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """The control of `_overuse`: the same run, as fast and as long, with rule rewards alone."""
+    task = stage_work.task(rewards.RuleReward())
+    yield from _for_long(out, folder, config, stage_work.watched(task))
+
+
+def _for_long(out: Path, folder: Path, config: PipelineConfig, task: zero.Task) -> Lines:
+    rate = config.overuse_learning_rate
+    settings = rl_config(config, config.overuse_steps, evaluate_every=5, learning_rate=rate)
     yield from zero.run(folder, settings, base=out / "r1_rules/checkpoint", task=task)
 
 
@@ -89,6 +99,9 @@ VARIANTS: dict[str, Variant] = {
     ),
     "overuse": Variant(
         "The reward model alone, on everything, for long", ("r1", "reward_model"), _overuse
+    ),
+    "rules_for_long": Variant(
+        "The control of over-use: the same run with rule rewards alone", ("r1",), _rules_for_long
     ),
 }
 
@@ -118,9 +131,12 @@ def _row(out: Path, folder: Path, config: PipelineConfig) -> dict[str, Any]:
     return pipeline.measure_for(config, folder / "checkpoint", judge)
 
 
-def overuse_curve(out: str | Path) -> dict[str, list[float]]:
-    """The over-use run step by step: `step` and `reward`; `tried` and `accuracy` on held-out."""
-    lines = read_log(Path(out) / FOLDER / "overuse" / "metrics.jsonl")
+def curve(out: str | Path, name: str = "overuse") -> dict[str, list[float]]:
+    """A long run step by step: `step` and `reward`; `tried` and `accuracy` on held-out puzzles.
+
+    `name` is `overuse` or `rules_for_long`; all are empty where it was not run.
+    """
+    lines = read_log(Path(out) / FOLDER / name / "metrics.jsonl")
     trained = [line for line in lines if "reward" in line]
     tested = [line for line in lines if "accuracy" in line]
     return {

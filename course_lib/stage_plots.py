@@ -98,9 +98,10 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
 def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
     """The reward model's mean score and the accuracy on held-out puzzles, of the first seed.
 
-    Scores are running means over `window` steps. Raises ValueError where that run is missing.
+    Beside it, where it was run, the accuracy of the same run with rule rewards. Scores are running
+    means over `window` steps. Raises ValueError where the run is missing.
     """
-    curve = record["runs"][0]["overuse"]
+    curve, control = (record["runs"][0].get(name) for name in ("overuse", "rules_for_long"))
     if not curve["step"]:
         raise ValueError("the record has no run of that kind: make it with pipeline --variants")
     figure = make_subplots(specs=[[{"secondary_y": True}]])
@@ -109,15 +110,18 @@ def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
         for i in range(len(curve["reward"]))
     ]
     figure.add_scatter(x=curve["step"], y=scores, name="reward model's score", mode="lines")
-    figure.add_scatter(
-        x=curve["tried"],
-        y=[100 * value for value in curve["accuracy"]],
-        name="accuracy on puzzles, %",
-        mode="lines+markers",
-        line={"dash": DASHES[1]},
-        secondary_y=True,
-    )
-    figure.update_xaxes(title_text="steps with the reward model alone")
+    accuracies = {"accuracy on puzzles, %": curve, "accuracy with rule rewards, %": control or {}}
+    for i, (name, run) in enumerate(accuracies.items(), 1):
+        figure.add_scatter(
+            x=run.get("tried", []),
+            y=[100 * value for value in run.get("accuracy", [])],
+            name=name,
+            mode="lines+markers",
+            line={"dash": DASHES[i]},
+            marker={"symbol": SYMBOLS[i]},
+            secondary_y=True,
+        )
+    figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="score, deviations", secondary_y=False)
     figure.update_yaxes(title_text="accuracy, %", range=[0, 100], secondary_y=True)
     figure.update_layout(title="A reward model trusted for too long")
@@ -125,4 +129,13 @@ def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
     return figure, (
         f"In {curve['step'][-1]} steps the reward model's score goes from {scores[0]:.2f} to "
         f"{scores[-1]:.2f}, and the accuracy on held-out puzzles from {first:.0%} to {last:.0%}."
+        + _controlled(control)
     )
+
+
+def _controlled(control: Mapping[str, Any] | None) -> str:
+    """How the same run with rule rewards ended, if there is one."""
+    if not control or not control["accuracy"]:
+        return ""
+    ends = control["accuracy"][0], control["accuracy"][-1]
+    return f" With rule rewards, all else equal, it goes from {ends[0]:.0%} to {ends[1]:.0%}."

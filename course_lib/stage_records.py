@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib import facts, models, pipeline, sifting
 from course_lib.errors import CourseError
-from course_lib.pipeline_variants import FOLDER, VARIANTS, overuse_curve
+from course_lib.pipeline_variants import FOLDER, VARIANTS, curve
 from course_lib.sifting import Sample
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def _run(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
         "figures": figures,
         "cold_start": table["cold_start"],
         "rejection": table["rejection"],
-        "overuse": overuse_curve(folder),
+        "overuse": curve(folder, "overuse"),
+        "rules_for_long": curve(folder, "rules_for_long"),
     }
 
 

@@ -42,14 +42,15 @@ def task(
 def judged_task(judge: RewardModel, chats: float = 0.25) -> zero.Task:
     """Puzzles and conversation, all judged by the reward model alone: how not to use one.
 
-    Held-out puzzles are watched, so that the log says what becomes of right answers meanwhile.
+    Held-out puzzles are watched (see `watched`).
     """
-    return replace(
-        task(rewards.RuleReward(), judge, chats),
-        reward=lambda item, text: judge.score(prompt_of(item), text),
-        held_out=partial(puzzles.sample, split="test"),
-        right=puzzles.reward,
-    )
+    both = task(rewards.RuleReward(), judge, chats)
+    return watched(replace(both, reward=lambda item, text: judge.score(prompt_of(item), text)))
+
+
+def watched(task: zero.Task) -> zero.Task:
+    """The task with held-out puzzles: its log says what becomes of right answers meanwhile."""
+    return replace(task, held_out=partial(puzzles.sample, split="test"), right=puzzles.reward)
 
 
 def prompt_of(item: Puzzle | Chat) -> str:
@@ -61,7 +62,8 @@ def _describe(item: Puzzle | Chat, completion: str) -> dict[str, float]:
     if isinstance(item, Chat):
         return {"chat_right": float(chat.is_right(item, completion))}
     found = rewards.habits(item, completion)
-    return {name: found[name] for name in ("accuracy", "format", "readability", "repeats")}
+    figures = {name: found[name] for name in ("format", "readability", "repeats")}
+    return {"right": found["accuracy"], **figures}  # `accuracy` is that on held-out puzzles
 
 
 def sample_answers(

@@ -174,15 +174,19 @@ def test_a_variant_says_what_it_needs(tmp_path):
 
 def test_a_record_of_runs_with_variants(finished, tmp_path):
     out, _ = finished
-    list(pipeline_variants.run(out, TINY, ("dev2_no_language", "overuse")))
+    list(pipeline_variants.run(out, TINY, ("dev2_no_language", "overuse", "rules_for_long")))
     path = tmp_path / "record.json"
     records.main([str(out), str(out), "--machine", "a test", "--to", str(path)])
     record = records.load(path)
     assert len(record["runs"]) == 2 and "2 seeds" in records.said(record)
-    assert set(record["traces"]) == {*pipeline.MODELS, "dev2_no_language", "overuse"}
-    curve = record["runs"][0]["overuse"]
-    assert len(curve["step"]) == len(curve["reward"]) == TINY.overuse_steps
-    assert curve["tried"][0] == 0 and len(curve["tried"]) == len(curve["accuracy"])
+    variants = {"dev2_no_language", "overuse", "rules_for_long"}
+    assert set(record["traces"]) == {*pipeline.MODELS, *variants}
+    for name in ("overuse", "rules_for_long"):
+        curve = record["runs"][0][name]
+        assert len(curve["step"]) == len(curve["reward"]) == TINY.overuse_steps
+        # Only held-out puzzles count as tried: a step's own completions are something else.
+        assert curve["tried"] == [0, TINY.overuse_steps]
+        assert len(curve["tried"]) == len(curve["accuracy"])
     accuracy = records.spread(record, "dev1", "accuracy")
     row = json.loads((out / "table.json").read_text())["rows"]["dev1"]["figures"]
     assert accuracy.mean == pytest.approx(100 * row["accuracy"], abs=0.01)

@@ -124,6 +124,11 @@ def test_the_overuse_picture_says_both_ends():
     figure, words = stage_plots.overuse(made_up(), window=2)
     assert list(figure.data[0].y) == [0, 0.5, 1.5]
     assert "from 0.00 to 1.50" in words and "from 90% to 20%" in words
+    assert "rule rewards" not in words
+    controlled = made_up()
+    controlled["runs"][0]["rules_for_long"] = {"tried": [0, 3], "accuracy": [0.9, 0.95]}
+    figure, words = stage_plots.overuse(controlled)
+    assert list(figure.data[2].y) == [90, 95] and "from 90% to 95%" in words
     bare = made_up()
     bare["runs"][0]["overuse"] = {"step": [], "reward": [], "tried": [], "accuracy": []}
     with pytest.raises(ValueError, match="--variants"):
