@@ -20,7 +20,9 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from course_lib.errors import CourseError
 
-_MOST_ENTRIES = 1_000_000  # of metadata or tensors; a 671B model's file has about a thousand
+_MOST_ENTRIES = 100_000  # of metadata or tensors; a 671B model's file has about a thousand
+_MOST_VALUES = 1 << 21  # texts in all arrays together, so that no header takes long to read
+_NESTED = 16  # what an array within an array costs of these
 _MOST_ITEMS = 1 << 22  # in an array; vocabularies have a few hundred thousand
 _MOST_DIMENSIONS = 4
 _DEEPEST = 4  # arrays within arrays
@@ -91,6 +93,7 @@ class _Cursor:
     def __init__(self, content: mmap.mmap, name: str) -> None:
         self.content, self.name, self.size = content, name, len(content)
         self.at = 4  # behind the magic letters
+        self.values_left = _MOST_VALUES
 
     def fail(self, what: str) -> GgufError:
         return GgufError(f"{self.name} is not a sound GGUF file: {what}.")
@@ -115,6 +118,12 @@ class _Cursor:
         if value > most:
             raise self.fail(f"{what} is {value}, and more than {most} cannot be")
         return value
+
+    def spend(self, values: int) -> None:
+        """Take so many values off those that a header may have."""
+        self.values_left -= values
+        if self.values_left < 0:
+            raise self.fail(f"its metadata holds more than {_MOST_VALUES} values")
 
     def cut(self) -> GgufError:
         return self.fail(f"it ends within its header, after {self.size} bytes; get it again")
@@ -172,6 +181,7 @@ def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Any:
     count = cursor.number(_U64, _MOST_ITEMS, "the length of an array")
     if item in _SCALARS:
         return _numbers(cursor, _SCALARS[item], count)
+    cursor.spend(count * (_NESTED if item == _ARRAY else 1))
     if item == _STRING:
         return [cursor.string() for _ in range(count)]
     return [_value(cursor, item, depth + 1) for _ in range(count)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from course_lib import gguf_header
 from course_lib.errors import CourseError
 from course_lib.memory import GgufError, read_gguf_header
 
@@ -111,6 +112,7 @@ HOSTILE = {
     "version 1": (header(version=1), "version is 1"),
     "big-endian": (header(version=3 << 24), "version is"),
     "entries without end": (header(entries=2**63), "metadata entries is"),
+    "too many entries": (header(entries=100_001), "metadata entries is 100001"),
     "tensors without end": (header(tensors=2**64 - 1), "number of tensors is"),
     "more entries than bytes": (header(entries=10_000), "ends within its header"),
     "a string past the end": (header(1, 0, struct.pack("<Q", 2**62)), "ends within its header"),
@@ -120,6 +122,14 @@ HOSTILE = {
     ),
     "an endless array": (header(1, 0, entry(9, struct.pack("<IQ", 4, 2**60))), "length of an arr"),
     "arrays in arrays": (header(1, 0, entry(9, DEEP)), "too deep"),
+    "more texts than there can be": (
+        header(1, 0, entry(9, struct.pack("<IQ", 8, 2**21 + 1) + b"\0" * 99)),
+        "more than 2097152 values",
+    ),
+    "empty arrays without end": (
+        header(1, 0, entry(9, struct.pack("<IQ", 9, 2**17 + 1) + b"\0" * 99)),
+        "more than 2097152 values",
+    ),
     "a value type": (header(1, 0, entry(77, b"\0" * 99)), "unknown type 77"),
     "a key twice": (header(2, 0, entry(0, b"\1") * 2), "'k' twice"),
     "a tensor twice": (header(0, 2, tensor() + tensor(offset=128)), "one name"),
@@ -145,6 +155,15 @@ def test_hostile_files_get_one_clear_sentence(tmp_path, name):
         read_gguf_header_of(tmp_path / "evil.gguf", content)
     assert isinstance(caught.value, CourseError) and isinstance(caught.value, ValueError)
     assert str(caught.value).startswith("evil.gguf") and "\n" not in str(caught.value)
+
+
+def test_texts_of_all_arrays_count_together(tmp_path, monkeypatch):
+    arrays = [entry(9, struct.pack("<IQ", 8, 4) + text(b"") * 4, key=b"%d" % i) for i in range(3)]
+    content = header(3, 0, b"".join(arrays))
+    assert len(read_gguf_header_of(tmp_path / "x.gguf", content).metadata) == 3
+    monkeypatch.setattr(gguf_header, "_MOST_VALUES", 10)
+    with pytest.raises(GgufError, match="more than 10 values"):
+        read_gguf_header(tmp_path / "x.gguf")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
