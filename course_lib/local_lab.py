@@ -93,12 +93,21 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     return rows
 
 
-def speed(engine: Engine, questions: Sequence[str], *, temperature: float = 0.6) -> Summary:
-    """What `engine` needs for all of `questions` together, after one answer to warm up."""
+def speed(
+    engine: Engine,
+    questions: Sequence[str],
+    *,
+    temperature: float = 0.6,
+    max_tokens: int | None = None,
+) -> Summary:
+    """What `engine` needs for all of `questions` together, after one answer to warm up.
+
+    `max_tokens` ends each answer, as for an engine whose model thinks for minutes.
+    """
     summaries = []
     for question in [questions[0], *questions]:
         asked = [{"role": "user", "content": question}]
-        stream = engine.stream(asked, temperature=temperature, seed=0)
+        stream = engine.stream(asked, max_tokens=max_tokens, temperature=temperature, seed=0)
         for _ in stream:
             pass
         summaries.append(stream.summary)

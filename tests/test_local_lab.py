@@ -48,10 +48,13 @@ class Fixed(Engine):
     kind, model, context = "fixed", "student", 100
 
     def _stream(self, request):
+        self.most = request.max_tokens
         return Stream(iter(["a", "b", Summary("fixed", "student", "stop", 10, 3, 0.25, 0.5)]))
 
 
 def test_speed_adds_up_all_answers_but_the_first():
-    got = local_lab.speed(Fixed(), ["q", "r"])
+    engine = Fixed()
+    got = local_lab.speed(engine, ["q", "r"], max_tokens=7)
+    assert engine.most == 7
     assert (got.prompt_tokens, got.completion_tokens) == (20, 6)
     assert (got.prompt_speed, got.speed) == (40, 6)
