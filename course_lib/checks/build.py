@@ -3,7 +3,8 @@
 `python -m course_lib.checks.build` writes `exercises/<lesson>.ipynb` (stubs, no outputs) and
 `solutions/<lesson>.ipynb` (solved and executed). The same source gives the same exercise notebook
 to the byte. `--exercises` leaves out the solutions, which take a kernel and some seconds each;
-lesson names as arguments make only those.
+`--nbgrader DIR` writes `DIR/<lesson>/<lesson>.ipynb` for nbgrader's `source` folder and nothing
+else; lesson names as arguments make only those.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from course_lib.checks.catalogue import LESSONS, of_lesson
-from course_lib.checks.sources import ROOT, notebook
+from course_lib.checks.sources import ROOT, for_nbgrader, notebook
 
 
 def exercise_text(lesson: str) -> str:
@@ -61,13 +62,26 @@ def write(lesson: str, *, exercises_only: bool = False) -> list[Path]:
     return [exercise, solution]
 
 
+def write_for_nbgrader(lesson: str, folder: Path) -> Path:
+    """Write a lesson's notebook for nbgrader's instructor; returns the file written."""
+    of_lesson(lesson)  # says which lessons there are
+    path = folder / lesson / f"{lesson}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(for_nbgrader(lesson)) + "\n", encoding="utf-8")
+    return path
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m course_lib.checks.build", description=__doc__)
     parser.add_argument("lessons", nargs="*", help="lessons to make (all of them by default)")
     parser.add_argument("--exercises", action="store_true", help="no solution notebooks")
+    parser.add_argument("--nbgrader", type=Path, metavar="DIR", help="for nbgrader's source folder")
     arguments = parser.parse_args(argv)
     for lesson in arguments.lessons or LESSONS:
+        if arguments.nbgrader:
+            print(write_for_nbgrader(lesson, arguments.nbgrader))
+            continue
         for path in write(lesson, exercises_only=arguments.exercises):
             print(path.relative_to(ROOT))
     return 0

@@ -62,6 +62,23 @@ def notebook(lesson: str, *, solved: bool) -> NotebookNode:
     return made
 
 
+def for_nbgrader(lesson: str) -> NotebookNode:
+    """A lesson's notebook as nbgrader's `source` folder wants it: solutions between the markers,
+    a solution cell and a grading cell of one point for every exercise, marked in the metadata."""
+    made = notebook(lesson, solved=True)
+    for cell, source in zip(made.cells, cells(lesson), strict=True):
+        marked = {"schema_version": 3, "grade_id": f"cell-{cell.id}", "task": False}
+        if BEGIN in source.source:
+            cell.source = source.source
+            kind = {"solution": True, "grade": False, "locked": False}
+        elif source.source.startswith("check("):
+            kind = {"solution": False, "grade": True, "locked": True, "points": 1}
+        else:
+            continue
+        cell.metadata["nbgrader"] = marked | kind | {"cell_type": cell.cell_type}
+    return made
+
+
 def _cell_id(lesson: str, source: str, nth: int) -> str:
     return hashlib.sha256(f"{lesson}\n{nth}\n{source}".encode()).hexdigest()[:12]
 

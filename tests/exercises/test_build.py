@@ -101,6 +101,20 @@ def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp
         assert error.ename == "CheckFailed" and ": not attempted. " in error.evalue
 
 
+@EACH
+def test_nbgrader_gets_a_solution_cell_and_a_point_for_every_exercise(lesson, tmp_path):
+    assert build.main(["--nbgrader", str(tmp_path), lesson]) == 0
+    made = nbformat.read(tmp_path / lesson / f"{lesson}.ipynb", as_version=4)
+    kinds = [cell.metadata.get("nbgrader", {}) for cell in made.cells]
+    solutions = [c for c, kind in zip(made.cells, kinds, strict=True) if kind.get("solution")]
+    graded = [c for c, kind in zip(made.cells, kinds, strict=True) if kind.get("grade")]
+    assert len(solutions) == len(graded) == len(catalogue.of_lesson(lesson))
+    assert all(sources.BEGIN in cell.source and sources.END in cell.source for cell in solutions)
+    assert all(is_check(cell) and cell.metadata.nbgrader.points == 1 for cell in graded)
+    assert sum(sources.BEGIN in cell.source for cell in made.cells) == len(solutions)
+    assert len({kind["grade_id"] for kind in kinds if kind}) == 2 * len(solutions)
+
+
 def test_nbval_fails_on_exactly_the_checks_that_are_not_solved_yet(tmp_path):
     half = sources.notebook(LESSON, solved=False)
     solved = sources.notebook(LESSON, solved=True)
