@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -33,8 +34,8 @@ _LONG = 40  # pieces of a thought that earn the whole reward for length
 SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
 """A control run: half a minute of computing; the spine's run is longer."""
 
-IN_A_HURRY = replace(SHORT, steps=60, max_new_tokens=16)
-"""Twice the steps of a sixth of the tokens: room for one attempt and an answer."""
+IN_A_HURRY = replace(SHORT, steps=20, max_new_tokens=16, evaluate_every=5, evaluate_puzzles=128)
+"""Few steps and a sixth of the tokens: room for two attempts at a small puzzle, and an answer."""
 
 
 # --- rewards that are not the outcome -------------------------------------------------------------
@@ -66,9 +67,17 @@ def sloppy(puzzle: Puzzle, completion: str) -> float:
     return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))
 
 
-def rewarded(reward: Callable[[Puzzle, str], float]) -> Task:
+def rewarded(reward: Callable[[Puzzle, str], float], task: Task = PUZZLES) -> Task:
     """The puzzles with another reward; accuracy is still by the exact verifier."""
-    return replace(PUZZLES, reward=reward)
+    return replace(task, reward=reward)
+
+
+SMALL = replace(
+    PUZZLES,
+    draw=partial(puzzles.sample, size=3),
+    held_out=partial(puzzles.sample, split="test", size=3),
+)
+"""Puzzles of three digits: two signs, four choices. The base has mostly read of larger ones."""
 
 
 # --- a base that cannot add -----------------------------------------------------------------------
@@ -96,7 +105,7 @@ def scramble_totals(folder: Path) -> Path:
 def hack(folder: Path) -> Path:
     """Train the shipped base on the sloppy verifier, and return the folder of the hacked policy."""
     work = folder.with_name("hacking")
-    for _ in zero.run(work, IN_A_HURRY, task=rewarded(sloppy)):
+    for _ in zero.run(work, IN_A_HURRY, task=rewarded(sloppy, SMALL)):
         pass
     return (work / "checkpoint").rename(folder)
 
@@ -204,15 +213,16 @@ VARIANTS: dict[str, Experiment] = {
 
 HACKS: dict[str, Experiment] = {
     "hacked": Experiment(
-        "What does a sloppy verifier teach? The right signs count wherever they stand; 16 tokens.",
+        "What does a sloppy verifier teach? The right signs count wherever they stand.",
         IN_A_HURRY,
-        task=rewarded(sloppy),
+        task=rewarded(sloppy, SMALL),
     ),
-    "mended": Experiment(
-        "The same, with the exact verifier: was it the verifier or the haste?", IN_A_HURRY
-    ),
+    "mended": Experiment("The same run with the exact verifier.", IN_A_HURRY, task=SMALL),
+    "mended-with-room": Experiment("The exact verifier, and room and time to think.", task=SMALL),
     "mended-too-late": Experiment(
-        "Can the hacked policy be saved? It goes on with the exact verifier and room to think.",
+        "Can the hacked policy be saved? It goes on with the exact verifier.",
+        IN_A_HURRY,
+        task=SMALL,
         base=hack,
     ),
 }
