@@ -99,7 +99,7 @@ def test_the_viewer_follows_a_stream_and_jumps_to_a_step():
     end = Summary("here", "student", "stop", 5, 7, 0.1, 0.1)
     stream = Stream(iter([*(TRACE[i : i + 9] for i in range(0, len(TRACE), 9)), end]))
     viewer = TraceViewer(puzzle=PUZZLE, key="follow", budget=50)
-    assert viewer.widget is not None
+    assert viewer.widget is not None and "Nothing has come yet" in viewer.static_html()
     assert viewer.follow(stream) == TRACE
     assert "7 of 50 tokens used" in viewer.text() and "✗" in viewer._picture.value
     viewer.set(step=3)

@@ -64,6 +64,8 @@ class TraceViewer(Widget):
 
     def picture(self) -> str:
         """The trace with its steps marked."""
+        if not self.trace:
+            return "<p>Nothing has come yet.</p>"
         return render(
             self.trace,
             self.puzzle,
