@@ -500,6 +500,18 @@ def table(record: Mapping[str, Any], keys: Sequence[str], figures: Mapping[str, 
     return "\n".join(lines)
 
 
+def at_the_end(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the last point of each curve in the place of the curve."""
+    rows = [{k: v[-1] if isinstance(v, list) else v for k, v in r.items()} for r in record["rows"]]
+    return {**record, "rows": rows}
+
+
+def where(record: Mapping[str, Any], **wanted: Any) -> dict[str, Any]:
+    """The record with only the rows that have these values, as in `where(record, traces=300)`."""
+    rows = [r for r in record["rows"] if all(r.get(k) == v for k, v in wanted.items())]
+    return {**record, "rows": rows}
+
+
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib distill-lab NAME`: every seed in turn, one record of them all."""
     args = _parser().parse_args(argv)

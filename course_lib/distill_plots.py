@@ -67,29 +67,74 @@ def losses(lines: Sequence[Mapping[str, float]]) -> Figure:
     )
 
 
-def sizes(record: Record, figure_of: str = "accuracy") -> Figure:
-    """A line a student: a figure, mean over seeds, against the number of traces it learnt from."""
-    found = over_seeds(record, figure_of, "student", "traces")
-    parameters = {k: v[0] for (k,), v in over_seeds(record, "parameters", "student").items()}
+def sizes(record: Record) -> Figure:
+    """A line a student: share right, mean over seeds, against the traces that it learnt from."""
+    found = _by_student_and_traces(record)
+    parameters = _parameters(record)
     figure, said = go.Figure(), []
     for i, name in enumerate(n for n in parameters if n != "teacher"):
-        points = {count: mean(v) for (student, count), v in found.items() if student == name}
+        points = {count: v for (student, count), v in found.items() if student == name}
+        before = points.pop(0, None)
         figure.add_scatter(
             x=list(points), y=list(points.values()), name=f"{name}, {parameters[name]:,}",
             line={"dash": DASHES[i]}, marker={"symbol": SYMBOLS[i], "size": 10},
             mode="lines+markers",
         )  # fmt: skip
         values = ", ".join(f"{value:.1%} from {count:,}" for count, value in points.items())
-        said.append(f"{name} ({parameters[name]:,} parameters): {values}")
-    teacher = mean(v for (name, _), vs in found.items() if name == "teacher" for v in vs)
+        start = "" if before is None else f"{before:.1%} before, "
+        said.append(f"{name} ({parameters[name]:,} parameters): {start}{values}")
+    teacher = _teacher_line(figure, found, parameters)
+    ticks = sorted({count for _, count in found if count})
+    figure.update_xaxes(type="log", title_text="traces learnt from", tickvals=ticks)
+    figure.update_layout(title="More traces (recorded)", height=440)
+    return figure, f"Share right: {'; '.join(said)}; the teacher {teacher:.1%}."
+
+
+def by_parameters(record: Record) -> Figure:
+    """A line a number of traces: share right, mean over seeds, against the students' parameters."""
+    found = _by_student_and_traces(record)
+    parameters = _parameters(record)
+    order = sorted((n for n in parameters if n != "teacher"), key=parameters.__getitem__)
+    figure, said = go.Figure(), []
+    for i, count in enumerate(sorted({count for name, count in found if name != "teacher"})):
+        points = {name: found[name, count] for name in order if (name, count) in found}
+        label = f"{count:,} traces" if count else "before"
+        figure.add_scatter(
+            x=[parameters[name] for name in points], y=list(points.values()), name=label,
+            line={"dash": DASHES[i % len(DASHES)]}, marker={"symbol": SYMBOLS[i], "size": 10},
+            mode="lines+markers",
+        )  # fmt: skip
+        said.append(f"{label}: " + ", ".join(f"{n} {v:.1%}" for n, v in points.items()))
+    teacher = _teacher_line(figure, found, parameters)
+    ticks = [parameters[name] for name in order]
+    figure.update_xaxes(
+        type="log", title_text="parameters", tickvals=ticks,
+        ticktext=[f"{parameters[name]:,}<br>{name}" for name in order],
+    )  # fmt: skip
+    figure.update_layout(title="More parameters (recorded)", height=440)
+    return figure, f"Share right, smallest first. {'; '.join(said)}; the teacher {teacher:.1%}."
+
+
+def _by_student_and_traces(record: Record) -> dict[tuple[str, int], float]:
+    return {k: mean(v) for k, v in over_seeds(record, "accuracy", "student", "traces").items()}
+
+
+def _parameters(record: Record) -> dict[str, int]:
+    return {name: v[0] for (name,), v in over_seeds(record, "parameters", "student").items()}
+
+
+def _teacher_line(
+    figure: go.Figure, found: Mapping[tuple[str, int], float], parameters: Mapping[str, int]
+) -> float:
+    """Draw the teacher as a level line, set the axis of shares, and return the teacher's share."""
+    teacher = found["teacher", 0]
     figure.add_hline(
         y=teacher, line={"dash": "dot", "color": MID_GREY},
         annotation_text=f"teacher, {parameters['teacher']:,}: {teacher:.1%}",
+        annotation_position="bottom right",
     )  # fmt: skip
-    figure.update_xaxes(type="log", title_text="traces learnt from")
     figure.update_yaxes(title_text="right", tickformat=".0%", range=[0, 1.02])
-    figure.update_layout(title="Students of three sizes (recorded)", height=440)
-    return figure, f"Share right: {'; '.join(said)}; the teacher {teacher:.1%}."
+    return teacher
 
 
 def bars(record: Record, key: str, figure_of: str, title: str) -> Figure:

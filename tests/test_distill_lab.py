@@ -176,6 +176,18 @@ def test_a_budget_buys_what_it_pays_for(bench):
     assert budget - TINY.max_new_tokens < paid <= budget
 
 
+def test_a_record_is_cut_to_its_ends_and_to_some_rows():
+    rows = [
+        {"data": "a", "seed": 0, "accuracy": [0.1, 0.5]},
+        {"data": "b", "seed": 0, "accuracy": [0.1, 0.9]},
+    ]
+    ends = distill_lab.at_the_end({"name": "fight", "rows": rows})
+    assert [r["accuracy"] for r in ends["rows"]] == [0.5, 0.9] and ends["name"] == "fight"
+    assert distill_lab.where(ends, data="b", seed=0)["rows"] == [rows[1] | {"accuracy": 0.9}]
+    assert not distill_lab.where(ends, data="b", seed=1)["rows"]
+    assert rows[0]["accuracy"] == [0.1, 0.5]
+
+
 def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
     with pytest.raises(CourseError, match="there are sizes, quality"):
         distill_lab.main(["nothing", "--out", str(tmp_path)])

@@ -14,8 +14,9 @@ def row(student, data, count, accuracy, seed=0, parameters=1000):
     """A row as `Bench.row` makes them."""
     return {
         "seed": seed, "student": student, "data": data, "traces": count, "accuracy": accuracy,
-        "five_digits": 0.1, "lucky": 0.2, "thinking_tokens": 30.0, "attempts": 3.0,
-        "parameters": parameters, "bytes": 4 * parameters, "tokens_per_second": 5000,
+        "three_digits": 0.3, "five_digits": 0.1, "lucky": 0.2, "thinking_tokens": 30.0,
+        "attempts": 3.0, "parameters": parameters, "bytes": 4 * parameters,
+        "tokens_per_second": 5000,
         "examples": {p: f"<think> {student} {accuracy}</think> + + <b>" for p in PROMPTS},
     }  # fmt: skip
 
@@ -75,6 +76,25 @@ def test_sizes_average_the_seeds_and_draw_the_teacher_as_a_level():
     assert "30.0% from 50" in words and words.endswith("the teacher 92.0%.")
 
 
+def test_a_base_is_said_and_not_drawn_where_no_traces_have_no_place():
+    with_base = record("sizes", *SIZES["rows"], row("large", "its base", 0, 0.125, 0, 2000))
+    figure, words = distill_plots.sizes(with_base)
+    assert all(0 not in trace.x for trace in figure.data)
+    assert "12.5% before, 50.0% from 50" in words
+
+
+def test_parameters_run_from_small_to_large_with_a_line_for_each_number_of_traces():
+    rows = [row("large", "right", c, a, 0, 2000) for c, a in ((50, 0.5), (300, 0.75))]
+    rows += [row("small", "right", c, a, s) for s in (0, 1) for c, a in ((50, 0.25), (300, 0.5))]
+    whole = record("sizes", row("teacher", "rewards", 0, 0.9, 0, 9000), *rows)
+    figure, words = distill_plots.by_parameters(whole)
+    assert [(t.name, list(t.x), list(t.y)) for t in figure.data] == [
+        ("50 traces", [1000, 2000], [0.25, 0.5]), ("300 traces", [1000, 2000], [0.5, 0.75]),
+    ]  # fmt: skip
+    assert figure.layout.shapes[0].y0 == 0.9
+    assert "300 traces: small 50.0%, large 75.0%; the teacher 90.0%." in words
+
+
 def test_bars_reach_from_the_least_to_the_most():
     figure, words = distill_plots.bars(SIZES, "student", "accuracy", "Right")
     bar = figure.data[0]
@@ -118,3 +138,11 @@ def test_what_was_not_run_is_said(recorded):
     widget = distills.DistillExplorer("c", student="large", data="answers only")
     assert "large was not taught from: answers only" in widget.text()
     assert "right, 50 traces" in widget.text() and "small" not in widget.picture()
+
+
+def test_a_student_of_the_other_experiments_names_their_record(recorded, monkeypatch):
+    monkeypatch.setattr(distill_lab, "SHIPPED", "small")
+    widget = distills.DistillExplorer("d", student="small", data="answers only")
+    assert "distill-lab quality" in widget.text()
+    monkeypatch.setattr(distill_lab, "SHIPPED", "another")
+    assert "distill-lab sizes" in widget.text()

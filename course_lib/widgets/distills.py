@@ -16,6 +16,7 @@ from course_lib.widgets.base import Widget, choice, slider
 
 FIGURES: dict[str, str] = {
     "accuracy": "{:.1%}",
+    "three_digits": "{:.1%}",
     "five_digits": "{:.1%}",
     "lucky": "{:.1%}",
     "thinking_tokens": "{:.1f}",
@@ -28,13 +29,14 @@ FIGURES: dict[str, str] = {
 
 HEADINGS: dict[str, str] = {
     "accuracy": "right",
+    "three_digits": "right with three digits",
     "five_digits": "right with five digits",
     "lucky": "right answers with wrong working",
     "thinking_tokens": "thinking, tokens",
     "attempts": "attempts",
     "parameters": "parameters",
     "bytes": "bytes of weights",
-    "tokens_per_second": "tokens/s, one core, 256 answers at once",
+    "tokens_per_second": "tokens/s, one core, many answers at once",
 }
 
 
@@ -43,6 +45,12 @@ def _rows() -> tuple[Mapping[str, Any], ...]:
     """Every recorded student, and the teacher, of the experiments on sizes and on data."""
     names = ("sizes", "quality")
     return tuple(row for name in names for row in distill_lab.load_record(name)["rows"])
+
+
+def _source(student: str) -> str:
+    """Where, when and how the figures of a student were recorded."""
+    name = "quality" if student == distill_lab.SHIPPED else "sizes"
+    return distill_lab.said(distill_lab.load_record(name))
 
 
 def find(student: str, data: str) -> list[Mapping[str, Any]]:
@@ -122,7 +130,7 @@ class DistillExplorer(Widget):
             f"{self.state['student']}, learnt from {self.state['data']}: {one['accuracy']:.1%} "
             f"right with {one['bytes']:,.0f} bytes, {behind:.1f} points behind its teacher, which "
             f"has {other['bytes']:,.0f}. {len(rows['student'])} seed(s). "
-            f"{distill_lab.said(distill_lab.load_record('sizes'))}"
+            f"{_source(self.state['student'])}"
         )
 
     def _prompt(self) -> str:
