@@ -12,7 +12,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -324,6 +324,15 @@ def is_recorded(name: str, folder: str | Path = RECORDED) -> bool:
     return (Path(folder) / f"{name}.json").is_file()
 
 
+def newest(names: Iterable[str], own: str | Path) -> dict[str, dict[str, Any]]:
+    """Records by name: the reader's in the folder `own` where there are any, else the course's.
+
+    Experiments that nobody has recorded are left out.
+    """
+    folders = {n: own if is_recorded(n, own) else RECORDED for n in names}
+    return {n: load_record(n, folder) for n, folder in folders.items() if is_recorded(n, folder)}
+
+
 def provenance(records: Mapping[str, dict[str, Any]]) -> str:
     """Where, when and how each record was made, in words: to be printed beside what it shows."""
     said = [
@@ -348,13 +357,14 @@ def training_bytes(name: str, parameters: int) -> int:
 def table(records: Mapping[str, dict[str, Any]]) -> str:
     """The ends of experiments in plain text, one line each: see `summary`, `training_bytes`."""
     size = models.parameters(models.load(models.shipped("mini-v3-base"))[0])
-    head = ("accuracy (least to most)", "thinking", "seconds", "MB", "seeds")
+    head = ("accuracy (least to most)", "thinking", "s/step", "MB", "seeds")
     lines = [" " * 17 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
     for name, kept in records.items():
         end = summary(kept)
         spread = f"{end['accuracy']:.1%} ({end['least']:.1%} to {end['most']:.1%})"
         lines.append(
-            f"{name:17}{spread:>27}{end['thinking_tokens']:10.1f}{end['seconds']:9.0f}"
+            f"{name:17}{spread:>27}{end['thinking_tokens']:10.1f}"
+            f"{end['seconds'] / kept['steps']:9.2f}"
             f"{training_bytes(name, size) / 1e6:7.1f}{end['seeds']:7}"
         )
     return "\n".join(lines)

@@ -81,14 +81,18 @@ def policy_loss(
     if ref_logp is not None:
         divergence = k3_divergence(logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
+    weights = token_weights(mask, reduce, max_length).to(per_token.dtype)
+    return (per_token * weights).sum(), _stats(ratio, clipped, divergence, mask)
+
+
+def _stats(ratio: Tensor, clipped: Tensor, divergence: Tensor, mask: Tensor) -> dict[str, float]:
+    """What `policy_loss` says of a step besides the loss."""
     tokens = mask.sum()
-    stats = {
+    return {
         "clip_fraction": int(clipped.sum()) / int(tokens),
         "kl": float(divergence.detach().sum() / tokens),
         "ratio_max": float(ratio.detach().masked_fill(~mask, -math.inf).max()),
     }
-    weights = token_weights(mask, reduce, max_length).to(per_token.dtype)
-    return (per_token * weights).sum(), stats
 
 
 def clipped_surrogate(

@@ -145,25 +145,29 @@ def habits(lines: Lines) -> Figure:
     return figure, f"In a completion: {'; '.join(said)}."
 
 
-def hacked_and_mended(hacked: Lines, mended: Lines, title: str) -> Figure:
-    """What a policy was paid and how often it was right, before and after its verifier was mended.
+def hacked_and_mended(hacked: Lines, too_late: Lines, afresh: Lines, title: str) -> Figure:
+    """What a policy was paid and how often it was right, under a sloppy verifier and a mended one.
 
-    The second run goes on from the first one's end, and the picture's steps go on with it.
+    `too_late` goes on from the end of `hacked`, and its steps with it; `afresh` begins at the base.
     """
     turn = hacked[-1]["step"]
-    later = [{**line, "step": line["step"] + turn} for line in mended]
+    curves = {
+        "paid by the sloppy verifier": ("reward", hacked, 0),
+        "right, meanwhile": ("accuracy", hacked, 0),
+        "right, mended and gone on": ("accuracy", too_late, turn),
+        "right, mended and begun again": ("accuracy", afresh, 0),
+    }
     figure, said = go.Figure(), []
-    for i, (name, column) in enumerate({"paid": "reward", "right": "accuracy"}.items()):
-        for part, lines in enumerate((hacked, later)):
-            steps, numbers = values(lines, column)
-            style = {"dash": DASHES[i], "color": _COLOURS[i]}
-            figure.add_scatter(x=steps, y=numbers, name=name, line=style, showlegend=part == 0)
-            when = "before mending" if part == 0 else "after"
-            said.append(f"{name} {when}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
+    for i, (name, (column, lines, shift)) in enumerate(curves.items()):
+        steps, numbers = values(lines, column)
+        style = {"dash": DASHES[i], "color": _COLOURS[i]}
+        steps = [step + shift for step in steps]
+        figure.add_scatter(x=steps, y=numbers, name=name, line=style, mode="lines")
+        said.append(f"{name}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
     figure.add_vline(x=turn, line_dash="dot", annotation_text="verifier mended")
-    figure.update_layout(title=title, height=400)
+    figure.update_layout(title=title, height=420)
     figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text="mean over completions", rangemode="tozero")
+    figure.update_yaxes(title_text="mean over completions", range=[0, 1.02])
     return figure, f"{title}. {'; '.join(said)}."
 
 

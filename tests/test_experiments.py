@@ -242,6 +242,18 @@ def test_table_and_provenance_name_everything():
     assert "on a desk" in said and "seeds 0, 1" in said and "experiment kl --seeds 2" in said
 
 
+def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
+    own, shipped = tmp_path / "own", tmp_path / "shipped"
+    monkeypatch.setattr(experiments, "RECORDED", shipped)
+    for folder, names in {own: ["kl"], shipped: ["outcome", "kl"]}.items():
+        folder.mkdir()
+        for name in names:
+            kept = made_up(name, [0.5]) | {"machine": folder.name}
+            (folder / f"{name}.json").write_text(json.dumps(kept))
+    found = experiments.newest(["outcome", "ppo", "kl"], own)
+    assert {name: r["machine"] for name, r in found.items()} == {"outcome": "shipped", "kl": "own"}
+
+
 def test_the_memory_of_training_counted_by_hand():
     assert experiments.training_bytes("outcome", 1000) == 16_000  # weights, gradients, two moments
     assert experiments.training_bytes("kl", 1000) == 20_000  # and the reference's weights
@@ -286,6 +298,15 @@ def test_informative_groups_are_counted_over_steps_that_were_taken():
 def test_the_loss_is_shown_beside_the_reward():
     figure, words = zero_plots.loss_and_reward({"this run": LINES})
     assert len(figure.data) == 2 and "the reward from 0.25 to 0.75" in words
+
+
+def test_a_hacked_run_is_shown_beside_the_mended_ones():
+    hacked = [{"step": 0, "accuracy": 0.1}, {"step": 4, "reward": 1.0, "accuracy": 0.0}]
+    late = [{"step": 0, "accuracy": 0.0}, {"step": 2, "reward": 0.0, "accuracy": 0.02}]
+    figure, words = zero_plots.hacked_and_mended(hacked, late, LINES, "Hacked")
+    assert [list(line.x) for line in figure.data] == [[4], [0, 4], [4, 6], [0, 3]]
+    assert "paid by the sloppy verifier: 1.00 at first" in words
+    assert "gone on: 0.00 at first, 0.02 at the end; right, mended and begun again: 0.10" in words
 
 
 def test_smooth_is_the_mean_of_what_came_before():
