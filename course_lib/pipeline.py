@@ -55,8 +55,8 @@ class PipelineConfig:
     rule_steps: int = 25  # R1's second RL: 1,300 with rule rewards alone,
     preference_steps: int = 10  # then 400 with preference rewards too
     preference_prompts: int = 200
-    overuse_steps: int = 40  # of the variant in which the reward model is trusted alone,
-    overuse_learning_rate: float = 1e-3  # at five times the rate, in place of a run as long
+    overuse_steps: int = 50  # of the variant in which the reward model is trusted alone,
+    overuse_learning_rate: float = 7e-4  # several times as fast, in place of a longer run
     learning_rate: float = 2e-4  # of RL after R1-Zero: the models can reason already
     groups: int = 16
     samples: int = 16
