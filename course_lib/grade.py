@@ -7,11 +7,12 @@ added, moved and renamed.
 
 What is protected: verdicts are made in the grader's process, which runs no code of a student's and
 takes nothing from a submission but values; all submissions are read before the first one runs, and
-each process gets its own copy of the course. So no submission can change its own verdict except by
-giving right values, or anyone else's. Files changed in SUBMISSIONS during the run are reported and
-put back. What is not: the fence around a submission (`course_lib.checks.guard`) stops Python code,
-not a determined attack through C; for strangers' code, grade as a user or in a container that has
-nothing to lose. Nothing here hides the solutions: a student may import the course's own functions.
+each process gets its own copy of the course and may not read what the others handed in. So no
+submission can change its own verdict except by giving right values, or anyone else's. Files changed
+in SUBMISSIONS during the run are reported and put back. What is not: the fence around a submission
+(`course_lib.checks.guard`) stops Python code, not a determined attack through C; for strangers'
+code, grade as a user or in a container that has nothing to lose. Nothing here hides the solutions:
+a student may import the course's own functions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from course_lib.checks import catalogue
@@ -35,6 +36,7 @@ from course_lib.grade_report import write_report
 
 _LARGEST = 20_000_000  # bytes of one submitted file
 _MOST_FILES = 50
+_SCRATCH = "grade-"  # how the names of submissions' own folders begin
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Submission:
     files: dict[str, bytes]
     paths: dict[Path, bytes]
     problem: str = ""
+    closed: tuple[str, ...] = ()  # where the class's files are: not for this one to read
 
     @property
     def cells(self) -> list[str]:
@@ -72,7 +75,8 @@ def collect(folder: Path) -> list[Submission]:
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    found = [_read(path) for path in entries if path.is_dir() or path.suffix == ".ipynb"]
+    read = [_read(path) for path in entries if path.is_dir() or path.suffix == ".ipynb"]
+    found = [replace(one, closed=tuple(str(path.resolve()) for path in entries)) for one in read]
     if not found:
         raise CourseError(f"{folder} has no notebooks and no folders with notebooks in it.")
     return found
@@ -123,8 +127,9 @@ def grade_one(
     if submission.problem:
         verdicts = tuple(_unread(exercise, submission.problem) for exercise in exercises)
         return Grade(submission.student, verdicts, (submission.problem,))
-    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as scratch:
-        process = Process(submission.cells, submission.files, Path(scratch), limits)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
+        closed = [os.path.join(tempfile.gettempdir(), _SCRATCH), *submission.closed]
+        process = Process(submission.cells, submission.files, Path(scratch), limits, closed)
         try:
             verdicts = tuple(_judged(exercise, process, seed) for exercise in exercises)
         finally:

@@ -3,14 +3,15 @@
 Limits of the operating system bound memory and the size of files. An audit hook refuses writing
 outside the process's own folder, starting or killing processes, and the network. Python code
 cannot take the hook away; code that calls into C by a way of its own can get around it. The
-grader therefore trusts nothing that lives in this process (see `course_lib.grade`).
+grader therefore trusts nothing that lives in this process (see `course_lib.grade`). Reading is free
+but for other students' files.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _REFUSED = (
@@ -38,25 +39,33 @@ def limit_resources(memory: int, file_size: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def fence(folder: Path) -> None:
-    """From now on refuse, with PermissionError, what the module's text lists."""
-    sys.addaudithook(_hook(os.path.realpath(folder)))
+def fence(folder: Path, closed: Sequence[str] = ()) -> None:
+    """From now on refuse, with PermissionError, what the module's text lists.
+
+    `closed` are the beginnings of paths that may not be read either, unless they are in `folder`.
+    """
+    beginnings = tuple(os.path.realpath(one) for one in closed)
+    sys.addaudithook(_hook(os.path.realpath(folder), beginnings))
 
 
-def _hook(folder: str) -> Callable[[str, tuple[object, ...]], None]:
+def _hook(folder: str, closed: tuple[str, ...]) -> Callable[[str, tuple[object, ...]], None]:
     opened = 0
+
+    def real(path: object) -> str:
+        return os.path.realpath(os.fsdecode(path))
 
     def inside(path: object) -> bool:
         if isinstance(path, int):
             return True  # a descriptor: whatever it is was opened before
-        real = os.path.realpath(os.fsdecode(path))
-        return real == os.devnull or real.startswith(folder + os.sep)
+        return real(path) == os.devnull or real(path).startswith(folder + os.sep)
 
     def hook(event: str, args: tuple[object, ...]) -> None:
         nonlocal opened
         if event == "open":
             path, _, flags = args
             if not (isinstance(flags, int) and flags & _WRITING):
+                if closed and not inside(path) and real(path).startswith(closed):
+                    raise PermissionError(f"reading another student's file: {path}")
                 return
             opened += 1
             if not inside(path):

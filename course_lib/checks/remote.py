@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,19 @@ class Process:
     """A submission's process. It starts when first asked, and again after it was ended.
 
     A cell that ended it is left out the next time. `notes` says in plain sentences what happened.
+    Paths that begin as one of `closed` are not for it to read.
     """
 
     def __init__(
-        self, cells: list[str], files: dict[str, bytes], scratch: Path, limits: Limits
+        self,
+        cells: list[str],
+        files: dict[str, bytes],
+        scratch: Path,
+        limits: Limits,
+        closed: Sequence[str] = (),
     ) -> None:
         self.cells, self.files, self.scratch, self.limits = cells, files, scratch, limits
+        self.closed = list(closed)
         self.notes: list[str] = []
         self.skip: set[int] = set()
         self.starts = 0
@@ -115,7 +123,7 @@ class Process:
         threading.Thread(target=_pump, args=(self.child.stdout, self.replies), daemon=True).start()
         limits = self.limits
         settings = {"cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell}
-        settings |= {"memory": limits.memory, "file_size": limits.file_size}
+        settings |= {"memory": limits.memory, "file_size": limits.file_size, "closed": self.closed}
         self._write(settings)
 
     def _run_cells(self) -> None:

@@ -46,7 +46,7 @@ def main() -> None:
     limit_resources(settings["memory"], settings["file_size"])
     cells: list[str] = settings["cells"]
     _prepare(cells)
-    fence(Path.cwd())
+    fence(Path.cwd(), settings["closed"])
     names: dict[str, Any] = {"__name__": "__main__"}
     for number, source in enumerate(cells, start=1):
         if number not in settings["skip"]:

@@ -25,6 +25,9 @@ HOSTILE = {
     "rewrites_others": (
         "import glob\nfor path in glob.glob('{folder}/*'):\n    open(path, 'w').write('hacked')"
     ),
+    "reads_others": (
+        "import glob\nfor path in glob.glob('{folder}/*'):\n    answers = open(path).read()"
+    ),
     "forges_replies": (
         "import os\nfor fd in range(3, 20):\n    try:\n"
         '        os.write(fd, b\'{"id": "0", "got": "1"}\\n\')\n'
