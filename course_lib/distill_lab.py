@@ -155,7 +155,7 @@ def measure(
 
     `tokens_per_second` counts the processor's seconds (one thread, many answers at once), so that
     other programs do not spoil it. `lucky` is the share of right answers with wrong working, and
-    `wrong_sums` the share of all steps of working that are wrong.
+    `step_errors` the share of all steps of working that are wrong.
     """
     items = puzzles.sample(n, seed, "test")
     began = time.process_time()
@@ -167,7 +167,7 @@ def measure(
         "accuracy": float(found.rewards.mean()),
         **zero.summarise(found, zero.PUZZLES, tokenizer),
         "lucky": lucky(items, found.texts),
-        "wrong_sums": wrong_sums(items, found.texts),
+        "step_errors": step_errors(items, found.texts),
         **other_lengths(model, tokenizer, n // 2, seed),
         "tokens_per_second": round(int(found.rollout.lengths.sum()) / spent),
         "examples": dict(zip(map(str, shown), examples.texts, strict=True)),
@@ -191,7 +191,7 @@ def other_lengths(
         "three_digits": float(three.rewards.mean()),
         "five_digits": float(five.rewards.mean()),
         "five_digits_signs": signs.count(4) / len(signs),
-        "five_digits_wrong_sums": wrong_sums(longer, five.texts),
+        "five_digits_step_errors": step_errors(longer, five.texts),
     }
 
 
@@ -218,8 +218,11 @@ def lucky(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
     return sum(wrong) / len(wrong) if wrong else 0.0
 
 
-def wrong_sums(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
-    """The share of steps of working whose total is wrong; 0.0 where there are no steps."""
+def step_errors(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
+    """The share of steps of working that are wrong, 0.0 where there are none.
+
+    Wrong is a digit that is not the puzzle's next, or a total that does not follow.
+    """
     counts = [traces.count(text, puzzle) for puzzle, text in zip(items, texts, strict=True)]
     steps = sum(c.steps for c in counts)
     return sum(c.wrong_steps for c in counts) / steps if steps else 0.0

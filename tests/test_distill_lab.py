@@ -38,9 +38,9 @@ def test_a_right_answer_with_wrong_working_or_none_is_lucky():
     assert distill_lab.lucky([PUZZLE] * 5, texts) == 0.75  # of the right ones
 
 
-def test_wrong_sums_are_a_share_of_all_steps():
-    assert distill_lab.wrong_sums([PUZZLE] * 2, [HONEST, SLIP]) == 2 / 9  # of six and three
-    assert distill_lab.wrong_sums([PUZZLE], [" - + +"]) == 0.0
+def test_step_errors_are_a_share_of_all_steps():
+    assert distill_lab.step_errors([PUZZLE] * 2, [HONEST, SLIP]) == 2 / 9  # of six and three
+    assert distill_lab.step_errors([PUZZLE], [" - + +"]) == 0.0
 
 
 def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
@@ -60,7 +60,7 @@ def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
     assert asked == [(3, 96)] * 4 + [(5, 192)] * 4
     assert found == {
         "three_digits": 0.0, "five_digits": 0.75, "five_digits_signs": 0.75,
-        "five_digits_wrong_sums": 0.0,
+        "five_digits_step_errors": 0.0,
     }  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def test_the_kinds_of_data_differ_as_they_are_named(bench, monkeypatch):
 def test_measures_are_shares_and_the_examples_are_real(bench):
     row = bench.row(bench.expert, student="teacher")
     shares = (
-        "accuracy", "lucky", "wrong_sums", "three_digits", "five_digits", "five_digits_signs",
-        "five_digits_wrong_sums",
+        "accuracy", "lucky", "step_errors", "three_digits", "five_digits", "five_digits_signs",
+        "five_digits_step_errors",
     )  # fmt: skip
     for name in shares:
         assert 0 <= row[name] <= 1
