@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +30,10 @@ BALANCING = ("none", "auxiliary", "bias")
 AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
 BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
 LEARNING_RATE = 4e-3
+DENSE_RATE = 8e-3  # a dense model takes a higher rate: `moe_race` has both kinds at three rates
 _WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
 _ROWS, _WARMUP = 32, 20
-_HELD_OUT, _HELD_OUT_SEED = 512, 2**32 - 1
+_HELD_OUT = 512
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,14 @@ def worked_texts(n: int, seed: int = 1) -> list[str]:
     return [_tokenizer()[0].decode(ids) for ids, _ in _rows(np.random.default_rng(seed), n)]
 
 
+def _held_out_rng() -> np.random.Generator:
+    return np.random.default_rng([0, 1])  # no run's seed: those are single numbers
+
+
 @torch.no_grad()
 def held_out_loss(model: DeepseekV3ForCausalLM) -> float:
     """Nats per completion token on 512 worked puzzles, the same for every model."""
-    rows = sorted(_rows(np.random.default_rng(_HELD_OUT_SEED), _HELD_OUT), key=lambda r: len(r[0]))
+    rows = sorted(_rows(_held_out_rng(), _HELD_OUT), key=lambda row: len(row[0]))
     total = weight = 0.0
     for start in range(0, len(rows), 64):
         batch = pretrain.collate(rows[start : start + 64], _tokenizer()[0].eos_token_id)
@@ -122,29 +128,38 @@ def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
     return small_moe(seed, first_k_dense_replace=2, intermediate_size=inner)
 
 
-CONTESTANTS: dict[str, tuple[Callable[..., DeepseekV3ForCausalLM], str]] = {
-    "no balance": (small_moe, "none"),
-    "auxiliary loss": (small_moe, "auxiliary"),
-    "sparse": (small_moe, "bias"),
-    "dense, same active": (partial(small_dense, 96), "none"),
-    "dense, same total": (partial(small_dense, 544), "none"),
+class Contestant(NamedTuple):
+    """How an untrained model is made from a seed, how it is balanced, and its learning rate."""
+
+    make: Callable[..., DeepseekV3ForCausalLM]
+    balancing: str = "none"
+    rate: float = LEARNING_RATE
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "no balance": Contestant(small_moe),
+    "auxiliary loss": Contestant(small_moe, "auxiliary"),
+    "sparse": Contestant(small_moe, "bias"),
+    "dense, same active": Contestant(partial(small_dense, 96), rate=DENSE_RATE),
+    "dense, same total": Contestant(partial(small_dense, 544), rate=DENSE_RATE),
 }
-"""What is compared, by name: how the untrained model is made from a seed, and its balancing.
-
-The dense ones have as many parameters as a token of the sparse one uses, and as it has in all, less
-the router.
-"""
+"""What is compared, by name. The dense ones have as many parameters as a token of the sparse one
+uses, and as it has in all, less the router."""
 
 
-def compete(name: str, seed: int = 0, steps: int = 250) -> Run:
-    """Train the contestant of that name; equal seeds give all of them the same puzzles."""
-    make, balancing = CONTESTANTS[name]
-    return train(balancing, steps=steps, seed=seed, model=make(seed=seed), name=name)
+def compete(name: str, seed: int = 0, steps: int = 250, rate: float | None = None) -> Run:
+    """Train the contestant of that name; equal seeds give all of them the same puzzles.
+
+    `rate` is the contestant's own where nothing else is given.
+    """
+    one = CONTESTANTS[name]
+    model, rate = one.make(seed=seed), one.rate if rate is None else rate
+    return train(one.balancing, steps=steps, seed=seed, model=model, name=name, rate=rate)
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """A linear warm-up over 20 steps, the full rate, and a linear fall to 0 in the second half."""
-    return LEARNING_RATE * min(1.0, (step + 1) / _WARMUP, 2 * (1 - step / steps))
+def schedule(step: int, steps: int) -> float:
+    """The share of the full rate: up over 20 steps, 1, and down to 0 over the second half."""
+    return min(1.0, (step + 1) / _WARMUP, 2 * (1 - step / steps))
 
 
 def train(
@@ -154,13 +169,13 @@ def train(
     seed: int = 0,
     model: DeepseekV3ForCausalLM | None = None,
     name: str | None = None,
+    rate: float = LEARNING_RATE,
 ) -> Run:
     """Train a small MoE (or `model`) from scratch and record its losses and its experts' loads.
 
-    The rate is that of `learning_rate`: without its fall to 0 the end of a run is mostly noise.
-
     `balancing` is "none", "auxiliary" (the classic loss, added with weight 0.01) or "bias" (V3's
-    rule after each batch). Raises ValueError for another word or fewer than one step.
+    rule after each batch). `rate`, the learning rate, follows `schedule`: without the fall to 0
+    the end of a run is mostly noise. Raises ValueError for another word or fewer than one step.
     """
     if balancing not in BALANCING:
         allowed = ", ".join(map(repr, BALANCING))
@@ -168,13 +183,13 @@ def train(
     if steps < 1:
         raise ValueError(f"steps is {steps}; train for at least 1.")
     model = small_moe(seed) if model is None else model
-    optimizer = pretrain.make_optimizer(model, LEARNING_RATE, decay=0.0)
+    optimizer = pretrain.make_optimizer(model, rate, decay=0.0)
     losses, loads, start = [], [], time.process_time()
     label = name or balancing
     stream = tqdm(batches(steps, seed), label, steps, file=sys.stdout, ascii=" #", mininterval=1)
     for step, batch in enumerate(stream):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
+            group["lr"] = rate * schedule(step, steps)
         loss, shares = _step(model, optimizer, batch, balancing)
         losses.append(loss)
         loads.append(shares)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from course_lib import moe
+from course_lib import moe, moe_race
 from course_lib.accounting import (
     Config,
     bytes_read,
@@ -17,13 +19,12 @@ from course_lib.accounting import (
     flops_per_token,
     resident_bytes,
 )
-from course_lib.look import DASHES, MID_GREY, SYMBOLS
+from course_lib.look import DASHES, MID_GREY, PALETTE, SYMBOLS
 from course_lib.moe_lab import Run
 from course_lib.routes import distance
 
 Figure = tuple[go.Figure, str]
 
-_LAST = -1  # the layer that is drawn where one must do
 _ROOMY = {"height": 480, "legend_y": -0.3}  # keeps the legend clear of the axis's title
 
 
@@ -33,17 +34,19 @@ def _lines(text: str) -> str:
 
 
 def loads(runs: Sequence[Run], window: int = 10) -> Figure:
-    """The load of every expert of the last layer over training, one strip a run."""
+    """The load of every expert over training, one strip a run, the layers one above the other."""
     titles = [f"balancing: {run.name}" for run in runs]
     figure = make_subplots(
         len(runs), 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.08
     )
     for row, run in enumerate(runs, start=1):
         steps = len(run.loads) // window * window
-        mean = run.loads[:steps, _LAST].view(-1, window, run.loads.shape[-1]).mean(1)
+        shares = run.loads[:steps].flatten(1).unflatten(0, (-1, window)).mean(1)
+        layers, experts = run.loads.shape[1:]
         figure.add_heatmap(
             x=list(range(window, steps + 1, window)),
-            z=mean.T.tolist(),
+            y=[f"{layer + 1}.{expert}" for layer in range(layers) for expert in range(experts)],
+            z=shares.T.tolist(),
             zmin=0,
             zmax=4,
             colorscale="Cividis",
@@ -52,19 +55,18 @@ def loads(runs: Sequence[Run], window: int = 10) -> Figure:
             row=row,
             col=1,
         )
-        figure.update_yaxes(title_text="expert", row=row, col=1)
+        figure.update_yaxes(title_text="layer.expert", type="category", row=row, col=1)
     figure.update_xaxes(title_text="training step", row=len(runs), col=1)
-    figure.update_layout(title="What each expert of the last layer gets", height=220 * len(runs))
+    figure.update_layout(title="What each expert gets", height=240 * len(runs))
     return figure, _lines("\n".join(_load_words(run) for run in runs))
 
 
 def _load_words(run: Run) -> str:
-    final = run.final_load()[_LAST]
+    final = run.final_load()
     return (
-        f"Balancing '{run.name}': at the end the busiest expert of the last layer gets "
-        f"{final.max():.2f} times an even share and the idlest {final.min():.2f} times; over all "
-        f"layers {run.dead()} of {run.loads.shape[1] * run.loads.shape[2]} experts get less than a "
-        "tenth of an even share."
+        f"Balancing '{run.name}': at the end the busiest expert gets {final.max():.2f} times an "
+        f"even share and the idlest {final.min():.2f} times; {run.dead()} of {final.numel()} "
+        "experts get less than a tenth of an even share."
     )
 
 
@@ -98,6 +100,42 @@ def losses(runs: Sequence[Run], title: str, window: int = 20) -> Figure:
     figure.update_yaxes(title_text="loss, nats per token")
     said = [f"{run.name} {run.final_loss():.3f}" for run in runs]
     return figure, f"Loss over the last 50 steps, in nats per token: {', '.join(said)}."
+
+
+def race(record: Mapping[str, Any]) -> Figure:
+    """The recorded race: every run's held-out loss at the end, a panel for each length of run."""
+    lengths = {steps: runs for steps, runs in record["runs"].items() if moe_race.SPARSE in runs}
+    figure = make_subplots(1, len(lengths), subplot_titles=[f"{n} steps" for n in lengths])
+    said = []
+    for col, (steps, runs) in enumerate(lengths.items(), start=1):
+        names = [name for name in (moe_race.SPARSE, *moe_race.RIVALS) if name in runs]
+        for i, name in enumerate(names):
+            losses = moe_race.held_out(record, name, int(steps))
+            marker = {"size": 11, "symbol": SYMBOLS[i], "color": list(PALETTE.values())[i]}
+            figure.add_scatter(
+                x=[name] * len(losses), y=losses, name=name, mode="markers", marker=marker,
+                showlegend=False, row=1, col=col,
+            )  # fmt: skip
+        said.append(_race_words(record, int(steps), names))
+    figure.update_yaxes(title_text="held-out loss, nats per token", col=1)
+    figure.update_layout(title="Sparse against dense: one mark a seed", height=460)
+    return figure, _lines("\n".join(said))
+
+
+def _race_words(record: Mapping[str, Any], steps: int, names: Sequence[str]) -> str:
+    parts = []
+    for name in names:
+        losses = moe_race.held_out(record, name, steps)
+        parts.append(f"{name} {mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})")
+    ends = f"After {steps} steps, mean over seeds (least to most): {', '.join(parts)}."
+    for rival in names[1:]:
+        leads = moe_race.leads(record, rival, steps)
+        ends += (
+            f" The sparse one is ahead of '{rival}' with {sum(x > 0 for x in leads)} of "
+            f"{len(leads)} seeds, by {mean(leads):+.3f} on average ({min(leads):+.3f} to "
+            f"{max(leads):+.3f})."
+        )
+    return ends
 
 
 def spread(models: Mapping[str, Mapping[str, Tensor]]) -> Figure:

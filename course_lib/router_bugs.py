@@ -56,6 +56,7 @@ BUGS: dict[str, Bug] = {
                 "https://github.com/huggingface/transformers/issues/45440",
                 "https://github.com/huggingface/transformers/pull/45441",
                 "https://github.com/vllm-project/vllm/pull/13474",
+                "https://github.com/deepseek-ai/DeepSeek-V3/issues/741",
             ),
             logits=(2.0, 0.0, -1.0, -2.0),
             bias=(-1.0, -1.0, -1.0, -1.0),

@@ -24,8 +24,9 @@ def flat(pair):
 def test_loads_say_who_is_busy_and_who_is_dead():
     figure, text = flat(moe_plots.loads([run("none", 4.0), run("bias", 1.0)]))
     assert [len(trace.z) for trace in figure.data] == [4, 4]
+    assert list(figure.data[0].y) == ["1.0", "1.1", "1.2", "1.3"]
     assert figure.data[0].z[0][0] == 4.0 and figure.data[0].x[-1] == 60
-    assert "busiest expert of the last layer gets 4.00 times" in text
+    assert "busiest expert gets 4.00 times" in text
     assert "3 of 4 experts get less than a tenth" in text and "0 of 4 experts" in text
 
 
