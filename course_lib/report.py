@@ -1,14 +1,15 @@
 """The report a learner keeps: six questions before and after, with their own numbers and plots.
 
 `build` gathers, `to_html` and `to_markdown` write it out, `save` puts both in a folder, and
-`inside` is the same for a notebook. The HTML is one file without scripts or content from anywhere
-else and reads in light and dark; the Markdown has its pictures beside it, as SVG files.
+`inside` gives the answers to a notebook. The HTML is one file without scripts or content from
+anywhere else and reads in light and dark; the Markdown has its pictures beside it, as SVG files.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,16 +221,21 @@ def to_html(report: Report) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Inside R1: what I know now</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>Inside R1: what I know now</h1>{_body(report)}</main></body></html>\n"
+        f"<h1>Inside R1: what I know now</h1>{_answers(report)}{_explored(report)}"
+        "</main></body></html>\n"
     )
 
 
 def inside(report: Report) -> str:
-    """The report as HTML for a cell of a notebook, with pictures that need no trust."""
-    return f'<div class="ir1-report {NO_MATHS}">{svg.as_images(_body(report))}</div>'
+    """The report for a cell of the notebook that has the pictures already: all but these, as HTML.
+
+    The cells of its tables say their alignment, for JupyterLab has another one.
+    """
+    html = re.sub(r"<(t[hd])\b", r'<\1 style="text-align:left"', _answers(report))
+    return f'<div class="ir1-report {NO_MATHS}">{html}</div>'
 
 
-def _body(report: Report) -> str:
+def _answers(report: Report) -> str:
     table = "".join(
         f'<tr><th scope="row">{escape(part.title)}</th><td>{_mark(part, "before")}</td>'
         f"<td>{_mark(part, 'after')}</td></tr>"
@@ -237,10 +243,10 @@ def _body(report: Report) -> str:
     )
     return (
         f"<p>{escape(report.when)}. {escape(report.machine)}.</p><p>{escape(summary(report))}</p>"
-        '<table style="text-align:left"><caption>The six questions, before and now</caption>'
+        "<table><caption>The six questions, before and now</caption>"
         '<thead><tr><th scope="col">Question</th><th scope="col">Before</th>'
         f'<th scope="col">Now</th></tr></thead><tbody>{table}</tbody></table>'
-        f"{_numbers(report)}{''.join(map(_section, report.parts))}{_explored(report)}"
+        f"{_numbers(report)}{''.join(map(_section, report.parts))}"
     )
 
 

@@ -65,7 +65,7 @@ class LiveRun(Widget):
     def picture(self) -> str:
         """Four pictures, two in a row where there is room; a bar of progress above them."""
         panels = "".join(
-            f'<div style="flex:1 1 300px;max-width:480px">{self._panel(name)}</div>'
+            f'<div style="flex:1 1 40%;min-width:280px;max-width:560px">{self._panel(name)}</div>'
             for name in PANELS
         )
         done = self._step()

@@ -19,6 +19,7 @@ from course_lib.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Que
 from course_lib.widgets import base
 
 PHASES = ("before", "after")
+RUNNING = "Running it now; this takes some seconds."
 
 _WORDS = {
     Outcome.BLANK: ("…", "Not answered yet"),
@@ -71,7 +72,7 @@ class Way(base.Widget):
         A prediction's run comes first and takes some seconds; the words say so meanwhile.
         """
         if isinstance(self.way, Prediction) and self._live is not None:
-            self._status.words = "Running it now; this takes some seconds."
+            self._status.words = RUNNING
         try:
             self.verdict = self.way.judge(self.answer(), self.question.state())
         except CourseError as error:  # a prediction's run met a damaged model, for instance

@@ -23,6 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(__file__).parent / "artefacts"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+PATIENCE = 180
+"""Seconds that a slow machine is given to start JupyterLab, or to open a page."""
+
 TALLEST = 15_000
 SLICE = 2_000
 """CSS pixels: the most of a notebook that is in all pictures, and the height of one picture."""
@@ -129,7 +132,7 @@ def _own_folders(home: Path) -> dict[str, str]:
 def serve(folder: Path, home: Path) -> Iterator[str]:
     """JupyterLab over `folder` on a free loopback port; yields `http://.../{path}?token=...`.
 
-    `home` takes its settings and its log. Raises RuntimeError if it does not come up in a minute.
+    `home` takes its settings and its log. Raises RuntimeError if it does not come up in time.
     """
     port, token = _free_port(), secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
@@ -149,7 +152,7 @@ def serve(folder: Path, home: Path) -> Iterator[str]:
             server.kill()
 
 
-def _wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+def _wait_for(address: str, server: subprocess.Popen, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
@@ -261,6 +264,7 @@ class Page:
 def notebook(engine, address: str, name: str, width: int = 1366) -> Iterator[Page]:
     """Open the notebook `name` ("notebooks/...") from the server and wait for its kernel."""
     context = engine.new_context(viewport={"width": width, "height": 1400})
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     opened = Page(page)
 
