@@ -47,12 +47,15 @@ def accuracy(sampled: Sequence[Sampled]) -> float:
 def cases(sampled: Sequence[Sampled]) -> dict[str, list[Sampled]]:
     """Traces for the three uses: to debug, to learn from, and to audit.
 
-    "debug" have a slip and a wrong answer; "learn" are right and without a fault, needed at least
-    two attempts, never tried one twice, and answer with the one they found; "audit" are right
-    although a step or a verdict in them is wrong.
+    Each has a thought with a beginning and an end. "debug" have a slip and a wrong answer; "learn"
+    are right and without a fault, needed at least two attempts, never tried one twice, and answer
+    with the one they found; "audit" are right although a step or a verdict in them is wrong.
     """
     found: dict[str, list[Sampled]] = {"debug": [], "learn": [], "audit": []}
     for puzzle, text in sampled:
+        trace = traces.parse_trace(text)
+        if not (trace.opened and trace.closed):
+            continue
         counts = traces.count(text, puzzle)
         slips = counts.wrong_steps + counts.wrong_verdicts
         right = puzzles.reward(puzzle, text) == 1.0

@@ -21,6 +21,8 @@ PUZZLE = Puzzle((7, 3, 5, 2), 7)  # + - + is right
         ("<think> +3=10 -5=5 +2=7 no</think> + - +", "audit"),
         ("<think> +3=11 -5=6 +2=8 no</think> - - -", "debug"),
         (" - - -", None),
+        (" 2 +3=11 -5=6 +2=8 no</think> - - -", None),  # no thought was opened
+        ("<think> +3=11 -5=6 +2=8 no - - -", None),  # nor closed
     ],
 )
 def test_cases(text, use):
