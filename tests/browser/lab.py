@@ -257,6 +257,7 @@ class Page:
             taken.append(stem.with_name(f"{stem.name}-{number}.png"))
             clip = {"x": 0, "y": top, "width": width, "height": min(SLICE, high - top)}
             self.page.screenshot(path=str(taken[-1]), clip=clip)
+        self.page.set_viewport_size({"width": width, "height": 1000})  # a tall page is a slow one
         return taken
 
 
