@@ -237,7 +237,7 @@ def sizes(bench: Bench) -> Iterator[Row]:
     right = [a.trace for a in bench.answers if a.right]
     for name in STUDENTS:
         base, _ = models.load(bench.base(name))
-        yield bench.row(base, student=name, data="its base", traces=0)
+        yield bench.row(base, student=name, data="nothing yet", traces=0)
         for count in COUNTS:
             taught = bench.taught(name, right[:count])
             yield bench.row(taught, student=name, data="right", traces=min(count, len(right)))

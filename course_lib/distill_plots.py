@@ -153,8 +153,13 @@ def bars(record: Record, key: str, figure_of: str, title: str) -> Figure:
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(title=title, height=140 + 44 * len(found))
-    said = [f"{name} {mean(v):.1%} ({min(v):.1%} to {max(v):.1%})" for name, v in found.items()]
+    said = [f"{name} {mean(v):.1%}{_range(v)}" for name, v in found.items()]
     return figure, f"{title}: {'; '.join(said)}."
+
+
+def _range(values: Sequence[float]) -> str:
+    """The least and the most in words; nothing for one seed, which has no range."""
+    return f" ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else ""
 
 
 def fight(record: Record) -> Figure:

@@ -77,7 +77,7 @@ def test_sizes_average_the_seeds_and_draw_the_teacher_as_a_level():
 
 
 def test_a_base_is_said_and_not_drawn_where_no_traces_have_no_place():
-    with_base = record("sizes", *SIZES["rows"], row("large", "its base", 0, 0.125, 0, 2000))
+    with_base = record("sizes", *SIZES["rows"], row("large", "nothing yet", 0, 0.125, 0, 2000))
     figure, words = distill_plots.sizes(with_base)
     assert all(0 not in trace.x for trace in figure.data)
     assert "12.5% before, 50.0% from 50" in words
@@ -102,6 +102,7 @@ def test_bars_reach_from_the_least_to_the_most():
     assert bar.x[1] == pytest.approx(0.45)
     assert (bar.error_x.array[1], bar.error_x.arrayminus[1]) == pytest.approx((0.15, 0.25))
     assert "small 45.0% (20.0% to 60.0%)" in words
+    assert words.endswith("large 50.0%.")  # one seed has no range
 
 
 def test_grpo_after_distillation_goes_on_where_distillation_ended():
@@ -132,6 +133,14 @@ def test_the_explorer_shows_student_and_teacher_side_by_side(recorded):
 def test_counts_that_differ_by_a_few_between_seeds_are_one_kind_of_data(recorded):
     widget = distills.DistillExplorer("b", student="small", data="right, 1,800 traces")
     assert "60.0% right" in widget.text() and "2 seed(s)" in widget.text()
+
+
+def test_the_explorer_opens_with_the_most_traces_and_not_with_a_base(recorded, monkeypatch):
+    rows = [row("large", "nothing yet", 0, 0.1, 0, 2000), *SIZES["rows"]]
+    kept = {"sizes": record("sizes", *rows), "quality": QUALITY}
+    monkeypatch.setattr(distill_lab, "load_record", kept.__getitem__)
+    distills._rows.cache_clear()
+    assert distills.DistillExplorer("e").state["data"] == "right, 1,800 traces"
 
 
 def test_what_was_not_run_is_said(recorded):

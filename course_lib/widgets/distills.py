@@ -82,10 +82,11 @@ class DistillExplorer(Widget):
             f"{row['student']}, {row['parameters']:,} parameters": row["student"] for row in taught
         }
         kinds = list(dict.fromkeys(_kind(row) for row in taught))
+        most = _kind(max(taught, key=lambda row: (row["data"] == "right", row["traces"])))
         count = len(taught[0]["examples"])
         return {
             "student": choice("Student (architecture, width x layers)", sizes),
-            "data": choice("Learnt from", kinds),
+            "data": choice("Learnt from", kinds, most),
             "puzzle": slider("Puzzle shown", 1, count, 1),
         }
 
