@@ -133,7 +133,8 @@ class Recording:
             said = "No socket was used and no name was looked up."
         else:
             parts = [f"{number} {where}" for where, number in self.counts().items() if number]
-            said = f"{len(self.events)} events: {', '.join(parts)}."
+            some = "event" if len(self.events) == 1 else "events"
+            said = f"{len(self.events)} {some}: {', '.join(parts)}."
         if beyond := [event.text() for event in self.already_open if event.where == OUTSIDE]:
             said += f" Open before, and not watched: {'; '.join(sorted(beyond))}."
         if self.started:

@@ -77,6 +77,7 @@ def test_switching_shows_another_row_and_another_puzzle(explorer):
     explorer.set(right_reward="none", right_sft=False, right_preference="none", trace=3)
     assert explorer.model("right") == "dev1"
     assert "&lt;think&gt; dev1 2" in explorer.picture() and "puzzle 2" in explorer.picture()
+    assert "They say to puzzle 2: left, <think> zero 2; right, <think> dev1 2." in explorer.text()
 
 
 def test_a_combination_nobody_ran_says_so(explorer):

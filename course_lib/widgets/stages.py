@@ -70,8 +70,11 @@ class StageExplorer(Widget):
         )
 
     def text(self) -> str:
-        """Each side's accuracy, consistency and length, or that its combination was not run."""
-        return " ".join(self._words(side) for side in SIDES)
+        """Each side's figures, or that its combination was not run, and what the models say."""
+        index = self.state["trace"] - 1
+        said = "; ".join(f"{side}, {_trace(self.model(side), index)}" for side in SIDES)
+        figures = " ".join(self._words(side) for side in SIDES)
+        return f"{figures} They say to {_prompt(index)}: {said}."
 
     def _words(self, side: str) -> str:
         name, recipe = self.model(side), self.recipe(side)
