@@ -175,3 +175,44 @@ def mended_loss(logp, old_logp, advantages, mask, clip=0.2):
 
 # %%
 check("grpo.find_the_bug", mended_loss)
+
+# %% [markdown]
+# <!-- card: grpo.mend_the_verifier -->
+#
+# The lesson's sloppy verifier asks whether the right signs stand in the text, and a policy learned
+# to write rows of signs. Write one that cannot be cheated so.
+
+
+# %%
+def sloppy_verifier(numbers, target, text):
+    for choice in range(2 ** (len(numbers) - 1)):
+        signs = [(choice >> place) % 2 for place in range(len(numbers) - 1)]
+        total = numbers[0] + sum(n if s else -n for s, n in zip(signs, numbers[1:], strict=True))
+        if total == target and " ".join("-+"[s] for s in signs) in text:
+            return 1.0
+    return 0.0
+
+
+# %%
+def mended_verifier(numbers, target, text):
+    """1.0 for a text that is one right answer to `6 ? 9 ? 4 = 1`, else 0.0.
+
+    numbers: a list such as [6, 9, 4]; target: a whole number such as 1. text: what the model wrote.
+    Everything up to the first `</think>` is thought and is not judged. What follows it, or all of
+    the text where there is no `</think>`, must be the answer and nothing else: a + or a - for every
+    number but the first, with blanks between. It is right if it reaches the target.
+    """
+    ### BEGIN SOLUTION
+    _, closed, rest = text.partition("</think>")
+    signs = (rest if closed else text).split()
+    if len(signs) != len(numbers) - 1 or any(sign not in ("+", "-") for sign in signs):
+        return 0.0
+    total = numbers[0]
+    for sign, number in zip(signs, numbers[1:], strict=True):
+        total += number if sign == "+" else -number
+    return float(total == target)
+    ### END SOLUTION
+
+
+# %%
+check("grpo.mend_the_verifier", mended_verifier)

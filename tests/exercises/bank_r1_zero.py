@@ -409,4 +409,82 @@ def pass_at_k(n, c, k):
         ],
         right=_loss("mended_loss"),
     ),
+    "grpo.mend_the_verifier": Bank(
+        wrong=[
+            ("wherever the right signs stand", "mended_verifier = sloppy_verifier"),
+            ("last signs", ("text).split()", "text).split()[1 - len(numbers) :]")),
+            ("first signs", ("text).split()", "text).split()[: len(numbers) - 1]")),
+            (
+                "passed over",
+                (
+                    "(rest if closed else text).split()",
+                    "[s for s in (rest if closed else text).split() if s in '+-']",
+                ),
+            ),
+            (
+                "number of signs",
+                (
+                    ("len(signs) != len(numbers) - 1 or ", ""),
+                    ("strict=True", "strict=False"),
+                ),
+            ),
+            ("thought before the answer", ("(rest if closed else text)", "text")),
+            ("not after the last", ("text.partition", "text.rpartition")),
+            ("nothing is added up", ("float(total == target)", "1.0")),
+            ("came out", ("total == target", "total != target")),
+            ("came out", ('sign == "+"', 'sign == "-"')),
+            ("came out", ("total = numbers[0]", "total = 0")),
+            ("ValueError", ("len(signs) != len(numbers) - 1 or ", "")),
+            ("is 1: right", ("len(numbers) - 1 or", "len(numbers) or")),
+            ("where a number was expected", ("float(total == target)", "total == target")),
+            (
+                "several solutions",
+                """\
+def mended_verifier(numbers, target, text):
+    from itertools import product
+    rest = text.split("</think>", 1)[-1]
+    for signs in product("+-", repeat=len(numbers) - 1):
+        if sum([numbers[0]] + [int(s + str(n)) for s, n in zip(signs, numbers[1:])]) == target:
+            return float(rest.split() == list(signs))
+    return 0.0
+""",
+            ),
+        ],
+        right=[
+            """\
+import re
+def mended_verifier(numbers, target, text):
+    answer = text.split("</think>", 1)[-1]
+    if not re.fullmatch(r"\\s*[+-](\\s+[+-])*\\s*", answer):
+        return 0
+    signs = re.findall("[+-]", answer)
+    if len(signs) + 1 != len(numbers):
+        return 0
+    return int(numbers[0] + sum(int(s + str(n)) for s, n in zip(signs, numbers[1:])) == target)
+""",
+            """\
+def mended_verifier(numbers, target, text):
+    if "</think>" in text:
+        text = text[text.index("</think>") + len("</think>"):]
+    words = text.split()
+    values = {"+": 1, "-": -1}
+    try:
+        signs = [1] + [values[word] for word in words]
+    except KeyError:
+        return 0.0
+    if len(signs) != len(numbers):
+        return 0.0
+    return 1.0 if sum(s * n for s, n in zip(signs, numbers)) == target else 0.0
+""",
+            """\
+import numpy as np
+def mended_verifier(numbers, target, text):
+    rest = text.partition("</think>")[2] if "</think>" in text else text
+    signs = np.array([{"+": 1, "-": -1}.get(word, 0) for word in rest.split()])
+    if len(signs) != len(numbers) - 1 or not signs.all():
+        return np.float32(0)
+    return np.float32(numbers[0] + signs @ np.array(numbers[1:]) == target)
+""",
+        ],
+    ),
 }

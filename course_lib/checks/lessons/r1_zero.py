@@ -1,8 +1,9 @@
-"""Lesson 03: GRPO's arithmetic, from the advantage to the loss, and what pass@k asks."""
+"""Lesson 03: GRPO's arithmetic, what pass@k asks, and a verifier that can be cheated."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -264,6 +265,97 @@ def _pass_at_k(n: int, c: int, k: int, *, kind: str = "right") -> float:
         return comb(c, k) / comb(n, k)
     return missed if kind == "missed" else 1 - missed
 
+
+def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") -> float:
+    answer = text.split("</think>", 1)[-1]
+    if kind in ("thought counts", "last tag"):
+        answer = text if kind == "thought counts" else text.split("</think>")[-1]
+    needed = len(numbers) - 1
+    signs = answer.split()
+    if kind == "anywhere":
+        rows = [" ".join(choice) for choice in product("+-", repeat=needed)]
+        return float(any(row in text and _reaches(numbers, target, row.split()) for row in rows))
+    if kind == "end":
+        signs = signs[-needed:]
+    if kind == "beginning":
+        signs = signs[:needed]
+    if kind == "signs only":
+        signs = [word for word in signs if word in ("+", "-")]
+    if kind == "one solution":
+        choices = product("+-", repeat=needed)
+        first = next((list(c) for c in choices if _reaches(numbers, target, list(c))), None)
+        return float(signs == first)
+    if len(signs) != needed and kind != "any length":
+        return 0.0
+    if kind == "form only":
+        return float(set(signs) <= {"+", "-"})
+    return float(set(signs) <= {"+", "-"} and _reaches(numbers, target, signs))
+
+
+def _reaches(numbers: list[int], target: int, signs: list[str]) -> bool:
+    pairs = zip(signs, numbers[1:], strict=False)
+    return numbers[0] + sum(n if sign == "+" else -n for sign, n in pairs) == target
+
+
+def _fresh_text(rng: np.random.Generator) -> Case:
+    numbers = rng.integers(1, 10, int(rng.integers(3, 6))).tolist()
+    signs = rng.choice(["+", "-"], len(numbers) - 1).tolist()
+    target = numbers[0] + sum(
+        n if s == "+" else -n for s, n in zip(signs, numbers[1:], strict=True)
+    )
+    right = " ".join(signs)
+    texts = (
+        right,
+        f"<think> so be it</think> {right}",
+        f"{right} {signs[0]}",
+        f"<think> {right}",
+        " ".join("-" if s == "+" else "+" for s in signs),
+        f"or {right}",
+    )
+    why = "1.0 for one answer that reaches the target, with or without a thought before it"
+    return case(why, numbers, target, str(rng.choice(texts)))
+
+
+_VERIFIER_CASES = (
+    case("6 - 9 + 4 is 1: right", [6, 9, 4], 1, " - +", expected=1.0),
+    case("6 + 9 - 4 is 11 and not 1", [6, 9, 4], 1, " + -", expected=0.0),
+    case(
+        "a row of signs in which every answer stands is not one answer",
+        [6, 9, 4],
+        1,
+        " + - + + - -",
+        expected=0.0,
+    ),
+    case("its first two signs are right, but it has four", [6, 9, 4], 1, " - + + +", expected=0.0),
+    case("its last two signs are right, but it has four", [6, 9, 4], 1, " + + - +", expected=0.0),
+    case(
+        "a thought may stand before the answer; what it says is not judged",
+        [6, 9, 4],
+        1,
+        "<think> +9=15 no -9=-3 +4=1 yes</think> - +",
+        expected=1.0,
+    ),
+    case(
+        "the opening tag may have been in the prompt",
+        [6, 9, 4],
+        1,
+        " -9=-3 +4=1 yes</think> - +",
+        expected=1.0,
+    ),
+    case("a thought without an end has no answer", [6, 9, 4], 1, "<think> - +", expected=0.0),
+    case("right in the thought, no answer after it", [6, 9, 4], 1, "- +</think>", expected=0.0),
+    case("both answers, to be on the safe side", [6, 9, 4], 1, " - + or + -", expected=0.0),
+    case(
+        "after the first </think> comes the answer, and here that is more than one answer",
+        [6, 9, 4],
+        1,
+        "so</think> + - no</think> - +",
+        expected=0.0,
+    ),
+    case("one sign is missing: 6 - 5 would be 1", [6, 5, 4], 1, " -", expected=0.0),
+    case("two choices reach 3; the one is right", [3, 2, 2], 3, " + -", expected=1.0),
+    case("two choices reach 3; so is the other", [3, 2, 2], 3, " - +", expected=1.0),
+)
 
 EXERCISES = (
     Exercise(
@@ -625,5 +717,62 @@ EXERCISES = (
             *(mistake for mistake in _LOSS_MISTAKES if "Padding" not in mistake.sentence),
         ),
         tensors=True,
+    ),
+    Exercise(
+        name="grpo.mend_the_verifier",
+        symbol="mended_verifier",
+        title="Mend the verifier that was cheated",
+        what_for="A policy learns what is paid for: here it was paid for a row of signs.",
+        difficulty=3,
+        minutes=12,
+        needs="strings: partition and split; `sloppy_verifier` in the cell above the stub",
+        hints=(
+            "Pay sloppy_verifier for ' + - + + - -' on a few puzzles: it is always content.",
+            "Take what stands after the first </think> (all of it where there is none) and ask for "
+            "exactly one answer: how many words, and which?",
+            "signs = rest.split(); pay only if len(signs) == len(numbers) - 1, each of them is a + "
+            "or a -, and the total is the target.",
+        ),
+        reference=_verify,
+        cases=_VERIFIER_CASES,
+        fresh=_fresh_text,
+        mistakes=(
+            Mistake(
+                "It still pays wherever the right signs stand: a long row of signs has them all.",
+                partial(_verify, kind="anywhere"),
+            ),
+            Mistake(
+                "Only the last signs are looked at: what stands before them must not be there.",
+                partial(_verify, kind="end"),
+            ),
+            Mistake(
+                "Only the first signs are looked at: nothing may come after them.",
+                partial(_verify, kind="beginning"),
+            ),
+            Mistake(
+                "Words beside the signs are passed over; an answer is signs and nothing else.",
+                partial(_verify, kind="signs only"),
+            ),
+            Mistake(
+                "A puzzle may have several solutions: judge the total and not the signs.",
+                partial(_verify, kind="one solution"),
+            ),
+            Mistake(
+                "The number of signs is not checked: one for every number but the first.",
+                partial(_verify, kind="any length"),
+            ),
+            Mistake(
+                "A thought before the answer is allowed: take what stands after </think>.",
+                partial(_verify, kind="thought counts"),
+            ),
+            Mistake(
+                "Take what stands after the first </think>, not after the last.",
+                partial(_verify, kind="last tag"),
+            ),
+            Mistake(
+                "The form is right and nothing is added up: that pays for every answer.",
+                partial(_verify, kind="form only"),
+            ),
+        ),
     ),
 )
