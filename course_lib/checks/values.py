@@ -114,7 +114,8 @@ def _sequence_difference(got: Any, expected: Any, rtol: float, atol: float) -> s
     if not isinstance(got, list | tuple):
         return f"a {type(got).__name__} came out where a {type(expected).__name__} was expected"
     if len(got) != len(expected):
-        return f"{len(got)} items came out, {len(expected)} were expected"
+        items = "1 item" if len(got) == 1 else f"{len(got)} items"
+        return f"{items} came out, {len(expected)} were expected"
     for i, (one, other) in enumerate(zip(got, expected, strict=True)):
         found = difference(one, other, rtol, atol)
         if found:
