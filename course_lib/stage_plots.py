@@ -86,7 +86,7 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
             x=shown, y=values, name=name, mode="lines+markers",
             line={"dash": DASHES[i]}, marker={"size": 10, "symbol": SYMBOLS[i]},
         )  # fmt: skip
-    figure.update_yaxes(title_text="right, %", range=[0, 100])
+    figure.update_yaxes(title_text="right, %", range=[0, 104])
     figure.update_layout(title="The same five stages, ours and the paper's")
     said = "; ".join(
         f"{name} {', '.join(f'{stage} {v:.1f}' for stage, v in zip(shown, values, strict=True))}"
@@ -104,12 +104,13 @@ def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
     curve, control = (record["runs"][0].get(name) for name in ("overuse", "rules_for_long"))
     if not curve["step"]:
         raise ValueError("the record has no run of that kind: make it with pipeline --variants")
-    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.08)
     scores = [
         sum(curve["reward"][max(0, i - window + 1) : i + 1]) / min(window, i + 1)
         for i in range(len(curve["reward"]))
     ]
-    figure.add_scatter(x=curve["step"], y=scores, name="reward model's score", mode="lines")
+    top = {"name": "reward model's score", "mode": "lines"}
+    figure.add_scatter(x=curve["step"], y=scores, **top, row=1, col=1)
     accuracies = {"accuracy on puzzles, %": curve, "accuracy with rule rewards, %": control or {}}
     for i, (name, run) in enumerate(accuracies.items(), 1):
         figure.add_scatter(
@@ -119,12 +120,13 @@ def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
             mode="lines+markers",
             line={"dash": DASHES[i]},
             marker={"symbol": SYMBOLS[i]},
-            secondary_y=True,
+            row=2,
+            col=1,
         )
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text="score, deviations", secondary_y=False)
-    figure.update_yaxes(title_text="accuracy, %", range=[0, 100], secondary_y=True)
-    figure.update_layout(title="A reward model trusted for too long")
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    figure.update_yaxes(title_text="score, deviations", row=1, col=1)
+    figure.update_yaxes(title_text="accuracy, %", range=[0, 104], row=2, col=1)
+    figure.update_layout(title="A reward model trusted for too long", height=520)
     first, last = curve["accuracy"][0], curve["accuracy"][-1]
     return figure, (
         f"In {curve['step'][-1]} steps the reward model's score goes from {scores[0]:.2f} to "
