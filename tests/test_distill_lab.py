@@ -191,6 +191,8 @@ def test_a_record_is_cut_to_its_ends_and_to_some_rows():
 def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
     with pytest.raises(CourseError, match="there are sizes, quality"):
         distill_lab.main(["nothing", "--out", str(tmp_path)])
+    with pytest.raises(CourseError, match="at least 1 seed"):
+        distill_lab.main(["soft", "--seeds", "0", "--out", str(tmp_path)])
     with pytest.raises(CourseError, match="distill-lab soft"):
         distill_lab.load_record("soft", tmp_path)
 

@@ -127,7 +127,18 @@ def test_the_explorer_shows_student_and_teacher_side_by_side(recorded):
     picture = widget.picture()
     assert "30.0%" in picture and "92.0%" in picture and "36,000" in picture
     assert PROMPTS[1] in picture and "&lt;think&gt; small 0.2" in picture and "<b>" not in picture
+    assert picture.count("<strong>not right</strong>") == 2
     assert widget.widget is not None and "Settings" in widget.static_html()
+
+
+def test_the_verdict_beside_a_trace_is_the_verifiers(recorded, monkeypatch):
+    right = row("large", "right", 50, 0.5, 0, 2000)
+    right["examples"] = {PROMPTS[0]: "<think> -3=4 +5=9 +2=11 yes</think> - + +"}
+    kept = {"sizes": record("sizes", SIZES["rows"][0], right), "quality": QUALITY}
+    monkeypatch.setattr(distill_lab, "load_record", kept.__getitem__)
+    distills._rows.cache_clear()
+    picture = distills.DistillExplorer("f", student="large", data="right, 50 traces").picture()
+    assert picture.count("<strong>right</strong>") == 1  # and the teacher's is not
 
 
 def test_counts_that_differ_by_a_few_between_seeds_are_one_kind_of_data(recorded):

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from course_lib import distill_lab, svg
+from course_lib import distill_lab, puzzles, svg, trace_html
 from course_lib.distill_lab import COUNTS
 from course_lib.look import TEXT_COLOUR, escape
 from course_lib.widgets.base import Widget, choice, slider
@@ -85,7 +85,7 @@ class DistillExplorer(Widget):
         most = _kind(max(taught, key=lambda row: (row["data"] == "right", row["traces"])))
         count = len(taught[0]["examples"])
         return {
-            "student": choice("Student (architecture, width x layers)", sizes),
+            "student": choice("Student", sizes),
             "data": choice("Learnt from", kinds, most),
             "puzzle": slider("Puzzle shown", 1, count, 1),
         }
@@ -109,11 +109,12 @@ class DistillExplorer(Widget):
             _line(HEADINGS[name], [how.format(m[name]) for m in means.values()])
             for name, how in FIGURES.items()
         ]
-        lines.append(_line(f"says to {self._prompt()}", [self._words(r) for r in found.values()]))
+        words = "".join(f"<td>{self._words(rows)}</td>" for rows in found.values())
+        lines.append(f'<tr><th scope="row">what it makes of {self._prompt()}</th>{words}</tr>')
         heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in found)
         return (
-            f'{bars}<table style="color:{TEXT_COLOUR};text-align:left"><tr><th scope="col">figure'
-            f"</th>{heads}</tr>{''.join(lines)}</table>"
+            f'{bars}<table style="color:{TEXT_COLOUR};text-align:left;vertical-align:top">'
+            f'<tr><th scope="col">figure</th>{heads}</tr>{"".join(lines)}</table>'
         )
 
     def text(self) -> str:
@@ -138,9 +139,12 @@ class DistillExplorer(Widget):
         return list(_rows()[0]["examples"])[self.state["puzzle"] - 1]
 
     def _words(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        return rows[0]["examples"][self._prompt()]
+        """The recorded trace with its steps marked, and the verifier's verdict, as HTML."""
+        puzzle, text = puzzles.parse(self._prompt()), rows[0]["examples"][self._prompt()]
+        verdict = "right" if puzzles.reward(puzzle, text) == 1.0 else "not right"
+        return f"{trace_html.render(text, puzzle)}<strong>{verdict}</strong>"
 
 
 def _line(heading: str, cells: Sequence[str]) -> str:
-    inside = "".join(f'<td style="vertical-align:top">{escape(cell)}</td>' for cell in cells)
+    inside = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr><th scope="row">{escape(heading)}</th>{inside}</tr>'
