@@ -126,11 +126,11 @@ class DynamicSampling(zero.Learner):
         """Learn from the first groups that teach; as `Learner.update`."""
         teaching = (experience.rewards != experience.rewards[:, :1]).any(1).nonzero().squeeze(1)
         if len(teaching):
-            experience = _groups(experience, teaching[: SHORT.puzzles].tolist())
+            experience = groups(experience, teaching[: SHORT.puzzles].tolist())
         return super().update(experience)
 
 
-def _groups(experience: zero.Experience, groups: list[int]) -> zero.Experience:
+def groups(experience: zero.Experience, groups: list[int]) -> zero.Experience:
     """Some groups of one step's experience."""
     size = experience.rewards.shape[1]
     rows = [group * size + i for group in groups for i in range(size)]

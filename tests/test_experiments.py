@@ -125,7 +125,7 @@ def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tok
     items = puzzles.sample(3, 0)
     found = zero.collect(model, tokenizer, zero.PUZZLES, items, config, torch.Generator())
     found.rewards = torch.tensor([[1.0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
-    kept = experiments._groups(found, [1])
+    kept = experiments.groups(found, [1])
     assert kept.items == [items[1]] * 4 and kept.texts == found.texts[4:8]
     assert torch.equal(kept.rewards, found.rewards[1:2])
     assert torch.equal(kept.rollout.lengths, found.rollout.lengths[4:8])
