@@ -20,6 +20,9 @@ from course_lib.quiz import Choice, Number, Option, Prediction, Slip, State, Sta
 GUESSING = 100 / 2**3
 """Percent right by guessing: a puzzle of four digits has three signs to choose."""
 
+LEAST_THINKING = 0.1
+"""Mean tokens of thinking in an answer; below it a ratio says nothing."""
+
 
 def story(run: Run) -> str:
     """What a run of R1-Zero came to, in a sentence."""
@@ -30,15 +33,18 @@ def story(run: Run) -> str:
 
 
 def own_bill(now: Evidence) -> tuple[Prediction, ...]:
-    """How many times dearer an answer became while reasoning grew; nothing without a run."""
+    """How many times dearer an answer became while reasoning grew; nothing without a run.
+
+    Nor is there a ratio to ask for where the run began with hardly any thinking at all.
+    """
     run = now.run
-    if run is None or run.thinking[0] < 1:
+    if run is None or run.thinking[0] < LEAST_THINKING:
         return ()
     ratio, price = run.thinking[1] / run.thinking[0], value("api.r1_launch.output")
     better = run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio
     ask = Number(
         "own_bill",
-        f"Your own R1-Zero began with {run.thinking[0]:.1f} tokens of thinking in an answer. "
+        f"Your own R1-Zero began with {run.thinking[0]:.2f} tokens of thinking in an answer. "
         f"Billed at R1's launch price of ${price} per million output tokens, how many times as "
         f"much did the thinking of an answer cost after {run.steps} steps?",
         "times",

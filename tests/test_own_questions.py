@@ -143,6 +143,8 @@ def test_a_prompt_does_not_tell_the_result():
 
 
 def test_a_run_that_began_with_no_thinking_at_all_has_no_ratio():
+    some = replace(FULL, run=replace(RUN, thinking=(0.8, 24.0)))
+    assert judge("cost.own_bill", "30", some).outcome is Outcome.RIGHT
     none = replace(FULL, run=replace(RUN, thinking=(0.0, 24.0)))
     assert "own_bill" not in [way.name for way in questions.checklist(none)["cost"].ways]
     assert judge("training.own_growth", "84", none).outcome is Outcome.RIGHT
