@@ -28,7 +28,6 @@ ROOT = Path(__file__).resolve().parents[1]
 _OWN = Path(__file__).parent / "assets" / "site"
 _PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PLOTLY = "application/vnd.plotly.v1+json"
-_LIVE = "application/vnd.jupyter.widget-view+json"
 _MARK = Path("assets") / "page.js"
 _SECTIONS = "<!-- sections -->"
 _SECTION = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>')
@@ -190,12 +189,15 @@ def _slug(heading: str) -> str:
 
 
 def _drawable(book: NotebookNode) -> NotebookNode:
-    """A copy in which figures are HTML that `page.js` draws and live widgets leave their twin."""
+    """A copy in which figures are HTML that `page.js` draws.
+
+    A live widget's output shows its line of text here, since no state of widgets is saved; its
+    twin is an output of its own.
+    """
     book = deepcopy(book)
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     for output in outputs:
         data = output.get("data", {})
-        data.pop(_LIVE, None)
         if _PLOTLY in data:
             output.data = NotebookNode({"text/html": figure(data[_PLOTLY])})
     return book

@@ -161,6 +161,7 @@ def test_every_widget_leaves_its_twin(built):
         twins = sum('class="ir1-twin' in data.get("text/html", "") for data in outputs)
         live = sum("application/vnd.jupyter.widget-view+json" in data for data in outputs)
         assert text.count('class="ir1-twin') == twins >= live
+        assert text.count(": live in JupyterLab]") == live, "what stands for a live widget"
         assert "widget-view+json" not in text
 
 
