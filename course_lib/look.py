@@ -60,9 +60,11 @@ STYLE = f"""<style>
 .js-plotly-plot .hovertext text {{ fill: #ffffff !important; }}
 body[data-jp-theme-light="false"] img.{STILL} {{
   filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }}
+.jupyter-widgets .noUi-handle {{ border: 2px solid {MID_GREY} !important; }}
 </style>"""
 """Gives the text in plotly figures the page's own colour, and turns images round in the dark theme:
-light for dark, hues as they were, white as the page. `notebook.setup()` shows it once."""
+light for dark, hues as they were, white as the page. The handles of sliders, white on white in the
+light theme, get an edge. `notebook.setup()` shows it once."""
 
 
 def escape(value: object) -> str:

@@ -65,7 +65,7 @@ class LiveRun(Widget):
     def picture(self) -> str:
         """Four pictures, two in a row where there is room; a bar of progress above them."""
         panels = "".join(
-            f'<div style="flex:1 1 40%;min-width:280px;max-width:560px">{self._panel(name)}</div>'
+            f'<div style="flex:1 1 40%;min-width:280px">{self._panel(name)}</div>'
             for name in PANELS
         )
         done = self._step()
@@ -73,7 +73,8 @@ class LiveRun(Widget):
             f'<progress max="{self.steps}" value="{done}" aria-label="Steps done" '
             f'style="width:100%;max-width:40em"></progress> step {done} of {self.steps}'
         )
-        return f'<p>{bar}</p><div style="display:flex;flex-wrap:wrap;gap:8px">{panels}</div>'
+        row = "display:flex;flex-wrap:wrap;gap:8px;max-width:1100px"
+        return f'<p>{bar}</p><div style="{row}">{panels}</div>'
 
     def text(self) -> str:
         """The first and the last value of each picture."""
