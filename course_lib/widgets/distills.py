@@ -127,10 +127,11 @@ class DistillExplorer(Widget):
                 f"from: {'; '.join(dict.fromkeys(known))}."
             )
         one, other = (_means(rows[name]) for name in ("student", "teacher"))
-        behind = 100 * (other["accuracy"] - one["accuracy"])
+        gap = 100 * (other["accuracy"] - one["accuracy"])
+        where = f"{abs(gap):.1f} points {'behind' if gap >= 0 else 'ahead of'} its teacher"
         return (
             f"{self.state['student']}, learnt from {self.state['data']}: {one['accuracy']:.1%} "
-            f"right with {one['bytes']:,.0f} bytes, {behind:.1f} points behind its teacher, which "
+            f"right with {one['bytes']:,.0f} bytes, {where}, which "
             f"has {other['bytes']:,.0f}. {len(rows['student'])} seed(s). "
             f"{_source(self.state['student'])}"
         )
