@@ -281,7 +281,7 @@ SOFT: dict[str, tuple[str, float] | None] = {
 
 
 def soft(bench: Bench) -> Iterator[Row]:
-    """One student by traces alone and by soft labels, with updates too few for any to be done."""
+    """One student by traces alone and by soft labels, with half of the updates for each."""
     config = replace(bench.config, seed=bench.seed, steps=max(1, bench.config.steps // 2))
     right = [a.trace for a in bench.answers if a.right]
     pad = bench.tokenizer.eos_token_id
