@@ -6,11 +6,9 @@ do: the mini-V3 of the course, and the 671B one for who has the memory.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,7 +16,6 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
-from course_lib.errors import CourseError
 from course_lib.moe import load
 
 _PATTERNS = (
@@ -111,36 +108,3 @@ def distance(before: Tensor, after: Tensor) -> Tensor:
     The part of the choices that would have to move to turn one spread into the other.
     """
     return (before - after).abs().sum(-1) / 2
-
-
-def write_shares(path: str | Path, shares: dict[str, Tensor], about: str) -> None:
-    """Keep the result of `shares_by_kind` as JSON, with a sentence on what was measured."""
-    numbers = {
-        name: [[round(x, 4) for x in row] for row in s.tolist()] for name, s in shares.items()
-    }
-    text = json.dumps({"about": about, "shares": numbers}, indent=1)
-    Path(path).write_text(text + "\n", encoding="utf-8")
-
-
-def read_shares(path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """What `write_shares` kept: the shares and the sentence.
-
-    Raises CourseError for a file that is missing or holds anything else.
-    """
-    try:
-        kept = json.loads(Path(path).read_text(encoding="utf-8"))
-        shares = {
-            name: torch.tensor(kept["shares"][name]) for name in KINDS if name in kept["shares"]
-        }
-        about = str(kept["about"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CourseError(
-            f"{path} holds no recorded routes; take the file again from the course's repository."
-        ) from error
-    sums = [
-        (s.ndim == 2 and s.min() >= 0 and (s.sum(-1) - 1).abs().max() < 0.01)
-        for s in shares.values()
-    ]
-    if not sums or not all(sums):
-        raise CourseError(f"{path} holds shares that do not sum to 1; take the file again.")
-    return shares, about

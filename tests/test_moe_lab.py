@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from course_lib import models, moe, moe_lab, routes
-from course_lib.errors import CourseError
 
 
 @pytest.fixture(scope="module")
@@ -81,37 +80,6 @@ def test_distance_is_the_part_of_choices_that_moved():
     assert routes.distance(torch.tensor([1.0, 0]), torch.tensor([0, 1.0])) == 1.0
 
 
-def test_recorded_shares_come_back_as_they_were(tmp_path):
-    shares = {"sign": torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]])}
-    routes.write_shares(tmp_path / "x.json", shares, "a test")
-    read, about = routes.read_shares(tmp_path / "x.json")
-    assert about == "a test" and torch.equal(read["sign"], shares["sign"])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"about": "x", "shares": {}}',
-        '{"about": "x", "shares": {"sign": "abc"}}',
-        '{"about": "x", "shares": {"sign": [0.5, 0.5]}}',
-        '{"about": "x", "shares": {"sign": [[0.5, 0.9]]}}',
-        '{"about": "x", "shares": {"sign": [[NaN, 1]]}}',
-        '{"about": "x", "shares": {"sign": [[0.5], [0.5, 0]]}}',
-        "[" * 100_000,
-    ],
-)
-def test_damaged_recordings_are_refused_in_a_sentence(tmp_path, text):
-    path = tmp_path / "x.json"
-    path.write_text(text)
-    with pytest.raises(CourseError, match=r"x\.json holds"):
-        routes.read_shares(path)
-    with pytest.raises(CourseError, match=r"y\.json holds no"):
-        routes.read_shares(tmp_path / "y.json")
-
-
 def test_batches_are_the_same_for_a_seed_and_learn_only_completions(tokenizer):
     batch, again = next(moe_lab.batches(1, 0)), next(moe_lab.batches(1, 0))
     assert torch.equal(batch.ids, again.ids)
@@ -148,10 +116,3 @@ def test_bad_arguments_are_named():
         moe_lab.train("luck")
     with pytest.raises(ValueError, match="steps is 0"):
         moe_lab.train(steps=0)
-
-
-def test_the_recorded_routes_of_r1_zero_are_those_of_the_mini_v3():
-    shares, about = routes.read_shares(models.shipped("recorded") / "routes_r1_zero.json")
-    assert set(shares) == set(routes.KINDS)
-    assert {tuple(share.shape) for share in shares.values()} == {(2, 8)}
-    assert "R1-Zero" in about and "recorded on" in about
