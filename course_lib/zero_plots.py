@@ -165,7 +165,7 @@ def hacked_and_mended(hacked: Lines, too_late: Lines, afresh: Lines, title: str)
         figure.add_scatter(x=steps, y=numbers, name=name, line=style, mode="lines")
         said.append(f"{name}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
     figure.add_vline(x=turn, line_dash="dot", annotation_text="verifier mended")
-    figure.update_layout(title=title, height=420)
+    figure.update_layout(title=title, height=480)
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="mean over completions", range=[0, 1.02])
     return figure, f"{title}. {'; '.join(said)}."
@@ -231,7 +231,7 @@ def curves_of_k(
         figure.add_scatter(x=list(ks), y=list(numbers), name=name, line=style)
     figure.update_xaxes(type="log", title_text=axis, tickvals=list(ks))
     figure.update_yaxes(title_text="share of puzzles", range=[0, 1.02])
-    figure.update_layout(title=title, height=420)
+    figure.update_layout(title=title, height=480)
     said = [
         f"{name} {numbers[0]:.1%} at {ks[0]}, {numbers[-1]:.1%} at {ks[-1]}"
         for name, numbers in curves.items()
