@@ -139,7 +139,7 @@ def habits(lines: Lines) -> Figure:
         steps, numbers = values(lines, key)
         figure.add_scatter(x=steps, y=smooth(numbers), name=name, mode="lines", line_dash=DASHES[i])
         said.append(f"{name} {numbers[0]:.2f} at first and {smooth(numbers)[-1]:.2f} at the end")
-    figure.update_layout(title="What is in a completion, on average", height=420)
+    figure.update_layout(title="What is in a completion, on average", height=480)
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="number in a completion", rangemode="tozero")
     return figure, f"In a completion: {'; '.join(said)}."
