@@ -1,7 +1,26 @@
 """Inside R1: the library behind the notebooks.
 
-Importing the package is cheap. Every module is one idea and is imported by name, for example
-``from course_lib import puzzles``; torch and transformers load with the modules that need them.
+Importing the package is cheap. A folder is a room, a module is one idea and is imported by name,
+for example ``from course_lib.task import puzzles``; torch and transformers load with the modules
+that need them. Imports go one way, from the first room to the last: `ROOMS`.
 """
 
 __version__ = "0.1.0"
+
+ROOMS = (
+    "task",
+    "show",
+    "model",
+    "moe",
+    "rl",
+    "facts",
+    "cost",
+    "local",
+    "limits",
+    "distill",
+    "pipeline",
+    "checklist",
+    "classroom",
+    "widgets",
+)
+"""The rooms, ground floor first: each may import what stands before it."""

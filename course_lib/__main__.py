@@ -14,26 +14,27 @@ from course_lib.errors import CourseError
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
-    "experiment": ("experiments", "Run a control or a variant of R1-Zero again."),
-    "many-tries": ("many_tries", "Sample base and R1-Zero many times at the same puzzles."),
-    "pipeline": ("pipeline", "The four stages from R1-Zero to R1."),
-    "distill-lab": ("distill_lab", "Run an experiment of the distillation lesson again."),
-    "moe-race": ("moe_race", "Train the small models of lesson 2 again, with several seeds."),
-    "grade": ("grade", "Grade a folder of submissions."),
-    "progress": ("checks.progress_cli", "What you have done and what is next."),
+    "experiment": ("rl.experiments", "Run a control or a variant of R1-Zero again."),
+    "many-tries": ("rl.many_tries", "Sample base and R1-Zero many times at the same puzzles."),
+    "pipeline": ("pipeline.pipeline", "The four stages from R1-Zero to R1."),
+    "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
+    "moe-race": ("moe.moe_race", "Train the small models of lesson 2 again, with several seeds."),
+    "grade": ("classroom.grade", "Grade a folder of submissions."),
+    "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),
 }
 
 
 def preflight(args: argparse.Namespace) -> None:
     """What this machine can run and how long it will take, measured."""
-    from course_lib import preflight
+    from course_lib.local import preflight
 
     print(preflight.report(preflight.look(), preflight.probe()))
 
 
 def pretrain(args: argparse.Namespace) -> None:
     """Make a base again, from random weights: the mini-V3, or a student's."""
-    from course_lib import models, preflight, pretrain
+    from course_lib.local import preflight
+    from course_lib.model import models, pretrain
 
     preflight.require_memory()
     config = pretrain.PretrainConfig(seed=args.seed, **_given(args, "steps"))
@@ -49,7 +50,8 @@ def pretrain(args: argparse.Namespace) -> None:
 
 def zero(args: argparse.Namespace) -> None:
     """R1-Zero: GRPO on the base, rewarded for right answers only."""
-    from course_lib import preflight, zero
+    from course_lib.local import preflight
+    from course_lib.rl import zero
 
     preflight.require_memory()
     config = zero.ZeroConfig(seed=args.seed, **_given(args, "steps"))
@@ -60,18 +62,20 @@ def zero(args: argparse.Namespace) -> None:
 
 def distill(args: argparse.Namespace) -> None:
     """Train a dense student on a teacher's correct traces."""
-    from course_lib import preflight, students
+    from course_lib.distill import trace_sft
+    from course_lib.local import preflight
 
     preflight.require_memory()
-    config = students.DistillConfig(seed=args.seed, **_given(args, "steps"))
-    run = students.run(args.teacher, args.out, config, base=args.base)
+    config = trace_sft.DistillConfig(seed=args.seed, **_given(args, "steps"))
+    run = trace_sft.run(args.teacher, args.out, config, base=args.base)
     last = _follow(run, config.steps, ("loss", "accuracy"))
     print(json.dumps(last))
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Accuracy and habits on held-out puzzles, as one JSON object."""
-    from course_lib import models, working, zero
+    from course_lib.model import models
+    from course_lib.rl import working, zero
     from course_lib.runtime import use_threads
 
     use_threads()
@@ -87,7 +91,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def ask(args: argparse.Namespace) -> None:
     """Put one puzzle to a model and watch it think."""
-    from course_lib import models, puzzles, students
+    from course_lib.distill import trace_sft
+    from course_lib.model import models
+    from course_lib.task import puzzles
 
     try:
         puzzle = puzzles.parse(args.puzzle)
@@ -95,7 +101,7 @@ def ask(args: argparse.Namespace) -> None:
         raise CourseError(str(error)) from error
     model, tokenizer = models.load(args.model)
     text = ""
-    for piece in students.stream(model, tokenizer, puzzles.prompt(puzzle), seed=args.seed):
+    for piece in trace_sft.stream(model, tokenizer, puzzles.prompt(puzzle), seed=args.seed):
         text += piece
         print(piece, end="", flush=True)
     print("\n" + verdict(puzzle, text))
@@ -103,7 +109,7 @@ def ask(args: argparse.Namespace) -> None:
 
 def verdict(puzzle, completion: str) -> str:
     """What the verifier says of a completion, in a sentence."""
-    from course_lib import puzzles
+    from course_lib.task import puzzles
 
     signs = puzzles.answer(completion)
     if not puzzles.solutions(puzzle):
@@ -119,7 +125,7 @@ def verdict(puzzle, completion: str) -> str:
 
 def export_gguf(args: argparse.Namespace) -> None:
     """Write a dense student as a GGUF file, with a Modelfile for Ollama."""
-    from course_lib import export
+    from course_lib.local import export
 
     modelfile = export.export_gguf(args.model, args.out, args.type)
     print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {modelfile}")
@@ -127,7 +133,7 @@ def export_gguf(args: argparse.Namespace) -> None:
 
 def site(args: argparse.Namespace) -> None:
     """Write the executed notebooks as pages to read without running, offline."""
-    from course_lib import site
+    from course_lib.show import site
 
     pages = site.build(args.out)
     print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")

@@ -25,7 +25,7 @@ import math
 
 import torch
 
-from course_lib.checks import check, hint, solution
+from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
 # <!-- card: moe.by_hand -->

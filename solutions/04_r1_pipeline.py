@@ -23,7 +23,7 @@
 # %%
 import torch
 
-from course_lib.checks import check, hint, solution
+from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
 # <!-- card: pipeline.starts_from -->

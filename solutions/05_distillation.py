@@ -25,7 +25,7 @@ from collections import Counter
 
 import torch
 
-from course_lib.checks import check, hint, solution
+from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
 # <!-- card: distill.by_hand -->

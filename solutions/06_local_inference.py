@@ -21,7 +21,7 @@
 # it fails on exactly the check cells that are not solved yet.
 
 # %%
-from course_lib.checks import check, hint, solution
+from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
 # <!-- card: memory.by_hand -->

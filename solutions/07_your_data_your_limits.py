@@ -26,7 +26,7 @@ import math
 import re
 from collections import Counter
 
-from course_lib.checks import check, hint, solution
+from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
 # <!-- card: audit.by_hand -->

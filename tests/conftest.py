@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    from course_lib import models
+    from course_lib.model import models
 
     return models.build_tokenizer()
 
@@ -24,7 +24,7 @@ def random_models(tokenizer):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from course_lib import models
+    from course_lib.model import models
     from course_lib.runtime import use_threads
 
     use_threads()

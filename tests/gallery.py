@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable
 
 from course_lib import widgets
-from course_lib.evidence import ASSETS, Evidence, Run, Student, read_config
+from course_lib.checklist.evidence import ASSETS, Evidence, Run, Student, read_config
 from course_lib.widgets.base import Widget
 
 THOUGHT = "<think> +3=10 +5=16 -2=14 no +3=10 -5=5 +2=7 yes</think> + - +"
@@ -48,7 +48,7 @@ def lines() -> list[dict[str, float]]:
 
 
 def _way(question: str, name: str) -> Widget:
-    from course_lib.questions import checklist
+    from course_lib.checklist.questions import checklist
     from course_lib.widgets.question import Way
 
     asked = checklist(evidence())[question]
@@ -56,7 +56,7 @@ def _way(question: str, name: str) -> Widget:
 
 
 def _flow() -> Widget:
-    from course_lib import dataflow
+    from course_lib.limits import dataflow
     from course_lib.widgets.dataflow import DataFlowInspector
 
     local = dataflow.Event("connect", "127.0.0.1", 11434, dataflow.LOOPBACK, 1)
@@ -70,7 +70,7 @@ def _flow() -> Widget:
 def _microscope() -> Widget:
     import torch
 
-    from course_lib.microscope import dissect
+    from course_lib.rl.microscope import dissect
     from course_lib.widgets.microscope import TokenMicroscope
 
     logp = torch.linspace(-2, -0.1, 32).view(2, 16)
@@ -91,7 +91,7 @@ def _live() -> Widget:
 
 
 def _viewer() -> Widget:
-    from course_lib.puzzles import Puzzle
+    from course_lib.task.puzzles import Puzzle
     from course_lib.widgets.trace_viewer import TraceViewer
 
     return TraceViewer(THOUGHT, Puzzle((7, 3, 5, 2), 7), budget=96)

@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from course_lib.engines import Engine
+from course_lib.local.engines import Engine
 
 
 class StandIn:

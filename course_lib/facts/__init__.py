@@ -3,6 +3,8 @@
 Keys are dotted. A score is `model.benchmark.metric` ("r1.aime_2024.pass_at_1"), a claim of the page
 is `page.` and its number ("page.c8"), everything else starts with its theme ("api.", "v3.config.",
 "distill.", "cost.", "ollama."). The files are read at the first question, not at import.
+
+May import: model and everything below it.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from course_lib import accounting
 from course_lib.facts.model import Fact, Source, Value
+from course_lib.model import accounting
 
 DISTILLS = (
     "distill_qwen_1_5b",

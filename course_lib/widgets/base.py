@@ -20,12 +20,12 @@ a picture and a sentence. It holds no arithmetic: that is pure functions in the 
 
     TokenCost()      # as the last line of a cell; or TokenCost("second", tokens=5000)
 
-When a control moves, `state` (control name -> value) is new, and `picture()` and `text()` are
-drawn again. The state belongs to the class and the `key`, so a cell run again shows what the
-reader had set; `reset()` puts the first values back. A picture is HTML, mostly from
-`course_lib.svg`: it changes in milliseconds, needs no JavaScript of its own and no `FigureWidget`
-with its 5 MB. Where there is no kernel (GitHub, a printed page, a notebook opened again) the
-reader sees `static_html()` in its place; both show the same picture and the same words.
+When a control moves, `state` (control name -> value) is new, and `picture()` and `text()` are drawn
+again. The state belongs to the class and the `key`, so a cell run again shows what the reader had
+set; `reset()` puts the first values back. A picture is HTML, mostly from `course_lib.show.svg`: it
+changes in milliseconds, needs no JavaScript of its own and no `FigureWidget` with its 5 MB. Where
+there is no kernel (GitHub, a printed page, a notebook opened again) the reader sees `static_html()`
+in its place; both show the same picture and the same words.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ import ipywidgets as ipw
 import traitlets
 from IPython.display import display
 
-from course_lib.look import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
-from course_lib.svg import as_images
+from course_lib.show.svg import as_images
+from course_lib.show.theme import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
 
 _STATES: dict[str, dict[str, Any]] = {}
 

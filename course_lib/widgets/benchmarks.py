@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipywidgets as ipw
 
-from course_lib import facts, scores
-from course_lib.look import MID_GREY, PALETTE, TEXT_COLOUR, escape
+from course_lib import facts
+from course_lib.cost import scores
+from course_lib.show.theme import MID_GREY, PALETTE, TEXT_COLOUR, escape
 from course_lib.widgets.base import Widget, choice, tick
 
 GROUPS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import ipywidgets as ipw
 
 from course_lib import facts
-from course_lib.look import TEXT_COLOUR, escape
+from course_lib.show.theme import TEXT_COLOUR, escape
 from course_lib.widgets.base import Widget, choice
 
 ALL = "all"

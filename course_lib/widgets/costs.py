@@ -6,7 +6,8 @@ import math
 
 import ipywidgets as ipw
 
-from course_lib import costs, svg
+from course_lib.cost import costs
+from course_lib.show import svg
 from course_lib.widgets.base import Widget, number, slider
 
 SHARES = [share / 100 for share in range(2, 101, 2)]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import ipywidgets as ipw
 
-from course_lib import svg
-from course_lib.dataflow import Event, Recording
-from course_lib.look import NO_MATHS, escape
+from course_lib.limits.dataflow import Event, Recording
+from course_lib.show import svg
+from course_lib.show.theme import NO_MATHS, escape
 from course_lib.widgets.base import Widget, choice, tick
 
 HOSTED = "a hosted service (built, not sent)"

@@ -9,9 +9,12 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from course_lib import distill_lab, puzzles, svg, trace_html
-from course_lib.distill_lab import COUNTS
-from course_lib.look import TEXT_COLOUR, escape
+from course_lib.distill import distill_lab
+from course_lib.distill.distill_lab import COUNTS
+from course_lib.local import trace_html
+from course_lib.show import svg
+from course_lib.show.theme import TEXT_COLOUR, escape
+from course_lib.task import puzzles
 from course_lib.widgets.base import Widget, choice, slider
 
 FIGURES: dict[str, str] = {

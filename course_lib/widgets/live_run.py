@@ -10,9 +10,10 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from course_lib import checkpoints, svg
+from course_lib.model import checkpoints
+from course_lib.rl.zero_plots import PANELS, growth_words, values
+from course_lib.show import svg
 from course_lib.widgets.base import Widget
-from course_lib.zero_plots import PANELS, growth_words, values
 
 _HIGHEST = {"reward": 1.0, "accuracy": 1.0, "thinking_tokens": 60.0, "attempts": 8.0}
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import ipywidgets as ipw
 
-from course_lib.look import PALETTE, escape
-from course_lib.microscope import Anatomy, TokenLine, explain, token_lines
+from course_lib.rl.microscope import Anatomy, TokenLine, explain, token_lines
+from course_lib.show.theme import PALETTE, escape
 from course_lib.widgets.base import Widget, choice, slider
 
 _SIGNS = {"up": "▲", "down": "▼", "still": "·"}
@@ -19,8 +19,8 @@ class TokenMicroscope(Widget):
     """Shows a dissected loss token by token.
 
     `tokens` has the texts of each completion's tokens; `rewards` and `advantages` are one number a
-    completion; `anatomy` is from `course_lib.microscope.dissect`. Raises ValueError where they are
-    not for the same completions.
+    completion; `anatomy` is from `course_lib.rl.microscope.dissect`. Raises ValueError where they
+    are not for the same completions.
     """
 
     title = "Token microscope"

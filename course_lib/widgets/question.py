@@ -1,6 +1,6 @@
 """A question as a widget: answer it in one of several ways, check it, read why.
 
-from course_lib import questions
+from course_lib.checklist import questions
 from course_lib.widgets import question
 question.show(questions.checklist()["cost"])   # in the checklist; phase="before": the pre-test
 """
@@ -12,10 +12,19 @@ from typing import Any
 import ipywidgets as ipw
 from IPython.display import display
 
-from course_lib import progress
+from course_lib.checklist import progress
+from course_lib.checklist.quiz import (
+    Ask,
+    Choice,
+    Number,
+    Order,
+    Outcome,
+    Prediction,
+    Question,
+    Verdict,
+)
 from course_lib.errors import CourseError
-from course_lib.look import card, paragraphs
-from course_lib.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question, Verdict
+from course_lib.show.theme import card, paragraphs
 from course_lib.widgets import base
 
 PHASES = ("before", "after")

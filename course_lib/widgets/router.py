@@ -7,13 +7,13 @@ from typing import Any
 import ipywidgets as ipw
 import torch
 
-from course_lib import svg
-from course_lib.accounting import count_parameters, resident_bytes
-from course_lib.architectures import CONFIGS
-from course_lib.look import escape
-from course_lib.moe import balance_bias
-from course_lib.route_table import RouteTable, batch_load, fit, tabulate, words
-from course_lib.router_bugs import BUGS, broken_route, describe
+from course_lib.model.accounting import count_parameters, resident_bytes
+from course_lib.model.router import balance_bias
+from course_lib.moe.architectures import CONFIGS
+from course_lib.moe.route_table import RouteTable, batch_load, fit, tabulate, words
+from course_lib.moe.router_bugs import BUGS, broken_route, describe
+from course_lib.show import svg
+from course_lib.show.theme import escape
 from course_lib.widgets.base import Widget, button, choice, row, slider
 
 EXPERTS = 8

@@ -8,10 +8,10 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from course_lib import recipes, stage_records
-from course_lib.look import TEXT_COLOUR, escape
-from course_lib.recipes import PREFERENCES, REWARDS, Recipe
-from course_lib.stage_records import FIGURES, spread
+from course_lib.pipeline import recipes, stage_records
+from course_lib.pipeline.recipes import PREFERENCES, REWARDS, Recipe
+from course_lib.pipeline.stage_records import FIGURES, spread
+from course_lib.show.theme import TEXT_COLOUR, escape
 from course_lib.widgets.base import Widget, choice, slider, tick
 
 SIDES = ("left", "right")

@@ -6,10 +6,10 @@ import time
 
 import ipywidgets as ipw
 
-from course_lib.engines.base import Stream
-from course_lib.puzzles import Puzzle
-from course_lib.trace_html import describe, render
-from course_lib.traces import Step, label_steps
+from course_lib.local.engines.base import Stream
+from course_lib.local.trace_html import describe, render
+from course_lib.task.puzzles import Puzzle
+from course_lib.task.traces import Step, label_steps
 from course_lib.widgets.base import Widget, slider, tick
 
 _PAUSE = 0.1  # seconds between drawings: a stream of any speed is drawn ten times a second

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipywidgets as ipw
 
-from course_lib import hardware, memory, svg
-from course_lib.architectures import CONFIGS
+from course_lib.local import hardware, memory
+from course_lib.moe.architectures import CONFIGS
+from course_lib.show import svg
 from course_lib.widgets.base import Widget, choice, number
 
 CONTEXTS = (2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import torch
 
-from course_lib import engines, export, puzzles
-from course_lib.engines.base import Engine, Messages, Stream
-from course_lib.engines.with_llama_cpp import LlamaCppEngine
-from course_lib.engines.with_transformers import TransformersEngine
+from course_lib.local import engines, export
+from course_lib.local.engines.base import Engine, Messages, Stream
+from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
+from course_lib.local.engines.with_transformers import TransformersEngine
+from course_lib.task import puzzles
 from course_lib.widgets.trace_viewer import TraceViewer
 
 TOKENS, ROUNDS = 128, 5

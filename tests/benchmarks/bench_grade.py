@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "exercises"))
 
 from classroom import HOSTILE, make
 
-from course_lib.checks import catalogue
-from course_lib.grade import grade_class
+from course_lib.classroom.checks import catalogue
+from course_lib.classroom.grade import grade_class
 
 EDITS = {
     "01_cost_reset": [{}, {"(thinking + answer)": "answer"}, {"empty": True}],

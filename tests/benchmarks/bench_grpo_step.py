@@ -34,8 +34,11 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback, logging
 
-from course_lib import grpo, models, puzzles, rollout, runtime, trl_script, zero
-from course_lib.accounting import flops_per_token
+from course_lib import runtime
+from course_lib.model import models, rollout
+from course_lib.model.accounting import flops_per_token
+from course_lib.rl import grpo, trl_script, zero
+from course_lib.task import puzzles
 
 PARTS = ("sampling", "reward", "forward and backward", "optimiser and the rest")
 

@@ -25,7 +25,7 @@ def cell_with(opened, text):
 
 
 def test_a_check_goes_from_not_done_to_wrong_to_right(opened):
-    opened.run_cell(cell_with(opened, "from course_lib.checks import"))
+    opened.run_cell(cell_with(opened, "from course_lib.classroom.checks import"))
     stub = cell_with(opened, "price_ratio = ...")
     check = cell_with(opened, 'check("costs.ratio"')
     opened.run_cell(stub)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib import site
+from course_lib.show import site
 
 from . import lab
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from course_lib.checks import catalogue, sources
-from course_lib.checks.callers import LocalCaller
-from course_lib.checks.judge import Verdict, judge
+from course_lib.classroom.checks import catalogue, sources
+from course_lib.classroom.checks.callers import LocalCaller
+from course_lib.classroom.checks.judge import Verdict, judge
 
 Edit = tuple[str, str]
 Submission = str | Edit | tuple[Edit, ...]

@@ -62,8 +62,8 @@ _LOG = """\
     return torch.where(total > 0, chosen / total.clamp(min=1e-30) * scale, 0 * chosen), experts
 """
 _LESSON = """\
-    from course_lib import moe
-    return moe.route(logits, bias, top_k=top_k, n_group=n_group, topk_group=topk_group, scale=scale)
+    from course_lib.model import router
+    return router.route(logits, bias, top_k=top_k, n_group=n_group, topk_group=topk_group, scale=scale)
 """
 _ROUTE_WRONG = [
     ("softmax", ("torch.sigmoid(logits)", "torch.softmax(logits, -1)")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from course_lib.checks import sources
+from course_lib.classroom.checks import sources
 
 HOSTILE = {
     "endless_cell": "while True:\n    try:\n        pass\n    except:\n        pass",
@@ -18,7 +18,7 @@ HOSTILE = {
     "fork_bomb": "import os\nwhile True:\n    os.fork()",
     "big_file": "with open('big', 'wb') as out:\n    while True:\n        out.write(bytes(10**7))",
     "rewrites_checker": (
-        "import course_lib.checks.judge as judge\n"
+        "import course_lib.classroom.checks.judge as judge\n"
         "judge.judge = lambda *a, **k: 'right'\n"
         "open(judge.__file__, 'w').write('judge = None')"
     ),

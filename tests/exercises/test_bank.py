@@ -10,8 +10,8 @@ import bank_your_data
 import pytest
 from bank import code, solution, verdict
 
-from course_lib.checks import catalogue
-from course_lib.checks.judge import Outcome
+from course_lib.classroom.checks import catalogue
+from course_lib.classroom.checks.judge import Outcome
 
 MODULES = (
     bank_cost_reset,

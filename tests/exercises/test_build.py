@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course_lib.checks import build, catalogue, sources
+from course_lib.classroom.checks import build, catalogue, sources
 
 LESSON = "01_cost_reset"
 ROOT = sources.ROOT
@@ -33,7 +33,9 @@ def nbval(path, *options):
 @EACH
 def test_exercise_notebook_is_what_the_source_gives(lesson):
     committed = (ROOT / "exercises" / f"{lesson}.ipynb").read_text(encoding="utf-8")
-    assert committed == build.exercise_text(lesson), "run python -m course_lib.checks.build"
+    assert committed == build.exercise_text(lesson), (
+        "run python -m course_lib.classroom.checks.build"
+    )
 
 
 @EACH

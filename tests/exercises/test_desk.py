@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from course_lib import progress
-from course_lib.checks import CheckFailed, catalogue, check, hint, limits, solution
-from course_lib.checks.callers import LocalCaller
-from course_lib.checks.exercise import Case
-from course_lib.checks.judge import Outcome, judge
-from course_lib.checks.values import difference, show
+from course_lib.checklist import progress
+from course_lib.classroom.checks import CheckFailed, catalogue, check, hint, limits, solution
+from course_lib.classroom.checks.callers import LocalCaller
+from course_lib.classroom.checks.exercise import Case
+from course_lib.classroom.checks.judge import Outcome, judge
+from course_lib.classroom.checks.values import difference, show
 from course_lib.errors import CourseError
 
 
@@ -228,7 +228,7 @@ def test_differences_are_exact_for_counts_and_close_for_numbers():
 
 def test_a_loop_inside_c_that_nothing_can_interrupt_ends_the_process_with_a_traceback():
     code = (
-        "import itertools\nfrom course_lib.checks.limits import last_resort\n"
+        "import itertools\nfrom course_lib.classroom.checks.limits import last_resort\n"
         "with last_resort(0.5):\n    sum(itertools.repeat(0))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

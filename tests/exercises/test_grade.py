@@ -7,12 +7,12 @@ import pytest
 from bank import verdict
 from classroom import HOSTILE, make, submission
 
-from course_lib.checks import catalogue, sources, wire
-from course_lib.checks.judge import Outcome
-from course_lib.checks.remote import Limits
+from course_lib.classroom.checks import catalogue, sources, wire
+from course_lib.classroom.checks.judge import Outcome
+from course_lib.classroom.checks.remote import Limits
+from course_lib.classroom.grade import collect, grade_class, grade_one, main
+from course_lib.classroom.grade_report import common_mistakes
 from course_lib.errors import CourseError
-from course_lib.grade import collect, grade_class, grade_one, main
-from course_lib.grade_report import common_mistakes
 
 LESSON = "01_cost_reset"
 NAMES = [one.name for one in catalogue.of_lesson(LESSON)]

@@ -1,0 +1,199 @@
+"""What verdicts are computed from: the learner's own machine, models and run, as far as they exist.
+
+`gather` reads what the lessons left behind and looks at the machine. What is not there yet is
+None, or the model that comes with the course, and the questions then say so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from course_lib import places
+from course_lib.local import hardware
+from course_lib.model import accounting
+from course_lib.places import ASSETS
+
+GIB = 1 << 30
+NOT_ZERO = frozenset({"dev2", "r1", "r1_rules", "variants"})
+"""Folders of a pipeline whose logs are of RL as well, but not of R1-Zero."""
+
+MOST_LINES = 100_000
+"""Lines of a log that are read; a run of the course has some hundreds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An R1-Zero run of the learner's own, from its log.
+
+    Accuracies are shares of the held-out puzzles, `thinking` is mean tokens, each at the first
+    and at the last step where it was measured; `steps` is the last step.
+    """
+
+    folder: Path
+    steps: int
+    accuracy: tuple[float, float]
+    thinking: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A distilled model: its folder, its config, and whether the learner has distilled it."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    own: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The machine's `memory` and largest card (`graphics`) in bytes, its `bandwidth` in bytes/s.
+
+    `config` is the learner's own MoE model, `run` their R1-Zero run, `student` their distill, else
+    the course's. A bandwidth of 0 has not been measured.
+    """
+
+    memory: int
+    config: Mapping[str, Any] | None = None
+    run: Run | None = None
+    student: Student | None = None
+    graphics: int = 0
+    bandwidth: float = 0.0
+
+
+def gather(folder: Path | None = None) -> Evidence:
+    """Look at the machine and at what is below `folder` (the course's `runs`, and a notebook's).
+
+    The model is that of the newest R1-Zero run, else the base that comes with the course. Logs and
+    configs that cannot be read count as not there.
+    """
+    kept = [folder] if folder else [places.runs(), Path("runs")]
+    found = next((run for run in map(newest_run, kept) if run is not None), None)
+    folders = [found.folder / "checkpoint"] if found else []
+    folders += [ASSETS / "mini-v3-base"]
+    config = next((c for c in map(read_config, folders) if c is not None), None)
+    memory, graphics, bandwidth = machine()
+    return Evidence(memory, config, found, _student(kept), graphics, bandwidth)
+
+
+@cache
+def machine() -> tuple[int, int, float]:
+    """Bytes of memory, bytes of the largest graphics card, bytes/s read; measured once a process.
+
+    The speed is rounded to whole GB/s, as it is shown, so that a verdict agrees with what was read.
+    """
+    own, *cards = hardware.here()
+    speed = max(1.0, round(hardware.bandwidth() / 1e9)) * 1e9
+    return own.memory, max((card.memory for card in cards), default=0), speed
+
+
+def _student(folders: list[Path]) -> Student | None:
+    """The newest distill below one of `folders`, else the one that comes with the course."""
+    own = [path for place in folders for path in sorted(place.glob("**/model"), key=_age)]
+    for folder in [*reversed(own), ASSETS / "mini-r1-distill"]:
+        config = read_config(folder, ("qwen2", "llama"))
+        if config is not None:
+            return Student(folder, config, folder in own)
+    return None
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def described(evidence: Evidence) -> dict[str, str]:
+    """The learner's own numbers in words, by what they are of; only what is there."""
+    said = {"memory of this machine": f"{evidence.memory / GIB:.1f} GiB"}
+    if evidence.graphics:
+        said["memory of its graphics card"] = f"{evidence.graphics / GIB:.1f} GiB"
+    if evidence.bandwidth:
+        said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s by one thread"
+    if evidence.run:
+        first, last = evidence.run.accuracy
+        before, after = evidence.run.thinking
+        said["own R1-Zero"] = (
+            f"{evidence.run.steps} steps: from {first:.0%} to {last:.0%} right, from {before:.1f} "
+            f"to {after:.1f} tokens of thinking"
+        )
+    if evidence.config:
+        count = accounting.count_parameters(evidence.config)
+        whose = "own mixture of experts" if evidence.run else "mixture of experts of the course"
+        said[whose] = f"{count.active:,} of {count.total:,} parameters for each token"
+    if evidence.student:
+        size = accounting.count_parameters(evidence.student.config).total
+        name = "own distill" if evidence.student.own else "distill of the course"
+        said[name] = f"{size:,} parameters ({evidence.student.config['model_type']})"
+    return said
+
+
+def newest_run(folder: Path) -> Run | None:
+    """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
+    logs = sorted(folder.glob("**/metrics.jsonl"), key=_age)
+    logs = [log for log in logs if not NOT_ZERO & set(log.relative_to(folder).parts)]
+    read = (read_run(path) for path in reversed(logs))
+    return next((run for run in read if run is not None), None)
+
+
+def read_run(log: Path) -> Run | None:
+    """A run from its log; None if it is no log of an R1-Zero run with two measurements.
+
+    The base's own line, of step 0, has the thinking of held-out completions only.
+    """
+    accuracy, thinking, steps = [], [], 0
+    for line in _lines(log):
+        if not {"attempts", "test_attempts"} & set(line):
+            continue
+        line = {"thinking_tokens": line.get("test_thinking_tokens"), **line}
+        steps = int(_number(line, "step") or steps)
+        accuracy += [value for value in [_number(line, "accuracy")] if value is not None]
+        thinking += [value for value in [_number(line, "thinking_tokens")] if value is not None]
+    if len(accuracy) < 2 or len(thinking) < 2:
+        return None
+    ends = (accuracy[0], accuracy[-1]), (thinking[0], thinking[-1])
+    return Run(log.parent, steps, *ends)
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a log, one a line; what cannot be read is left out."""
+    lines = []
+    try:
+        with log.open(encoding="utf-8") as text:
+            for _, line in zip(range(MOST_LINES), text, strict=False):
+                lines.append(_object(line))
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [line for line in lines if line is not None]
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _number(line: Mapping[str, Any], name: str) -> float | None:
+    value = line.get(name)
+    usable = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return float(value) if usable else None
+
+
+def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:
+    """`config.json` of a model of one of `kinds`, DeepSeek-V3's class; None for anything else."""
+    try:
+        config = _object((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not config or config.get("model_type") not in kinds:
+        return None
+    try:
+        accounting.count_parameters(config)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return config

@@ -1,0 +1,235 @@
+"""Ways of answering that are about what the learner has: their run, their distill, their machine.
+
+Three of them are predictions of a run that takes place when the guess has been made. They are
+asked at the end of the course, where there is something of the learner's own to ask about; the
+model that comes with the course stands in for a distill that has not been made yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from course_lib.checklist import live_checks
+from course_lib.checklist.evidence import Evidence, Run
+from course_lib.checklist.quiz import Choice, Number, Option, Prediction, Slip, State, States, fixed
+from course_lib.facts import value
+from course_lib.limits.dataflow import LOOPBACK, Recording
+from course_lib.local import memory
+from course_lib.model import accounting
+from course_lib.moe.architectures import CONFIGS
+
+GUESSING = 100 / 2**3
+"""Percent right by guessing: a puzzle of four digits has three signs to choose."""
+
+LEAST_THINKING = 0.1
+"""Mean tokens of thinking in an answer; below it a ratio says nothing."""
+
+
+def story(run: Run) -> str:
+    """What a run of R1-Zero came to, in a sentence."""
+    return (
+        f"Your run: from {run.accuracy[0]:.0%} to {run.accuracy[1]:.0%} right, from "
+        f"{run.thinking[0]:.1f} to {run.thinking[1]:.1f} tokens of thinking."
+    )
+
+
+def own_bill(now: Evidence) -> tuple[Prediction, ...]:
+    """How many times dearer an answer became while reasoning grew; nothing without a run.
+
+    Nor is there a ratio to ask for where the run began with hardly any thinking at all.
+    """
+    run = now.run
+    if run is None or run.thinking[0] < LEAST_THINKING:
+        return ()
+    ratio, price = run.thinking[1] / run.thinking[0], value("api.r1_launch.output")
+    better = run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio
+    ask = Number(
+        "own_bill",
+        f"Your own R1-Zero began with {run.thinking[0]:.2f} tokens of thinking in an answer. "
+        f"Billed at R1's launch price of ${price} per million output tokens, how many times as "
+        f"much did the thinking of an answer cost after {run.steps} steps?",
+        "times",
+        lambda s: s["ratio"],
+        "The price of a token did not move: an answer costs what its thinking is long.",
+        tolerance=0.15,
+        near=0.4,
+        slips=(
+            Slip(fixed(1), "the price of a token", "A longer answer has more tokens to pay for."),
+            Slip(
+                fixed(better), "how many times as often it was right", "What did one answer cost?"
+            ),
+        ),
+    )
+    return (Prediction(ask, lambda: {"ratio": ratio}, lambda _: story(run)),)
+
+
+def own_growth(now: Evidence) -> tuple[Prediction, ...]:
+    """What the learner's own R1-Zero came to; nothing without a run."""
+    run = now.run
+    if run is None:
+        return ()
+    ask = Number(
+        "own_growth",
+        f"Your own R1-Zero began at {run.accuracy[0]:.0%} right. How many percent of the held-out "
+        f"puzzles did it get right after {run.steps} steps of reward for right answers only?",
+        "%",
+        lambda s: s["accuracy"],
+        "Only right and wrong were rewarded. Thinking grew because it paid.",
+        tolerance=0.1,
+        near=0.3,
+        slips=(
+            Slip(
+                fixed(100 * run.accuracy[0]),
+                "where it began",
+                "No example was shown, and yet it learnt: it tried, and kept what paid.",
+            ),
+        ),
+    )
+    return (Prediction(ask, lambda: {"accuracy": 100 * run.accuracy[1]}, lambda _: story(run)),)
+
+
+def own_distill(now: Evidence, states: States) -> tuple[Prediction, ...]:
+    """How much of its teacher a distill has kept: it is put to the test there and then."""
+    if now.student is None or now.config is None:
+        return ()
+    size, teacher = map(_trained, (now.student.config, now.config))
+    whose = "Your own distill" if now.student.own else "The distill that comes with the course"
+    share = 100 * size / teacher
+    ask = Number(
+        "own_distill",
+        f"{whose} has {size:,} parameters, {share:.0f} % of its teacher's {teacher:,}. It is about "
+        f"to solve {live_checks.PUZZLES} held-out puzzles: how many percent will it get right?",
+        "%",
+        lambda s: 100 * s["right"],
+        "A distill is a smaller model of another kind that has learnt its teacher's traces.",
+        tolerance=0.05,
+        near=0.2,
+        slips=(
+            Slip(fixed(share), "size taken for skill", "Fewer parameters, the same working."),
+            Slip(fixed(GUESSING), "what guessing gives", "It has learnt to work a puzzle out."),
+        ),
+    )
+
+    def run() -> State:
+        return {"right": live_checks.accuracy(_student(states))}
+
+    return (Prediction(ask, run, lambda s: f"It got {s['right']:.1%} of them right, just now."),)
+
+
+def _trained(config: Mapping) -> int:
+    """Parameters that are trained by gradients: all but the router's bias."""
+    count = accounting.count_parameters(config)
+    return count.total - count.parts.get("router bias", 0)
+
+
+def _student(states: States) -> Path:
+    """The folder of the student as it is now, at the time of the check."""
+    return states()["evidence"].student.folder
+
+
+def ceiling(now: Evidence) -> tuple[Number, ...]:
+    """The speed that this machine's memory allows; nothing where it has not been measured."""
+    if not now.bandwidth:
+        return ()
+    config, context = CONFIGS["R1-Distill-Qwen-7B"], value("ollama.context.under_24_gib")
+    held = memory.weights_bytes(config, "q4_k_m") / memory.GB
+
+    def most(quantisation: str) -> Callable[[State], float]:
+        return lambda s: memory.ceiling_tokens_per_second(
+            config, quantisation, context, s["evidence"].bandwidth
+        )
+
+    number = Number(
+        "ceiling",
+        f"One thread of this machine reads {now.bandwidth / 1e9:.0f} GB a second from memory, and "
+        f"deepseek-r1:7b in Q4_K_M is {held:.1f} GB. Read at that speed, how many tokens a second "
+        "can it write at most?",
+        "tokens/s",
+        most("q4_k_m"),
+        lambda s: (
+            "For every token nearly all of the weights are read once, and the cache: at most "
+            f"{most('q4_k_m')(s):.1f} tokens/s. More threads, or a card, read faster."
+        ),
+        tolerance=0.15,
+        slips=(
+            Slip(most("bf16"), "the speed in 16 bits", "Q4_K_M has under 5 bits a parameter."),
+            Slip(most("fp8"), "the speed at a byte for each parameter", "Q4_K_M has under 5 bits."),
+        ),
+    )
+    return (number,)
+
+
+def own_speed(now: Evidence, states: States) -> tuple[Prediction, ...]:
+    """How fast the learner's distill writes here: it is timed there and then."""
+    if now.student is None:
+        return ()
+    config = now.student.config
+    read = accounting.count_parameters(config).total * 4
+    whose = "your own distill" if now.student.own else "the distill that comes with the course"
+    ask = Number(
+        "own_speed",
+        f"Run {whose}, {read / 1e6:.1f} MB in 32 bits, in transformers on this machine: how many "
+        "tokens a second will it write, one answer after the other? Within half of it is right.",
+        "tokens/s",
+        lambda s: s["speed"].speed,
+        f"A model of {read / 1e6:.1f} MB is not held up by memory but by what each step costs in "
+        "the program; for one of several GB it is the other way round.",
+        tolerance=0.5,
+        near=0.9,
+        slips=_memory_bound(read, now.bandwidth),
+    )
+
+    def run() -> State:
+        return {"speed": live_checks.speed(_student(states))}
+
+    return (Prediction(ask, run, lambda s: f"Just now: {s['speed'].text()}."),)
+
+
+def _memory_bound(read: int, bandwidth: float) -> tuple[Slip, ...]:
+    if not bandwidth:
+        return ()
+    reply = "So small a model stays in the processor's cache, and the program takes longer."
+    return (Slip(fixed(bandwidth / read), "the ceiling that memory sets", reply),)
+
+
+def audit(now: Evidence, states: States) -> tuple[Prediction, ...]:
+    """What is asked of the network while the learner's distill answers: it is watched doing so."""
+    if now.student is None:
+        return ()
+    options = {
+        "nothing": Option("Nothing at all", _found),
+        "here": Option("Connections within this machine only", _found),
+        "out": Option("At least one look-up or connection beyond this machine", _found),
+    }
+    whose = "Your own distill" if now.student.own else "The distill that comes with the course"
+    ask = Choice(
+        "audit",
+        f"{whose} is about to be loaded and to answer a puzzle, watched by the recorder of lesson "
+        "7. What will it ask of the network?",
+        options,
+        lambda s: reach(s["flow"]),
+        as_listed=True,
+    )
+
+    def run() -> State:
+        return {"flow": live_checks.audit(_student(states))}
+
+    return (Prediction(ask, run, lambda s: f"Just now: {s['flow'].text()}"),)
+
+
+def reach(flow: Recording) -> str:
+    """How far what was recorded went: 'nothing', 'here' or 'out'."""
+    if flow.outside:
+        return "out"
+    return "here" if flow.events else "nothing"
+
+
+def _found(state: State) -> str:
+    flow = state["flow"]
+    if flow.outside:
+        beyond = "; ".join(event.text() for event in flow.outside[:3])
+        return f"It went beyond this machine: {beyond}. Find out which program does this."
+    if flow.events:
+        return f"It stayed on this machine ({LOOPBACK} and the like)."
+    return "The weights are in a file and the arithmetic is done here: there is nobody to ask."

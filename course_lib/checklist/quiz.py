@@ -1,0 +1,294 @@
+"""Questions that tell a misunderstanding from a blank, judged against the learner's own state.
+
+A question holds no key: what is right is a function of `State`, the numbers of the learner's own
+run, config and machine and of the ledger. A reply says why, with those numbers. Everything here is
+pure; `course_lib.widgets.question` shows it and `course_lib.checklist.questions` holds the course's
+own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+State = Mapping[str, Any]
+Reply = str | Callable[[State], str]
+
+
+States = Callable[[], State]
+
+
+def fixed(number: float) -> Callable[[State], float]:
+    """A value that does not depend on the learner: a number of the ledger."""
+    return lambda _: number
+
+
+class Outcome(StrEnum):
+    """What became of an answer."""
+
+    BLANK = "blank"
+    WRONG = "wrong"
+    MISUNDERSTOOD = "misunderstanding"
+    CLOSE = "close"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome and the reply that goes with it, in a sentence or two."""
+
+    outcome: Outcome
+    reply: str
+
+
+def say(reply: Reply, state: State) -> str:
+    """A reply as text: as it is, or computed from the state."""
+    return reply(state) if callable(reply) else reply
+
+
+def read_number(text: str) -> float | None:
+    """A number as people type it: '12,000', '27x', '$0.03', '5.3 %', '1e4'; None for a blank.
+
+    Raises ValueError where no number, or more than one, is there.
+    """
+    if not text.strip():
+        return None
+    if len(text) > 100:
+        raise ValueError("type one number, for example 12,000 or 0.05")
+    found = re.findall(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+    if len(found) != 1:
+        raise ValueError("type one number, for example 12,000 or 0.05")
+    value = float(found[0].replace(",", ""))
+    if not math.isfinite(value):
+        raise ValueError("type a number that is not infinite")
+    return value
+
+
+@dataclass(frozen=True)
+class Option:
+    """One answer to choose: its text, what is said to who chooses it, and what it confuses.
+
+    `mistake` names the misunderstanding in a few words; blank if the option is just not right.
+    """
+
+    text: str
+    reply: Reply
+    mistake: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Choose one of `options` (key -> Option); `right(state)` gives the key that is right.
+
+    They are shown in an order that depends on the question's name alone, so that the place says
+    nothing; `as_listed` keeps the order given, for sizes and the like.
+    """
+
+    name: str
+    prompt: str
+    options: Mapping[str, Option]
+    right: Callable[[State], str]
+    as_listed: bool = False
+
+    def shown(self) -> dict[str, str]:
+        """Text -> key of the options, in the order in which they are shown."""
+        keys = list(self.options)
+        if not self.as_listed:
+            keys.sort(key=lambda key: zlib.crc32(f"{self.name} {key}".encode()))
+        return {self.options[key].text: key for key in keys}
+
+    def judge(self, answer: str | None, state: State) -> Verdict:
+        """The verdict on a key. Raises ValueError for a key that is no option."""
+        if answer is None:
+            return Verdict(Outcome.BLANK, "Choose an answer first.")
+        if answer not in self.options:
+            raise ValueError(f"{answer!r} is no option: they are {', '.join(self.options)}")
+        option = self.options[answer]
+        reply = say(option.reply, state)
+        if answer == self.right(state):
+            return Verdict(Outcome.RIGHT, reply)
+        if option.mistake:
+            return Verdict(Outcome.MISUNDERSTOOD, f"This is {option.mistake}. {reply}")
+        return Verdict(Outcome.WRONG, reply)
+
+
+SLIP = 0.05
+"""How near (as a share) to the number of a known slip an answer must be to bear its name."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A number that a known misunderstanding gives, and what is said to who gives it."""
+
+    value: Callable[[State], float]
+    mistake: str
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Number:
+    """Give a number in `unit`; `right(state)` computes it.
+
+    Within `tolerance` (a share of the right value) an answer is right, within `near` it is close.
+    A slip is named within `SLIP` of its own value, and no further off than an answer may be,
+    unless it is right as well.
+    """
+
+    name: str
+    prompt: str
+    unit: str
+    right: Callable[[State], float]
+    reply: Reply
+    tolerance: float = 0.05
+    near: float = 0.25
+    slips: Sequence[Slip] = ()
+
+    def judge(self, answer: str | None, state: State) -> Verdict:
+        """The verdict on what was typed."""
+        try:
+            given = read_number(answer or "")
+        except ValueError as error:
+            return Verdict(Outcome.BLANK, f"That cannot be read as a number: {error}.")
+        if given is None:
+            return Verdict(Outcome.BLANK, f"Type a number in {self.unit}.")
+        right = self.right(state)
+        if _within(given, right, self.tolerance):
+            return Verdict(Outcome.RIGHT, say(self.reply, state))
+        for slip in self.slips:
+            if _within(given, slip.value(state), min(SLIP, self.tolerance)):
+                reply = say(slip.reply, state)
+                return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
+        side = "more" if given > right else "less"
+        if _within(given, right, self.near):
+            return Verdict(Outcome.CLOSE, f"Close, though your number is {side} than it should be.")
+        return Verdict(Outcome.WRONG, f"Your number is {side} than it should be. Try the widget.")
+
+
+def _within(given: float, value: float, share: float) -> bool:
+    return abs(given - value) <= share * abs(value) + 1e-12
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Putting `first` before `then` (both keys of items) shows this misunderstanding."""
+
+    first: str
+    then: str
+    mistake: str
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Order:
+    """Put `items` (key -> text) in order; `right(state)` gives the keys in theirs."""
+
+    name: str
+    prompt: str
+    items: Mapping[str, str]
+    right: Callable[[State], Sequence[str]]
+    reply: Reply
+    mixups: Sequence[Mixup] = ()
+
+    def judge(self, answer: Sequence[str | None], state: State) -> Verdict:
+        """The verdict on keys in the order given; "" or None stands for a place left open."""
+        if not all(answer) or len(answer) != len(self.items):
+            return Verdict(Outcome.BLANK, "Fill every place first.")
+        twice = sorted({self.items[key] for key in answer if list(answer).count(key) > 1})
+        if twice:
+            return Verdict(Outcome.BLANK, f"Used more than once: {'; '.join(twice)}.")
+        right = list(self.right(state))
+        if list(answer) == right:
+            return Verdict(Outcome.RIGHT, say(self.reply, state))
+        for mixup in self.mixups:
+            if list(answer).index(mixup.first) < list(answer).index(mixup.then):
+                reply = say(mixup.reply, state)
+                return Verdict(Outcome.MISUNDERSTOOD, f"This is {mixup.mistake}. {reply}")
+        return self._nearly(list(answer), right)
+
+    def _nearly(self, answer: list[str], right: list[str]) -> Verdict:
+        wrong = [place for place, key in enumerate(answer) if key != right[place]]
+        if len(wrong) == 2 and wrong[1] == wrong[0] + 1:
+            first, second = (self.items[answer[place]] for place in wrong)
+            return Verdict(
+                Outcome.CLOSE, f"Close: two neighbours are swapped, {first} and {second}."
+            )
+        return Verdict(Outcome.WRONG, f"{len(wrong)} of {len(answer)} are not in their place yet.")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A question asked before a run: the guess is kept, then `run()` happens and is compared.
+
+    `run` returns what it adds to the state, for instance {"accuracy": 0.83}. `ask` is judged on
+    the state with that in it, so nothing about the result is known before the guess.
+    """
+
+    ask: Choice | Number
+    run: Callable[[], State]
+    shows: Callable[[State], str]
+
+    @property
+    def name(self) -> str:
+        """The name of the question that is asked."""
+        return self.ask.name
+
+    @property
+    def prompt(self) -> str:
+        """What is asked."""
+        return self.ask.prompt
+
+    def judge(self, answer: str | None, state: State) -> Verdict:
+        """The verdict on a guess; the run happens only once there is one."""
+        if not _is_given(self.ask, answer):
+            reply = "Predict first: the run starts once you have said what you expect."
+            return Verdict(Outcome.BLANK, reply)
+        seen = {**state, **self.run()}
+        verdict = self.ask.judge(answer, seen)
+        return Verdict(verdict.outcome, f"{self.shows(seen)} {verdict.reply}")
+
+
+def _is_given(ask: Choice | Number, answer: str | None) -> bool:
+    if isinstance(ask, Choice):
+        return answer is not None
+    try:
+        return read_number(answer or "") is not None
+    except ValueError:
+        return False
+
+
+Ask = Choice | Number | Order | Prediction
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of the checklist, with several ways of answering it.
+
+    `state()` gathers what the verdicts are computed from, anew at every check. `explore` says in
+    a sentence where the learner can find out. `later` names the ways that are asked at the end
+    only, because they are about what the learner has built by then.
+    """
+
+    name: str
+    title: str
+    ways: Sequence[Ask]
+    state: Callable[[], State] = field(default=dict)
+    explore: str = ""
+    later: Sequence[str] = ()
+
+    def asked(self, phase: str) -> list[Ask]:
+        """The ways that are asked in a phase: all of them, or those before the course."""
+        return [way for way in self.ways if phase != "before" or way.name not in self.later]
+
+
+def overall(outcomes: Sequence[str]) -> Outcome:
+    """One outcome for a question from those of its ways: the lowest that needs attention.
+
+    A misunderstanding comes first, then wrong, blank and close; right needs all to be right.
+    """
+    rank = [Outcome.MISUNDERSTOOD, Outcome.WRONG, Outcome.BLANK, Outcome.CLOSE, Outcome.RIGHT]
+    return min((Outcome(outcome) for outcome in outcomes), key=rank.index, default=Outcome.BLANK)

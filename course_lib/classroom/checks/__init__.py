@@ -1,0 +1,8 @@
+"""Exercises that know right from wrong: `check`, `hint` and `solution`, called in a notebook.
+
+`from course_lib.classroom.checks import check, hint, solution` is all that a learner needs.
+"""
+
+from course_lib.classroom.checks.desk import CheckFailed, check, hint, solution
+
+__all__ = ["CheckFailed", "check", "hint", "solution"]

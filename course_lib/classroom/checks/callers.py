@@ -1,0 +1,167 @@
+"""Calling the learner's function safely: copies go in, a clear report comes out.
+
+The judge knows only the `Caller` interface, so that the same judgement is made in a notebook and
+over a pipe when a class is graded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import linecache
+import random
+import sys
+import sysconfig
+import time
+import traceback
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any, Protocol
+
+import numpy as np
+
+from course_lib.classroom.checks.exercise import Case
+from course_lib.classroom.checks.limits import TimeUp, run_limited
+from course_lib.classroom.checks.values import plain
+from course_lib.places import LIBRARY
+
+NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
+
+_OURS = str(LIBRARY)
+_LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
+_PACKAGES = ("site-packages", "dist-packages")
+
+
+class Failure(Exception):
+    """The learner's code gave no value. `kind` is one of NOT_ATTEMPTED, ERROR and TIME_UP.
+
+    `error` is the exception's name, `line` the learner's own line as text, or "".
+    """
+
+    def __init__(self, kind: str, error: str = "", text: str = "", line: str = "") -> None:
+        super().__init__(kind, error, text, line)
+        self.kind, self.error, self.text, self.line = kind, error, text, line
+
+
+class Caller(Protocol):
+    """Something that has the learner's answer and gives its value for an input."""
+
+    def __call__(self, one: Case) -> Any:
+        """The value, without tensors; raises Failure."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the answer is a function with nothing in it."""
+
+
+class LocalCaller:
+    """Calls a function (or hands out a value) that lives in this process."""
+
+    def __init__(self, answer: Any, *, seconds: float, tensors: bool = False) -> None:
+        self.answer, self.tensors = answer, tensors
+        self.left = seconds  # for all calls together
+
+    @property
+    def is_empty(self) -> bool:
+        code = getattr(self.answer, "__code__", None)
+        return isinstance(code, CodeType) and _does_nothing(code)
+
+    def __call__(self, one: Case) -> Any:
+        if not callable(self.answer):
+            if self.answer is None or self.answer is Ellipsis:
+                raise Failure(NOT_ATTEMPTED)
+            return plain(copy.deepcopy(self.answer))
+        args, kwargs = copy.deepcopy((one.args, one.kwargs))
+        if self.tensors:
+            args, kwargs = as_tensors(args), as_tensors(kwargs)
+        with _silence(), _same_randomness():
+            value = self._limited(args, kwargs)
+        if value is Ellipsis:  # a stub of one line
+            raise Failure(NOT_ATTEMPTED)
+        return value
+
+    def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        started = time.monotonic()
+        try:
+            return run_limited(lambda: plain(self.answer(*args, **kwargs)), max(self.left, 0.01))
+        except NotImplementedError:
+            raise Failure(NOT_ATTEMPTED) from None
+        except TimeUp as error:
+            raise Failure(TIME_UP, line=own_line(error)) from None
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # SystemExit too: the learner's code may do anything
+            raise Failure(ERROR, type(error).__name__, _first(error), own_line(error)) from None
+        finally:
+            self.left -= time.monotonic() - started
+
+
+def own_line(error: BaseException) -> str:
+    """The last line of the learner's own code that `error` went through: `line 3: x = 1 / 0`."""
+    for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name = frame.f_code.co_filename
+        if not name.startswith(_LIBRARIES) and not any(part in name for part in _PACKAGES):
+            text = linecache.getline(name, number, frame.f_globals).strip()
+            cell = f"{name[1:-1]}, " if name.startswith("<cell ") else ""
+            return f"{cell}line {number}: {text}" if text else f"{cell}line {number}"
+    return ""
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip().split("\n", 1)[0]
+    return text if len(text) <= 200 else f"{text[:196]} ..."
+
+
+def _does_nothing(code: CodeType) -> bool:
+    """Whether a function's body is no more than a docstring, `pass`, `...` or `return`."""
+    return (
+        not code.co_names
+        and set(code.co_consts[1:]) <= {None, Ellipsis}
+        and (len(code.co_code) <= 8)
+    )
+
+
+def as_tensors(value: Any) -> Any:
+    """`value` with its numpy arrays as torch tensors: float32 for numbers, int64, bool."""
+    if isinstance(value, np.ndarray):
+        import torch
+
+        floating = value.dtype.kind == "f"
+        return torch.tensor(value.tolist(), dtype=torch.float32 if floating else None).reshape(
+            value.shape
+        )
+    if isinstance(value, tuple):
+        return tuple(as_tensors(item) for item in value)
+    if isinstance(value, list):
+        return [as_tensors(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_tensors(item) for key, item in value.items()}
+    return value
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """What the learner's function prints is dropped: a check may call it twenty times."""
+    with contextlib.redirect_stdout(_Nowhere()):
+        yield
+
+
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@contextlib.contextmanager
+def _same_randomness() -> Iterator[None]:
+    """Leaves the random numbers of the notebook as they were."""
+    torch = sys.modules.get("torch")
+    state, numpy_state = random.getstate(), np.random.get_state()
+    torch_state = torch.get_rng_state() if torch else None
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
+        if torch_state is not None:
+            torch.set_rng_state(torch_state)

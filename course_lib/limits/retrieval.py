@@ -1,0 +1,249 @@
+"""Answers past the knowledge cutoff: find the passages that matter, and give them to a reader.
+
+The corpus is a folder of Markdown files; a passage is a paragraph under its file's title. The
+passages are ranked by BM25 (the `bm25s` library): a passage scores for each word of the question
+that it holds, more for rare words, less for its length. A reader gets the question and the best
+passages and answers. Any engine can be the reader (`ask_engine`); the one that is always there is
+a rule that reads out the sentence with the most telling words (`read_out`), and no model at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bm25s
+
+from course_lib.errors import CourseError
+from course_lib.limits.tools import Call, Tool, as_data
+from course_lib.local.engines.base import Engine
+from course_lib.places import ASSETS
+
+CORPUS = ASSETS / "corpus"
+DO_NOT_KNOW = "I do not know."
+
+_LONGEST_FILE = 1_000_000  # bytes
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_WORD = re.compile(r"[a-z0-9]+(?:[.,-][a-z0-9]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be by did do does for from had has have he how in is it its much many "
+        "of on or she so than that the their them then there these they this to was were what when "
+        "where which who whose why will with you",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph: the file it is in, the file's title, and its text on one line."""
+
+    file: str
+    title: str
+    text: str
+
+
+def words(text: str) -> list[str]:
+    """The words that tell something: lower case, numbers whole (1,000), common words left out."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _COMMON]
+
+
+def read_corpus(folder: str | Path = CORPUS) -> list[Passage]:
+    """Every passage of the Markdown files in `folder`, comments left out.
+
+    Raises CourseError for a folder without any, and for a file that is too large or no UTF-8 text.
+    """
+    passages: list[Passage] = []
+    for path in sorted(Path(folder).glob("*.md")):
+        title, *paragraphs = _paragraphs(path)
+        title = title.removeprefix("#").strip()
+        passages += [Passage(path.name, title, text) for text in paragraphs]
+    if not passages:
+        raise CourseError(
+            f"{folder} holds no passages; put .md files there, a title and paragraphs in each."
+        )
+    return passages
+
+
+def _paragraphs(path: Path) -> list[str]:
+    """The blocks of a file, each on one line; the title first."""
+    if path.stat().st_size > _LONGEST_FILE:
+        raise CourseError(f"{path.name} has more than {_LONGEST_FILE:,} bytes; cut it into parts.")
+    try:
+        text = _COMMENT.sub("", path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path.name} is not UTF-8 text; save it as such.") from error
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
+    blocks = [block for block in blocks if block]
+    return blocks if blocks and blocks[0].startswith("#") else [path.stem, *blocks]
+
+
+class Library:
+    """Passages that can be searched."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        """Index `passages`. Raises ValueError if there are none."""
+        if not passages:
+            raise ValueError("a library needs at least one passage")
+        self.passages = list(passages)
+        self._index = bm25s.BM25()
+        texts = [words(f"{one.title} {one.text}") for one in self.passages]
+        self._index.index(texts, show_progress=False)
+
+    def search(self, question: str, most: int = 3) -> list[Passage]:
+        """The best passages for a question, best first; those without a word of it are left out."""
+        known = [word for word in words(question) if word in self._index.vocab_dict]
+        if not known or most < 1:
+            return []
+        count = min(most, len(self.passages))
+        found, scores = self._index.retrieve([known], k=count, show_progress=False)
+        ranked = zip(found[0].tolist(), scores[0].tolist(), strict=True)
+        return [self.passages[i] for i, score in ranked if score > 0]
+
+    def tool(self, most: int = 2) -> Tool:
+        """The search as a tool for `tools.use_tools`; it reads these passages and nothing else."""
+
+        def run(question: str) -> str:
+            found = self.search(question, most)
+            return "\n".join(f"[{one.file}] {one.text}" for one in found) or "nothing was found"
+
+        return Tool("search", "passages on DeepSeek-R1 from 2025 and 2026 for some words", run)
+
+
+# --- readers --------------------------------------------------------------------------------------
+
+Reader = Callable[[str, Sequence[Passage]], str]
+
+
+def read_out(question: str, passages: Sequence[Passage]) -> str:
+    """A reader by rule: the sentence that holds most of the question's words, of a tie the first.
+
+    It says that it does not know where no sentence, title included, holds half of them. It
+    understands nothing: it is here to show what retrieval by itself can and cannot do.
+    """
+    asked = set(words(question))
+    sentences = [(one, s) for one in passages for s in _SENTENCE_END.split(one.text)]
+    if not sentences or not asked:
+        return DO_NOT_KNOW
+
+    def shared(pair: tuple[Passage, str]) -> int:
+        return len(asked & set(words(f"{pair[0].title} {pair[1]}")))
+
+    best = max(sentences, key=shared)
+    return best[1] if 2 * shared(best) >= len(asked) else DO_NOT_KNOW
+
+
+def ask_engine(engine: Engine, max_tokens: int | None = None) -> Reader:
+    """A reader that is a model: the passages stand in its prompt as data, before the question."""
+
+    def read(question: str, passages: Sequence[Passage]) -> str:
+        found = "\n".join(f"[{one.file}] {one.text}" for one in passages)
+        context = f"{as_data(Call('search', question, found))}\n\n" if found else ""
+        messages = [{"role": "user", "content": f"{context}{question}"}]
+        return "".join(engine.stream(messages, max_tokens=max_tokens, temperature=0))
+
+    return read
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question on the corpus; `answer` is what a right answer holds, "" if there is none.
+
+    `key` is the ledger's entry that the answer comes from, and `file` where it stands.
+    """
+
+    text: str
+    answer: str
+    key: str = ""
+    file: str = ""
+
+
+QUESTIONS = (
+    Question("When was the manuscript received by Nature?", "14 February 2025",
+             "release.nature_received", "peer_review.md"),
+    Question("How many reviewers are named by Nature?", "Eight", "release.nature_reviewers",
+             "peer_review.md"),
+    Question("How long is the second version of the paper on arXiv?", "86 pages",
+             "release.paper_v2_pages", "peer_review.md"),
+    Question("On which day were R1's weights put on the hub?", "20 January 2025", "release.r1",
+             "release.md"),
+    Question("By how much did Nvidia's shares fall?", "17 percent", "market.nvidia_fall",
+             "release.md"),
+    Question("How many dollars of rent was R1 in all?", "294,000", "cost.r1_total.usd",
+             "training_bill.md"),
+    Question("How many hours of H800 cards did V3's final run take?", "2,788,000",
+             "cost.v3_total.gpu_hours", "training_bill.md"),
+    Question("What did a million tokens of R1's output cost at launch?", "2.19",
+             "api.r1_launch.output", "prices.md"),
+    Question("What was the limit on thinking?", "32,000", "api.r1_launch.max_thinking",
+             "prices.md"),
+    Question("How much of AIME 2025 does R1-0528 solve?", "87.5",
+             "r1_0528.aime_2025.pass_at_1", "update_0528.md"),
+    Question("How many tokens does R1-0528 spend on an AIME question?", "23,000",
+             "thinking.tokens_per_aime_question_0528", "update_0528.md"),
+    Question("Which model does Ollama's plain tag fetch since May 2025?", "8B",
+             "ollama.default_tag", "running_it.md"),
+    Question("How large is Ollama's file of the 7B distill?", "4.7", "ollama.7b.size_gb",
+             "running_it.md"),
+    Question("What is the price of an hour on a rented accelerator?", "two dollars",
+             "cost.usd_per_gpu_hour", "training_bill.md"),
+    Question("How expensive was it to teach the model to reason?", "294,000",
+             "cost.r1_total.usd", "training_bill.md"),
+    Question("Whose stock lost value because of the Chinese firm, and how much?", "17 percent",
+             "market.nvidia_fall", "release.md"),
+    Question("Which film won the award for best picture in 2026?", ""),
+    Question("How many employees does DeepSeek have?", ""),
+    Question("What is the licence of GPT-5?", ""),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Score:
+    """Right answers, wrong ones, and those where the reader said that it does not know."""
+
+    right: int
+    wrong: int
+    silent: int
+
+
+def judge(question: Question, reply: str) -> str:
+    """`right`, `wrong` or `silent`: right holds the answer; of no answer, silence is right."""
+    silent = DO_NOT_KNOW.rstrip(".").lower() in reply.lower()
+    if not question.answer:
+        return "right" if silent else "wrong"
+    if silent:
+        return "silent"
+    pattern = rf"(?<![\w.,]){re.escape(question.answer)}(?![\w]|[.,]\d)"
+    return "right" if re.search(pattern, reply, re.IGNORECASE) else "wrong"
+
+
+def measure(
+    reader: Reader,
+    library: Library | None,
+    questions: Sequence[Question] = QUESTIONS,
+    most: int = 3,
+) -> Score:
+    """How a reader does on the questions, with the best `most` passages or, without, on its own."""
+    verdicts = [
+        judge(one, reader(one.text, library.search(one.text, most) if library else []))
+        for one in questions
+    ]
+    return Score(*(verdicts.count(verdict) for verdict in ("right", "wrong", "silent")))
+
+
+def found_share(
+    library: Library, questions: Sequence[Question] = QUESTIONS, most: int = 3
+) -> float:
+    """The share of answerable questions whose file is among the best `most` passages."""
+    asked = [one for one in questions if one.file]
+    if not asked:
+        raise ValueError("none of the questions has a file; give at least one that does.")
+    hits = [one.file in {p.file for p in library.search(one.text, most)} for one in asked]
+    return sum(hits) / len(hits)

@@ -1,0 +1,200 @@
+"""What every engine is: it answers messages piece by piece and then says how it went."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from course_lib.errors import CourseError
+from course_lib.task.traces import OPEN
+
+Messages = Sequence[Mapping[str, str]]
+
+# DeepSeek's recommendations for R1 and its distills: https://github.com/deepseek-ai/DeepSeek-R1
+TEMPERATURE, TOP_P = 0.6, 0.95
+CONTEXT = 16_384  # Ollama's own default, 4,096, cuts long thinking off
+
+_ROLES = ("system", "user", "assistant")
+_DEEPSEEK = re.compile(r"deepseek[-_]?r1", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; `max_tokens` None means as many as the context holds."""
+
+    messages: Messages
+    max_tokens: int | None = None
+    temperature: float = TEMPERATURE
+    top_p: float = TOP_P
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_messages()
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise CourseError(f"max_tokens is {self.max_tokens}; ask for 1 or more.")
+        if not 0 <= self.temperature <= 5:
+            raise CourseError(f"temperature is {self.temperature}; allowed are 0 (greedy) to 5.")
+        if not 0 < self.top_p <= 1:
+            raise CourseError(f"top_p is {self.top_p}; allowed is above 0 up to 1.")
+        if isinstance(self.stop, str) or not all(self.stop):
+            raise CourseError("stop is a list of texts, none of them empty.")
+
+    def _check_messages(self) -> None:
+        for message in self.messages:
+            if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
+                raise CourseError(
+                    f"A message has a role ({', '.join(_ROLES)}) and a content that is text, like "
+                    "{'role': 'user', 'content': 'Hello'}."
+                )
+        last = self.messages[-1] if self.messages else {"role": "user", "content": ""}
+        if last["role"] != "user" or not last["content"].strip():
+            raise CourseError("The prompt is empty; the last message must be a user's question.")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How an answer went. Seconds are wall-clock: reading the prompt, then generating."""
+
+    engine: str
+    model: str
+    finish: str  # "stop", or "length" where max_tokens or the context ended it
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_seconds: float
+    seconds: float
+
+    @property
+    def prompt_speed(self) -> float:
+        """Tokens of the prompt read in a second."""
+        return self.prompt_tokens / max(self.prompt_seconds, 1e-9)
+
+    @property
+    def speed(self) -> float:
+        """Tokens generated in a second."""
+        return self.completion_tokens / max(self.seconds, 1e-9)
+
+    def text(self) -> str:
+        """One line for a reader, which always says who answered."""
+        return (
+            f"{self.model} in {self.engine}: {self.prompt_tokens} tokens read at "
+            f"{self.prompt_speed:.0f}/s, {self.completion_tokens} written at {self.speed:.0f}/s, "
+            f"ended by {self.finish}"
+        )
+
+
+class Stream:
+    """An answer as it comes: iterate over its pieces; `summary` is there when they have ended.
+
+    Whatever happens, `text` holds what has come so far. `prefilled` says that the prompt ended with
+    an opening tag, so that the text begins inside the thought (see `traces.parse_trace`).
+    """
+
+    def __init__(self, pieces: Iterator[str | Summary], *, prefilled: bool = False) -> None:
+        self._pieces = pieces
+        self._received: list[str] = []
+        self.prefilled = prefilled
+        self.summary: Summary | None = None
+
+    @property
+    def text(self) -> str:
+        """All pieces so far."""
+        return "".join(self._received)
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> str:
+        for piece in self._pieces:
+            if isinstance(piece, Summary):
+                self.summary = piece
+            elif piece:
+                self._received.append(piece)
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the answer; the engine is free for the next."""
+        self._pieces.close()  # type: ignore[attr-defined]
+
+
+class Engine(ABC):
+    """One model in one program. `kind` names the program, `model` who answers."""
+
+    kind: str
+    model: str
+    context: int
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        max_tokens: int | None = None,
+        temperature: float = TEMPERATURE,
+        top_p: float = TOP_P,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Stream:
+        """Answer `messages`, a list of {"role", "content"} that ends with the user's.
+
+        Temperature 0 is greedy. No system prompt is added. Raises CourseError for an empty prompt,
+        a prompt longer than the context, or an engine that fails; the stream keeps what had come.
+        """
+        stops = stop if isinstance(stop, str) else tuple(stop)
+        return self._stream(Request(messages, max_tokens, temperature, top_p, stops, seed))
+
+    @abstractmethod
+    def _stream(self, request: Request) -> Stream:
+        """Start answering a request that has been checked."""
+
+    def close(self) -> None:  # noqa: B027 - most engines hold nothing
+        """Give back what the engine holds."""
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.kind}"
+
+
+def is_deepseek(model: str) -> bool:
+    """Whether this is DeepSeek's R1 or one of its distills, going by the name."""
+    return bool(_DEEPSEEK.search(model))
+
+
+def force_thinking(prompt: str, model: str) -> tuple[str, bool]:
+    """The prompt with an opened thought where `model` is DeepSeek's and its template has none.
+
+    Returns the prompt and whether it ends inside a thought. Early copies of the distills end their
+    prompts at the assistant's token, and then now and then skip thinking altogether.
+    """
+    if prompt.rstrip().endswith(OPEN):
+        return prompt, True
+    if is_deepseek(model):
+        return f"{prompt}{OPEN}\n", True
+    return prompt, False
+
+
+def room(prompt_tokens: int, context: int, max_tokens: int | None) -> int:
+    """How many tokens may be generated; CourseError if the prompt leaves no room."""
+    if prompt_tokens >= context:
+        raise CourseError(
+            f"The prompt has {prompt_tokens} tokens and the context holds {context}; shorten the "
+            "prompt or open the engine with a larger context."
+        )
+    return min(max_tokens or context, context - prompt_tokens)
+
+
+class Clock:
+    """Time taken to read a prompt and to generate, for engines that do not measure it."""
+
+    def __init__(self) -> None:
+        self._start = self._first = time.perf_counter()
+
+    def first_token(self) -> None:
+        """The prompt has been read."""
+        self._first = time.perf_counter()
+
+    def seconds(self) -> tuple[float, float]:
+        """Seconds for the prompt and for the rest."""
+        return self._first - self._start, time.perf_counter() - self._first

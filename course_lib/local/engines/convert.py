@@ -1,0 +1,60 @@
+"""A GGUF file as a Hugging Face folder: half a minute of work for transformers, done once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
+
+from course_lib.errors import CourseError
+from course_lib.local.engines.download import cache_folder
+from course_lib.local.gguf_header import GgufHeader, read_gguf_header
+from course_lib.model import models
+
+
+def converted(path: str | Path) -> Path:
+    """The folder with the model of the GGUF file at `path`, from the cache after the first time.
+
+    Raises CourseError for a damaged or incomplete file, a kind of model that transformers cannot
+    read from GGUF, or a tokenizer that it reads wrongly.
+    """
+    path = Path(path)
+    header = read_gguf_header(path)
+    if not header.complete:
+        raise CourseError(f"{path.name} is cut short; get it again.")
+    folder = cache_folder() / f"{path.stem}-{_fingerprint(path)}"
+    if folder.is_dir():
+        return folder
+    quantisation = GgufConfig(dequantize=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, quantization_config=quantisation, dtype="float32"
+        )
+    except (ValueError, KeyError, OSError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CourseError(f"transformers cannot read {path.name} ({reason}).") from error
+    _check_tokenizer(tokenizer, header, path.name)
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        beginning = file.read(1 << 22)
+    size = path.stat().st_size
+    return hashlib.sha256(beginning + str(size).encode()).hexdigest()[:12]
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, header: GgufHeader, name: str) -> None:
+    """Special tokens with unusual letters have come out in pieces: check that they are whole."""
+    tokens = header.metadata.get("tokenizer.ggml.tokens", [])
+    for key in ("bos", "eos"):
+        number = header.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        if number is None or not 0 <= number < len(tokens):
+            continue
+        if tokenizer.encode(tokens[number], add_special_tokens=False) != [number]:
+            raise CourseError(
+                f"transformers reads the tokenizer of {name} wrongly; open it in llama.cpp."
+            )

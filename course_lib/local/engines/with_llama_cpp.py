@@ -1,0 +1,167 @@
+"""The llama.cpp engine: a GGUF file, run by llama.cpp's own server inside this process.
+
+The server listens on this machine only (127.0.0.1, a port of its own choice).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from course_lib.errors import CourseError
+from course_lib.local.engines.base import (
+    CONTEXT,
+    Engine,
+    Request,
+    Stream,
+    Summary,
+    force_thinking,
+    room,
+)
+from course_lib.local.gguf_header import read_gguf_header
+from course_lib.runtime import use_threads
+
+_PATIENCE = 600  # seconds without a sign of life, for a long prompt on a slow machine
+
+
+class LlamaCppEngine(Engine):
+    """A GGUF file in llama.cpp."""
+
+    kind = "llama.cpp"
+
+    def __init__(self, path: str | Path, name: str | None = None, context: int | None = None):
+        """Load the file. Raises CourseError where it is damaged, incomplete or too large."""
+        path = Path(path)
+        header = read_gguf_header(path)
+        if not header.complete:
+            raise CourseError(
+                f"{path.name} is cut short: {header.present_bytes:,} of {header.file_bytes:,} "
+                "bytes are here; get it again."
+            )
+        _refuse_too_large(path.name, header.file_bytes)
+        self.model = name or path.name
+        architecture = header.metadata.get("general.architecture", "")
+        limit = header.metadata.get(f"{architecture}.context_length", CONTEXT)
+        self.context = min(context or CONTEXT, limit)
+        whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
+        self._server = _start(path, self.context, exact=whole)
+        self._client = httpx.Client(base_url=self._server.listening_address, timeout=_PATIENCE)
+
+    def _stream(self, request: Request) -> Stream:
+        messages = [dict(message) for message in request.messages]
+        rendered = self._ask("/apply-template", messages=messages)["prompt"]
+        prompt, prefilled = force_thinking(rendered, self.model)
+        ids = self._ask("/tokenize", content=prompt, add_special=True, parse_special=True)["tokens"]
+        most = room(len(ids), self.context, request.max_tokens)
+        body = {
+            "prompt": ids,
+            "n_predict": most,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "top_k": 0,  # llama.cpp's own defaults would narrow the choice further
+            "min_p": 0,
+            "stop": list(request.stop),
+            "seed": -1 if request.seed is None else request.seed,
+            "stream": True,
+        }
+        return Stream(self._answer(body, len(ids)), prefilled=prefilled)
+
+    def _ask(self, path: str, **body: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.post(path, json=body)
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx.HTTPError, ValueError, RuntimeError) as error:
+            raise CourseError(f"llama.cpp does not answer ({error}); open it again.") from error
+
+    def _answer(self, body: dict[str, Any], prompt_tokens: int) -> Iterator[str | Summary]:
+        try:
+            with self._client.stream("POST", "/completion", json=body) as response:
+                for event in _events(response):
+                    yield event["content"]
+                    if event["stop"]:
+                        yield self._summary(event, prompt_tokens)
+                        return
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise CourseError(
+                f"llama.cpp broke off in the middle of its answer ({reason}); what had come is "
+                "kept. Open it again."
+            ) from error
+        raise CourseError(
+            "llama.cpp broke off in the middle of its answer; what had come is kept. Open it again."
+        )
+
+    def _summary(self, event: dict[str, Any], prompt_tokens: int) -> Summary:
+        timings = event["timings"]
+        return Summary(
+            engine=self.kind,
+            model=self.model,
+            finish="length" if event["stop_type"] == "limit" else "stop",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=event["tokens_predicted"],
+            prompt_seconds=timings["prompt_ms"] / 1000,
+            seconds=timings["predicted_ms"] / 1000,
+        )
+
+    def close(self) -> None:
+        """Stop the server and free the model."""
+        self._client.close()
+        self._server = None
+
+
+def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    """The server's events: lines of `data: ` and JSON."""
+    if response.status_code != 200:
+        response.read()
+        raise CourseError(f"llama.cpp refuses: {_reason(response.text)}.")
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            event = json.loads(line.removeprefix("data: "))
+            if "error" in event:
+                raise CourseError(f"llama.cpp failed: {_reason(line.removeprefix('data: '))}.")
+            yield event
+
+
+def _reason(text: str) -> str:
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:200] or "no reason given"
+
+
+def _start(path: Path, context: int, exact: bool) -> Any:
+    """`exact` keeps the cache in float32 too, for files whose weights are."""
+    import xllamacpp  # 100 MB of program: loaded when wanted
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = context
+    params.n_parallel = 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = use_threads()
+    if exact:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.warmup = False
+    params.verbosity = -1
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise CourseError(
+            f"llama.cpp cannot load {path.name}; it may be of a kind or version it does not know, "
+            "or need more memory than there is."
+        ) from error
+
+
+def _refuse_too_large(name: str, needed: int) -> None:
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise CourseError(
+            f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "choose a smaller model or a stronger quantisation."
+        )

@@ -1,0 +1,150 @@
+"""The transformers engine: a Hugging Face folder, in this process, one token at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import torch
+from tokenizers.decoders import DecodeStream
+
+from course_lib.errors import CourseError
+from course_lib.local.engines.base import (
+    CONTEXT,
+    Clock,
+    Engine,
+    Request,
+    Stream,
+    Summary,
+    force_thinking,
+    room,
+)
+from course_lib.model import models
+from course_lib.runtime import use_threads
+
+
+class TransformersEngine(Engine):
+    """A model folder with safetensors. Weights are held in float32, which is fastest on a CPU."""
+
+    kind = "transformers"
+
+    def __init__(self, folder: str | Path, name: str | None = None, context: int | None = None):
+        """Load `folder`. Raises CourseError where it is no model, or too large for the memory."""
+        folder = Path(folder)
+        _refuse_too_large(folder)
+        use_threads()
+        self.model = name or folder.resolve().name
+        self._model, self._tokenizer = models.load(folder)
+        limit = self._model.config.max_position_embeddings
+        self.context = min(context or CONTEXT, limit)
+        ends = self._model.generation_config.eos_token_id
+        self._ends = set(ends) if isinstance(ends, list) else {ends}
+        self._ends.add(self._tokenizer.eos_token_id)
+
+    def _stream(self, request: Request) -> Stream:
+        rendered = self._tokenizer.apply_chat_template(
+            list(request.messages), tokenize=False, add_generation_prompt=True
+        )
+        prompt, prefilled = force_thinking(rendered, self.model)
+        ids = self._tokenizer.encode(prompt, add_special_tokens=False)
+        most = room(len(ids), self.context, request.max_tokens)
+        return Stream(self._answer(ids, most, request), prefilled=prefilled)
+
+    def _answer(self, ids: list[int], most: int, request: Request) -> Iterator[str | Summary]:
+        clock, count, finish = Clock(), 0, "length"
+        decoder = DecodeStream(skip_special_tokens=True)
+        stops = StopFilter(request.stop)
+        for count, token in enumerate(self._tokens(ids, request), 1):
+            if count == 1:
+                clock.first_token()
+            if token not in self._ends:
+                # None as long as the bytes so far end within a character
+                yield stops.feed(decoder.step(self._tokenizer.backend_tokenizer, token) or "")
+            if token in self._ends or stops.stopped:
+                finish = "stop"
+                break
+            if count == most:
+                break
+        yield stops.rest()
+        yield Summary(self.kind, self.model, finish, len(ids), count, *clock.seconds())
+
+    @torch.inference_mode()
+    def _tokens(self, ids: list[int], request: Request) -> Iterator[int]:
+        generator = torch.Generator(self._model.device)
+        if request.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(request.seed)
+        cache = None
+        fed = torch.tensor([ids], device=self._model.device)
+        while True:
+            out = self._model(fed, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache = out.past_key_values
+            fed = pick(out.logits[0, -1], request.temperature, request.top_p, generator)[None]
+            yield int(fed)
+
+
+def pick(
+    logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator
+) -> torch.Tensor:
+    """One token, shape (1,), from `logits` (vocabulary,): the likeliest at temperature 0.
+
+    Otherwise from the nucleus: the fewest likeliest tokens whose probabilities reach `top_p`.
+    """
+    if temperature == 0:
+        return logits.argmax()[None]
+    probabilities = torch.softmax(logits.float() / temperature, -1)
+    if top_p < 1:
+        ranked, order = probabilities.sort(descending=True)
+        beyond = ranked.cumsum(0) - ranked >= top_p
+        probabilities[order[beyond]] = 0
+    return torch.multinomial(probabilities, 1, generator=generator)
+
+
+class StopFilter:
+    """Ends a stream of text at the first of some stop texts, which may be cut by pieces."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self._stops = stops
+        self._held = ""  # the end of the text, as long as it may become a stop text
+        self.stopped = False
+
+    def feed(self, piece: str) -> str:
+        """What can be shown after one more piece."""
+        text = self._held + piece
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def rest(self) -> str:
+        """What was held back, at the end."""
+        return self._held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` are a beginning of `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)
+
+
+def _refuse_too_large(folder: Path) -> None:
+    """Compare the weights, in float32, with the free memory before loading them."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # models.load says what is wrong
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
+    growth = 1 if stored == "float32" else 2
+    needed = growth * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise CourseError(
+            f"{folder.name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "
+            "free; choose a smaller model, or a quantised one in Ollama or llama.cpp."
+        )

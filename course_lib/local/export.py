@@ -1,0 +1,197 @@
+"""From a Hugging Face folder to one GGUF file, which llama.cpp and Ollama run.
+
+`python -m course_lib export-gguf --model DIR --out FILE` does it for the course's dense students,
+Qwen2 and Llama. The mini-V3 itself stays with transformers: llama.cpp has fixed sizes for V3.
+The names and layouts are those of llama.cpp's own conversion script, `convert_hf_to_gguf.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from course_lib.errors import CourseError
+from course_lib.local import quant
+from course_lib.model import models
+
+KINDS = ("f32", "f16", "q8_0")
+_FAMILIES = ("qwen2", "llama")
+_NAMES = {
+    "model.embed_tokens.": "token_embd.",
+    "model.norm.": "output_norm.",
+    "lm_head.": "output.",
+    "model.layers.": "blk.",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def export_gguf(folder: str | Path, out: str | Path, kind: str = "f32") -> Path:
+    """Write the model in `folder` to the GGUF file `out`, and a `Modelfile` beside it.
+
+    `kind` is "f32" (the very same numbers), "f16" or "q8_0"; vectors are always F32, and a matrix
+    whose rows are not whole blocks of 32 is F16 in a q8_0 file. The file gets its name when it is
+    complete. Returns the Modelfile's path, for `ollama create NAME -f Modelfile`. Raises
+    CourseError for a model that is no Qwen2 or Llama, or whose tokenizer GGUF cannot describe.
+    """
+    if kind not in KINDS:
+        raise CourseError(f"The type is {kind!r}; allowed are {', '.join(KINDS)}.")
+    out = Path(out)
+    if not out.parent.is_dir():
+        raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
+    model, tokenizer = models.load(folder)
+    _refuse_what_does_not_fit(model, tokenizer)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        _write(partial, model, tokenizer, kind)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    modelfile = out.with_name("Modelfile")
+    modelfile.write_text(_modelfile(out.name, model, tokenizer), encoding="utf-8")
+    return modelfile
+
+
+def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    config = model.config
+    if config.model_type not in _FAMILIES:
+        raise CourseError(
+            f"The model is of type {config.model_type!r}; GGUF files are written here for "
+            f"{' and '.join(_FAMILIES)}, the types of the distilled students."
+        )
+    if config.rope_parameters.get("rope_type", "default") != "default":
+        raise CourseError(
+            "The model stretches its positions (rope scaling); it cannot be exported."
+        )
+    described = json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"])
+    if json.dumps(PRETOKENIZE_REGEX) not in described:
+        raise CourseError("The tokenizer does not cut text as Qwen2's does; it cannot be exported.")
+
+
+def _write(
+    path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: str
+) -> None:
+    writer = gguf.GGUFWriter(path, model.config.model_type)
+    try:
+        _describe_model(writer, model)
+        _describe_tokenizer(writer, tokenizer, model.config.vocab_size)
+        for name, weights in _tensors(model):
+            _add_tensor(writer, name, weights, kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
+
+
+def _describe_model(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
+    config = model.config
+    size = config.hidden_size // config.num_attention_heads
+    writer.add_name(Path(model.name_or_path).name or "model")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(size)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+
+
+def _describe_tokenizer(
+    writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int
+) -> None:
+    """Tokens, their kinds and the merges; llama.cpp cuts USER_DEFINED tokens out of text first."""
+    description = json.loads(tokenizer.backend_tokenizer.to_str())
+    tokens = [f"<unused {i}>" for i in range(size)]  # rows of the embedding beyond the vocabulary
+    kinds = [gguf.TokenType.UNUSED] * size
+    for token, i in description["model"]["vocab"].items():
+        tokens[i], kinds[i] = token, gguf.TokenType.NORMAL
+    for added in description["added_tokens"]:
+        tokens[added["id"]] = added["content"]
+        special = added["special"]
+        kinds[added["id"]] = gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([" ".join(merge) for merge in description["model"]["merges"]])
+    writer.add_eos_token_id(tokenizer.eos_token_id)
+    if tokenizer.bos_token_id is not None:
+        writer.add_bos_token_id(tokenizer.bos_token_id)
+    writer.add_add_bos_token(False)  # the chat template writes it
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
+    """Every weight under its GGUF name, in float32."""
+    config = model.config
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        for theirs, ours in _NAMES.items():
+            name = name.replace(theirs, ours)
+        weights = tensor.detach().float().cpu().numpy()
+        part = name.split(".")[-2]
+        if config.model_type == "llama" and part in heads:
+            weights = _interleave(weights, heads[part])
+        yield name, weights
+
+
+def _interleave(weights: Array, heads: int) -> Array:
+    """llama.cpp turns Llama's queries and keys by neighbouring pairs, transformers by halves."""
+    halves = weights.reshape(heads, 2, -1, *weights.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(weights.shape)
+
+
+def _add_tensor(writer: gguf.GGUFWriter, name: str, weights: Array, kind: str) -> None:
+    if kind == "f32" or weights.ndim == 1:
+        writer.add_tensor(name, weights)
+    elif kind == "q8_0" and weights.shape[-1] % quant.BLOCK == 0:
+        packed = quant.q8_0(weights)
+        writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    else:
+        writer.add_tensor(name, weights.astype(np.float16))
+
+
+_TURNS = (
+    "{{ .System }}{{ range .Messages }}"
+    f'{{{{ if eq .Role "user" }}}}{models.USER}{{{{ .Content }}}}'
+    f'{{{{ else if eq .Role "assistant" }}}}{models.ASSISTANT}{{{{ .Content }}}}{models.EOS}'
+    "{{ end }}{{ end }}"
+)
+
+
+def _modelfile(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What `ollama create` reads. Ollama writes templates in another language than transformers."""
+    lines = [f"FROM ./{name}"]
+    if tokenizer.chat_template == models.CHAT_TEMPLATE:
+        lines.append(f'TEMPLATE """{models.BOS}{_TURNS}{models.ASSISTANT}"""')
+    lines += [
+        f"PARAMETER num_ctx {model.config.max_position_embeddings}",
+        "PARAMETER temperature 0.6",
+        "PARAMETER top_p 0.95",
+        f'PARAMETER stop "{tokenizer.eos_token}"',
+    ]
+    return "\n".join(lines) + "\n"

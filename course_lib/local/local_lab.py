@@ -1,0 +1,139 @@
+"""The plumbing of the lesson on local inference: traces to read, the page's table, speeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib.local import memory
+from course_lib.local.engines import Engine, Summary
+from course_lib.local.hardware import presets
+from course_lib.model import models, rollout
+from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
+from course_lib.task import puzzles, traces
+from course_lib.task.puzzles import Puzzle
+
+Sampled = tuple[Puzzle, str]
+
+
+def sample_traces(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    n: int,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> list[Sampled]:
+    """One completion for each of `n` held-out puzzles; the same seed gives the same ones."""
+    drawn = puzzles.sample(n, seed, "test")
+    prompts = [models.chat_ids(tokenizer, puzzles.prompt(puzzle)) for puzzle in drawn]
+    sampled = rollout.generate(
+        model,
+        prompts,
+        max_new_tokens=96,
+        eos=tokenizer.eos_token_id,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return list(zip(drawn, models.decode(tokenizer, sampled.ids.tolist()), strict=True))
+
+
+def accuracy(sampled: Sequence[Sampled]) -> float:
+    """The share of completions whose answer is right."""
+    return sum(puzzles.reward(puzzle, text) for puzzle, text in sampled) / len(sampled)
+
+
+def cases(sampled: Sequence[Sampled]) -> dict[str, list[Sampled]]:
+    """Traces for the three uses: to debug, to learn from, and to audit.
+
+    Each has a thought with a beginning and an end. "debug" have a slip and a wrong answer; "learn"
+    are right and without a fault, needed at least two attempts, never tried one twice, and answer
+    with the one they found; "audit" are right although a step or a verdict in them is wrong.
+    """
+    found: dict[str, list[Sampled]] = {"debug": [], "learn": [], "audit": []}
+    for puzzle, text in sampled:
+        trace = traces.parse_trace(text)
+        if not (trace.opened and trace.closed):
+            continue
+        counts = traces.count(text, puzzle)
+        slips = counts.wrong_steps + counts.wrong_verdicts
+        right = puzzles.reward(puzzle, text) == 1.0
+        if slips:
+            found["audit" if right else "debug"].append((puzzle, text))
+        elif right and counts.copied and counts.attempts > 1 and not counts.repeats:
+            found["learn"].append((puzzle, text))
+    return found
+
+
+_PAGE = (  # what the page says: GB asked for, and a card it names
+    ("deepseek-r1:7b", 8, "RTX 3080"),
+    ("deepseek-r1:14b", 16, "RTX 4080"),
+    ("deepseek-r1:32b", 32, "RTX 4090"),
+    ("deepseek-r1:70b", 48, "two RTX 4090"),
+)
+
+
+def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
+    """The page's table worked out: for each row what it asks for and what `context` tokens need."""
+    rows: list[dict[str, str | int | float]] = []
+    for tag, asked, card in _PAGE:
+        config = CONFIGS[OLLAMA_TAGS[tag]]
+        need = memory.estimate(config, "q4_k_m", context)
+        machine = next(one for one in presets() if one.name.startswith(f"{card},"))
+        rows.append(
+            {
+                "tag": tag,
+                "page asks, GB": asked,
+                "page names": machine.name,
+                "file, GB": round(need.weights / memory.GB, 1),
+                "needed, GiB": round(need.total / memory.GIB, 1),
+                "longest context on that card": memory.longest_context(
+                    config, "q4_k_m", machine.memory
+                ),
+            }
+        )
+    return rows
+
+
+def speed(
+    engine: Engine,
+    questions: Sequence[str],
+    *,
+    temperature: float = 0.6,
+    max_tokens: int | None = None,
+) -> Summary:
+    """What `engine` needs for all of `questions` together, after one answer to warm up.
+
+    `max_tokens` ends each answer, as for an engine whose model thinks for minutes.
+    """
+    summaries = []
+    for question in [questions[0], *questions]:
+        asked = [{"role": "user", "content": question}]
+        stream = engine.stream(asked, max_tokens=max_tokens, temperature=temperature, seed=0)
+        for _ in stream:
+            pass
+        summaries.append(stream.summary)
+    counted = [summary for summary in summaries[1:] if summary is not None]
+    return Summary(
+        engine=engine.kind,
+        model=engine.model,
+        finish="stop",
+        prompt_tokens=sum(summary.prompt_tokens for summary in counted),
+        completion_tokens=sum(summary.completion_tokens for summary in counted),
+        prompt_seconds=sum(summary.prompt_seconds for summary in counted),
+        seconds=sum(summary.seconds for summary in counted),
+    )
+
+
+def batch_speed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int, tokens: int = 32
+) -> float:
+    """Tokens a second that are generated when `batch` answers are written together."""
+    prompts = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in puzzles.sample(batch, 0)]
+    eos = tokenizer.eos_token_id
+    began = time.perf_counter()
+    rollout.generate(model, prompts, max_new_tokens=tokens, eos=eos, banned=[eos])
+    return batch * tokens / (time.perf_counter() - began)

@@ -1,0 +1,291 @@
+"""The course's models as ordinary Hugging Face folders: tokenizer, configurations, loading, saving.
+
+The mini-V3 is an instance of the class of the 671B model, `DeepseekV3ForCausalLM`, with everything
+that makes it what it is: multi-head latent attention, a dense first layer, then mixtures of experts
+with sigmoid routing, a bias that balances them and a shared expert. Only the numbers are small.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DeepseekV3Config,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+from transformers.utils import logging
+
+from course_lib.errors import CourseError
+from course_lib.places import ASSETS
+from course_lib.runtime import device
+from course_lib.task import numerals
+
+logging.disable_progress_bar()  # loading a model this small needs none
+
+BOS, EOS = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
+USER, ASSISTANT = "<｜User｜>", "<｜Assistant｜>"
+THINK, END_THINK = "<think>", "</think>"
+YES, NO = " yes", " no"
+
+# Words of the little conversation that the base has seen beside its sums.
+# fmt: off
+CHAT_WORDS = (
+    "hello", "thanks", "who", "are", "you", "I", "am", "a", "small", "model", "glad", "to", "help",
+    "of", "course", "write", "in", "words", "digits", "welcome", "how", "can", "sorry", "do", "not",
+    "know", "what", "is", "plus", "minus",
+)
+# fmt: on
+
+# DeepSeek's own layout: no role token before a system prompt, and earlier thinking is not fed back.
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}"
+    "{% elif message['role'] == 'user' %}{{ '<｜User｜>' + message['content'] }}"
+    "{% else %}{{ '<｜Assistant｜>' + message['content'].split('</think>')[-1] + eos_token }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}"
+)
+
+
+def vocabulary() -> list[str]:
+    """The pieces of text that are one token each, beside the 256 bytes that spell all the rest."""
+    steps = [f" {s}{t}" for s in "+-" for n in range(1, 10) for t in (n, numerals.word(n))]
+    totals = [f"={text}" for pair in numerals.WORDS.items() for text in pair]
+    numbers = [f" {text}" for n, word in numerals.WORDS.items() if n >= 0 for text in (n, word)]
+    signs = [" +", " -", " =", " ?", YES, NO]
+    return [*signs, *steps, *totals, *numbers, *(f" {word}" for word in CHAT_WORDS)]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """The course's tokenizer: bytes, and one token for each piece of working (` +3`, `=10`, ` no`).
+
+    The pieces are *added tokens*: they are cut out of the text before anything else happens, so
+    that every program agrees on them, whatever it believes about the model: transformers with any
+    model class, and llama.cpp. Text of any kind can be encoded, byte by byte if need be.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    space = "Ġ"  # how byte-level BPE writes a space; GGUF files want at least one merge
+    ids = {token: i for i, token in enumerate([*alphabet, space + space])}
+    tokenizer = Tokenizer(BPE(ids, [(space, space)]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([EOS, BOS, USER, ASSISTANT])
+    pieces = [THINK, END_THINK, *vocabulary()]
+    tokenizer.add_tokens([AddedToken(p, special=False, normalized=False) for p in pieces])
+    # unk must name a token that exists, or Qwen2's tokenizer class adds one the model lacks.
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=EOS,
+        unk_token=EOS,
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=256,
+    )
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The vocabulary as a dict from text to id, for the pieces that are one token."""
+    return {
+        piece: tokenizer.convert_tokens_to_ids(piece)
+        for piece in [BOS, EOS, USER, ASSISTANT, THINK, END_THINK, *vocabulary()]
+    }
+
+
+def chat_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The token ids of a conversation in which the user says `text` and the model is to answer."""
+    turn = [{"role": "user", "content": text}]
+    rendered = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    return tokenizer.encode(rendered, add_special_tokens=False)
+
+
+def mini_v3_config(tokenizer: PreTrainedTokenizerBase, **changes: object) -> DeepseekV3Config:
+    """The mini-V3: V3's architecture with under a million parameters; `changes` override fields."""
+    settings = dict(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=3,
+        first_k_dense_replace=1,
+        intermediate_size=256,
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        n_shared_experts=1,
+        moe_intermediate_size=64,
+        n_group=1,
+        topk_group=1,
+        norm_topk_prob=True,
+        routed_scaling_factor=1.0,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        q_lora_rank=None,
+        kv_lora_rank=96,
+        qk_nope_head_dim=32,
+        qk_rope_head_dim=16,
+        v_head_dim=32,
+        max_position_embeddings=256,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        initializer_range=0.04,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    return DeepseekV3Config(**{**settings, **changes})
+
+
+def student_config(
+    tokenizer: PreTrainedTokenizerBase, family: str = "qwen2", *, hidden: int = 96, layers: int = 3
+) -> PretrainedConfig:
+    """A small dense student: `family` is `qwen2` or `llama`, the two that R1 was distilled into."""
+    classes = {"qwen2": Qwen2Config, "llama": LlamaConfig}
+    if family not in classes:
+        raise ValueError(f"family is {family!r}; allowed are {' and '.join(classes)}.")
+    return classes[family](
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        intermediate_size=2 * hidden,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        initializer_range=0.04,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+
+
+def shipped(name: str) -> Path:
+    """The folder of a model that comes with the course, for example `mini-v3-base`."""
+    return ASSETS / name
+
+
+def newest(own: str | Path, name: str) -> Path:
+    """The learner's own model folder `own` where there is one, else the shipped model `name`."""
+    own = Path(own)
+    if (own / "config.json").is_file():
+        print(f"Using your own model in {own.as_posix()}.")
+        return own
+    print(f"Using the model {name} that comes with the course; yours would be in {own.as_posix()}.")
+    return shipped(name)
+
+
+def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model and its tokenizer from a Hugging Face folder, in float32, ready to sample.
+
+    Only safetensors are read, never pickles, and no code from the folder is run. Raises CourseError
+    for a folder that is missing, is not a model, or is damaged.
+    """
+    folder = Path(folder)
+    _refuse_what_is_no_model(folder)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="float32", use_safetensors=True, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CourseError(
+            f"The model in {folder} cannot be read ({reason}); make or copy it again."
+        ) from error
+    return model.eval().to(device()), tokenizer
+
+
+def _refuse_what_is_no_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CourseError(f"There is no folder {folder}; name a folder that holds a model.")
+    if not (folder / "config.json").is_file():
+        raise CourseError(
+            f"{folder} holds no config.json, so it is not a Hugging Face model folder."
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise CourseError(
+            f"{folder} holds no .safetensors file; weights in other formats are not loaded, "
+            "because opening them can run code."
+        )
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Save a model as a Hugging Face folder: written aside first and then renamed into place."""
+    with replacing(folder) as aside:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+
+
+class replacing:
+    """Context manager: fill a new folder aside, and on success let it take the place of `folder`.
+
+    Killed at any moment, either the old or the new folder is there, or `recover` brings it back.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.aside = self.folder.with_name(f".{self.folder.name}.new")
+        self.old = self.folder.with_name(f".{self.folder.name}.old")
+
+    def __enter__(self) -> Path:
+        try:
+            shutil.rmtree(self.aside, ignore_errors=True)
+            self.aside.mkdir(parents=True)
+        except OSError as error:
+            raise CourseError(
+                f"Cannot write into {self.folder.parent}: {error.strerror}."
+            ) from error
+        return self.aside
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        if kind is None:
+            shutil.rmtree(self.old, ignore_errors=True)
+            if self.folder.exists():
+                self.folder.rename(self.old)
+            self.aside.rename(self.folder)
+            shutil.rmtree(self.old, ignore_errors=True)
+            return
+        shutil.rmtree(self.aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise CourseError(
+                f"{self.folder} could not be written ({reason}); what was there is untouched."
+            ) from error
+
+
+def recover(folder: str | Path) -> None:
+    """Put back a folder whose replacement was killed between the two renames."""
+    folder = Path(folder)
+    old = folder.with_name(f".{folder.name}.old")
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+def parameters(model: PreTrainedModel) -> int:
+    """How many parameters the model has."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, rows: Iterable[list[int]]) -> list[str]:
+    """Completions as text, up to the end-of-sentence token, with `<think>` tags kept."""
+    eos = tokenizer.eos_token_id
+    cut = [row[: row.index(eos)] if eos in row else row for row in rows]
+    return tokenizer.batch_decode(
+        cut, skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )

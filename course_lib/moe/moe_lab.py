@@ -1,0 +1,220 @@
+"""Small live trainings of the mini-V3: with and without balance, sparse against dense.
+
+The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
+the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
+is new, and what a model has learned is measured on puzzles that no run trains on.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
+
+from course_lib.model import models, pretrain, router
+from course_lib.model.sft import sft_loss
+from course_lib.moe.routes import recording, routers
+from course_lib.task import corpus
+
+BALANCING = ("none", "auxiliary", "bias")
+
+AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
+BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
+LEARNING_RATE = 4e-3  # the best of three for the sparse and the dense kind: see `moe_race`
+_WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
+_ROWS, _WARMUP = 32, 20
+_HELD_OUT = 512
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training leaves behind."""
+
+    name: str
+    losses: list[float]  # cross-entropy in nats per completion token, one a step
+    loads: Tensor  # (steps, layers, experts), each expert's load over the mean load
+    seconds: float  # of the processor, for the training alone
+    held_out: float = math.nan  # the loss at the end, on 512 puzzles that no run trains on
+
+    def final_loss(self, last: int = 50) -> float:
+        """The mean loss of the last steps."""
+        return sum(self.losses[-last:]) / len(self.losses[-last:])
+
+    def final_load(self, last: int = 50) -> Tensor:
+        """(layers, experts): load over the mean load in the last steps taken together."""
+        return self.loads[-last:].mean(0)
+
+    def imbalance(self, last: int = 50) -> float:
+        """Largest over mean load in the last steps, of the layer where it is worst."""
+        return float(router.imbalance(self.final_load(last)).max())
+
+    def dead(self, last: int = 50, below: float = 0.1) -> int:
+        """How many experts, over all layers, got less than `below` of an even share at the end."""
+        return int((self.final_load(last) < below).sum())
+
+
+@cache
+def _tokenizer() -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
+    tokenizer = models.build_tokenizer()
+    return tokenizer, pretrain.piece_ids(tokenizer)
+
+
+def _rows(rng: np.random.Generator, n: int) -> list[tuple[list[int], list[float]]]:
+    """Worked puzzles as token ids and loss weights, 1 for every token of the completion."""
+    documents = corpus.documents(rng, n, _WORKED, verdict_weight=1.0)
+    return [pretrain.encode(document, _tokenizer()[1]) for document in documents]
+
+
+def batches(steps: int, seed: int = 0) -> Iterator[pretrain.Batch]:
+    """New worked puzzles at every step, the same for every run with this seed."""
+    rng, pad = np.random.default_rng(seed), _tokenizer()[0].eos_token_id
+    for _ in range(steps):
+        yield pretrain.collate(_rows(rng, _ROWS), pad)
+
+
+def worked_texts(n: int, seed: int = 1) -> list[str]:
+    """`n` puzzles with their working and answer, as one text each, special tokens and all."""
+    return [_tokenizer()[0].decode(ids) for ids, _ in _rows(np.random.default_rng(seed), n)]
+
+
+def _held_out_rng() -> np.random.Generator:
+    return np.random.default_rng([0, 1])  # no run's seed: those are single numbers
+
+
+@torch.no_grad()
+def held_out_loss(model: DeepseekV3ForCausalLM) -> float:
+    """Nats per completion token on 512 worked puzzles, the same for every model."""
+    rows = sorted(_rows(_held_out_rng(), _HELD_OUT), key=lambda row: len(row[0]))
+    total = weight = 0.0
+    for start in range(0, len(rows), 64):
+        batch = pretrain.collate(rows[start : start + 64], _tokenizer()[0].eos_token_id)
+        tokens = float(batch.weights[:, 1:].sum())
+        total += tokens * float(sft_loss(model(batch.ids).logits, batch.ids, batch.weights))
+        weight += tokens
+    return total / weight
+
+
+def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
+    """An untrained V3 of two layers, 16 experts of which a token takes 2, and one shared expert."""
+    tokenizer, _ = _tokenizer()
+    sizes = dict(
+        hidden_size=64,
+        num_hidden_layers=2,
+        first_k_dense_replace=0,
+        intermediate_size=96,
+        n_routed_experts=16,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        kv_lora_rank=32,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    torch.manual_seed(seed)
+    return DeepseekV3ForCausalLM(models.mini_v3_config(tokenizer, **{**sizes, **changes}))
+
+
+def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
+    """The same model with one feed-forward layer of width `inner` in place of all experts."""
+    return small_moe(seed, first_k_dense_replace=2, intermediate_size=inner)
+
+
+class Contestant(NamedTuple):
+    """How an untrained model is made from a seed, how it is balanced, and its learning rate."""
+
+    make: Callable[..., DeepseekV3ForCausalLM]
+    balancing: str = "none"
+    rate: float = LEARNING_RATE
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "no balance": Contestant(small_moe),
+    "auxiliary loss": Contestant(small_moe, "auxiliary"),
+    "sparse": Contestant(small_moe, "bias"),
+    "dense, same active": Contestant(partial(small_dense, 96)),
+    "dense, same total": Contestant(partial(small_dense, 544)),
+}
+"""What is compared, by name. The dense ones have as many parameters as a token of the sparse one
+uses, and as it has in all, less the router."""
+
+
+def compete(name: str, seed: int = 0, steps: int = 250, rate: float | None = None) -> Run:
+    """Train the contestant of that name; equal seeds give all of them the same puzzles.
+
+    `rate` is the contestant's own where nothing else is given.
+    """
+    one = CONTESTANTS[name]
+    model, rate = one.make(seed=seed), one.rate if rate is None else rate
+    return train(one.balancing, steps=steps, seed=seed, model=model, name=name, rate=rate)
+
+
+def schedule(step: int, steps: int) -> float:
+    """The share of the full rate: up over 20 steps, 1, and down to 0 over the second half."""
+    return min(1.0, (step + 1) / _WARMUP, 2 * (1 - step / steps))
+
+
+def train(
+    balancing: str = "none",
+    *,
+    steps: int = 250,
+    seed: int = 0,
+    model: DeepseekV3ForCausalLM | None = None,
+    name: str | None = None,
+    rate: float = LEARNING_RATE,
+) -> Run:
+    """Train a small MoE (or `model`) from scratch and record its losses and its experts' loads.
+
+    `balancing` is "none", "auxiliary" (the classic loss, added with weight 0.01) or "bias" (V3's
+    rule after each batch). `rate`, the learning rate, follows `schedule`: without the fall to 0
+    the end of a run is mostly noise. Raises ValueError for another word or fewer than one step.
+    """
+    if balancing not in BALANCING:
+        allowed = ", ".join(map(repr, BALANCING))
+        raise ValueError(f"balancing is {balancing!r}; allowed are {allowed}.")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; train for at least 1.")
+    model = small_moe(seed) if model is None else model
+    optimizer = pretrain.make_optimizer(model, rate, decay=0.0)
+    losses, loads, start = [], [], time.process_time()
+    label = name or balancing
+    stream = tqdm(batches(steps, seed), label, steps, file=sys.stdout, ascii=" #", mininterval=1)
+    for step, batch in enumerate(stream):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * schedule(step, steps)
+        loss, shares = _step(model, optimizer, batch, balancing)
+        losses.append(loss)
+        loads.append(shares)
+    seconds = time.process_time() - start
+    return Run(label, losses, torch.stack(loads), seconds, held_out_loss(model))
+
+
+def _step(
+    model: DeepseekV3ForCausalLM,
+    optimizer: torch.optim.Optimizer,
+    batch: pretrain.Batch,
+    balancing: str,
+) -> tuple[float, Tensor]:
+    """One update; returns its loss without the auxiliary one, and loads over their mean."""
+    with recording(model) as routes:
+        logits = model(batch.ids, use_cache=False).logits
+    loss = sft_loss(logits, batch.ids, batch.weights)
+    extra = sum(router.auxiliary_loss(r.logits, r.experts) for r in routes.values())
+    optimizer.zero_grad()
+    (loss + AUXILIARY_WEIGHT * extra if balancing == "auxiliary" else loss).backward()
+    optimizer.step()
+    loads = torch.zeros(len(routes), model.config.n_routed_experts)
+    for row, (layer, gate) in enumerate(routers(model).items()):
+        loads[row] = router.load(routes[layer].experts, gate.num_experts)
+        if balancing == "bias":
+            bias = gate.e_score_correction_bias
+            bias.copy_(router.balance_bias(bias, loads[row], BIAS_STEP))
+    return loss.item(), loads / loads.mean(-1, keepdim=True)

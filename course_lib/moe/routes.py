@@ -1,0 +1,110 @@
+"""Which experts a real model sends its tokens to: recorded, and counted by kind of token.
+
+Works on any transformers model whose routers return `(logits, weights, experts)` as DeepSeek-V3's
+do: the mini-V3 of the course, and the 671B one for who has the memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
+
+from course_lib.model.router import load
+
+_PATTERNS = (
+    ("tag", re.compile(r"</?think>|<｜.*｜>")),
+    ("verdict", re.compile(r" (?:yes|no)")),
+    ("step in digits", re.compile(r" [+-]\d+")),
+    ("step in words", re.compile(r" [+-][a-z]+")),
+    ("total in digits", re.compile(r"=-?\d+")),
+    ("total in words", re.compile(r"=[a-z-]+")),
+    ("sign", re.compile(r" ?[+-]")),
+    ("digit", re.compile(r" ?\d+")),
+)
+
+KINDS = (*(name for name, _ in _PATTERNS), "other")
+"""Kinds of token: what marks a turn, a thought or the end; ` yes` and ` no`; a step of the working
+(` +3`, ` +three`); its running total (`=10`, `=ten`); a bare sign; a bare number; the rest."""
+
+
+class Routes(NamedTuple):
+    """One router's part in one forward pass."""
+
+    logits: Tensor  # (tokens, experts), with gradient
+    experts: Tensor  # (tokens, top_k)
+
+
+def routers(model: PreTrainedModel) -> dict[int, DeepseekV3TopkRouter]:
+    """The routers of a model by the number of their layer, lowest first; a dense model has none."""
+    found = [
+        (int(re.search(r"layers\.(\d+)\.", name)[1]), module)
+        for name, module in model.named_modules()
+        if isinstance(module, DeepseekV3TopkRouter)
+    ]
+    return dict(sorted(found, key=lambda pair: pair[0]))
+
+
+@contextmanager
+def recording(model: PreTrainedModel) -> Iterator[dict[int, Routes]]:
+    """A dictionary that each forward pass inside the `with` fills: layer number to `Routes`."""
+    routes: dict[int, Routes] = {}
+
+    def keeper(layer: int):
+        def keep(_module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
+            routes[layer] = Routes(outputs[0], outputs[2])
+
+        return keep
+
+    hooks = [gate.register_forward_hook(keeper(layer)) for layer, gate in routers(model).items()]
+    try:
+        yield routes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def kind(token: str) -> str:
+    """The kind, one of `KINDS`, of a token's text."""
+    return next((name for name, pattern in _PATTERNS if pattern.fullmatch(token)), "other")
+
+
+@torch.no_grad()
+def shares_by_kind(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> dict[str, Tensor]:
+    """How each kind of token in `texts` spreads over the experts: kind to (layers, experts).
+
+    Every row sums to 1; kinds that do not occur are left out. Texts are read one by one, without
+    padding, special tokens and all. Raises ValueError for no text and for a model without routers.
+    """
+    if not texts:
+        raise ValueError("texts is empty; give at least one text to route.")
+    experts = [gate.num_experts for gate in routers(model).values()]
+    if not experts:
+        raise ValueError(f"model is a {type(model).__name__} without a DeepSeek-V3 router.")
+    counts = {name: torch.zeros(len(experts), max(experts)) for name in KINDS}
+    with recording(model) as routes:
+        for text in texts:
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            model(torch.tensor([ids], device=model.device))
+            kinds = [kind(tokenizer.decode([i])) for i in ids]
+            for row, seen in enumerate(routes.values()):
+                for name in set(kinds):
+                    mine = torch.tensor([k == name for k in kinds], device=seen.experts.device)
+                    counts[name][row] += load(seen.experts[mine], max(experts)).cpu()
+    return {name: c / c.sum(-1, keepdim=True) for name, c in counts.items() if c.sum() > 0}
+
+
+def distance(before: Tensor, after: Tensor) -> Tensor:
+    """Half the sum of absolute differences of two shares, along the last dimension: 0 to 1.
+
+    The part of the choices that would have to move to turn one spread into the other.
+    """
+    return (before - after).abs().sum(-1) / 2

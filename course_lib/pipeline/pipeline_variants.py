@@ -1,0 +1,150 @@
+"""The pipeline with a stage left out, a reward left out, or the reward model trusted too long.
+
+Each variant starts from models that `course_lib.pipeline.pipeline` has left in a folder and adds
+one row of the same figures; together with the stages they are the combinations the stage explorer
+shows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from course_lib.model.checkpoints import read_log
+from course_lib.pipeline import pipeline, rejection_sampling, reward_model, stage_work
+from course_lib.pipeline.pipeline import Lines, PipelineConfig, rl_config
+from course_lib.rl import zero
+from course_lib.task import rewards
+
+FOLDER = "variants"
+NO_LANGUAGE = rewards.RuleReward(language=0.0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs, and the work that leaves a model in `folder/checkpoint`."""
+
+    about: str
+    needs: tuple[str, ...]
+    work: Callable[[Path, Path, PipelineConfig], Lines]
+
+
+def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
+    """Reasoning RL with `rule` from another model than Dev1, or with another reward."""
+
+    def work(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+        settings = rl_config(config, config.reasoning_steps)
+        base = out / start / "checkpoint"
+        yield from zero.run(folder, settings, base=base, task=stage_work.task(rule))
+
+    return work
+
+
+def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """Rejection sampling straight from R1-Zero, then SFT: neither cold start nor reasoning RL."""
+    samples = stage_work.sample_traces(
+        out / "zero/checkpoint",
+        config.rejection_puzzles,
+        config.seed + 2,
+        config.rejection_samples,
+    )
+    sifted = rejection_sampling.sift(samples)
+    yield {"kept": len(sifted.kept)}
+    pairs = pipeline.with_conversation(sifted.kept, config)
+    yield from stage_work.fine_tune(folder / "checkpoint", pairs, config.sft_updates, config.seed)
+
+
+def _prefer_dev2(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """The last RL straight from Dev2: no second fine-tuning, so conversation was never taught."""
+    judge = reward_model.from_folder(out / "reward_model/checkpoint")
+    both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
+    settings = rl_config(config, config.preference_steps, temperature=0.7)
+    yield from zero.run(folder, settings, base=out / "dev2/checkpoint", task=both)
+
+
+def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """The reward model judges every answer, alone, and for long; held-out puzzles are watched."""
+    judge = reward_model.from_folder(out / "reward_model/checkpoint")
+    yield from _for_long(out, folder, config, stage_work.judged_task(judge, config.chat_share))
+
+
+def _rules_for_long(out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """The control of `_overuse`: the same run, as fast and as long, with rule rewards alone."""
+    task = stage_work.task(rewards.RuleReward())
+    yield from _for_long(out, folder, config, stage_work.watched(task))
+
+
+def _for_long(out: Path, folder: Path, config: PipelineConfig, task: zero.Task) -> Lines:
+    rate = config.overuse_learning_rate
+    settings = rl_config(config, config.overuse_steps, evaluate_every=5, learning_rate=rate)
+    yield from zero.run(folder, settings, base=out / "r1_rules/checkpoint", task=task)
+
+
+_ALL = rewards.RuleReward()
+
+VARIANTS: dict[str, Variant] = {
+    "dev2_no_language": Variant(
+        "Dev2 without the language reward", ("dev1",), _reason("dev1", NO_LANGUAGE)
+    ),
+    "zero_rules": Variant(
+        "R1-Zero, RL continued with accuracy, format and language", ("zero",), _reason("zero", _ALL)
+    ),
+    "zero_no_language": Variant(
+        "R1-Zero, RL continued with accuracy and format", ("zero",), _reason("zero", NO_LANGUAGE)
+    ),
+    "zero_sft": Variant("SFT on R1-Zero's sifted answers", ("zero",), _sift_zero),
+    "dev2_preference": Variant(
+        "Dev2, then preference RL: no second SFT", ("dev2", "reward_model"), _prefer_dev2
+    ),
+    "overuse": Variant(
+        "The reward model alone, on everything, for long", ("r1", "reward_model"), _overuse
+    ),
+    "rules_for_long": Variant(
+        "The control of over-use: the same run with rule rewards alone", ("r1",), _rules_for_long
+    ),
+}
+
+
+def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> Lines:
+    """Run the variants that `out` does not have yet and measure each, yielding log lines.
+
+    Raises CourseError where the pipeline's own stages are missing.
+    """
+    out = Path(out)
+    for name in only or VARIANTS:
+        variant, folder = VARIANTS[name], out / FOLDER / name
+        for stage in variant.needs:
+            pipeline.require_made(out, stage, f"variant {name}")
+        began = time.perf_counter()
+        if not (folder / "row.json").is_file():
+            for line in variant.work(out, folder, config):
+                yield {"stage": name, **line}
+            row = _row(out, folder, config)
+            pipeline.write(folder / "row.json", json.dumps(row))
+        seconds = time.perf_counter() - began
+        yield {"stage": name, "done": True, "seconds": seconds, "about": variant.about}
+
+
+def _row(out: Path, folder: Path, config: PipelineConfig) -> dict[str, Any]:
+    judge = reward_model.from_folder(out / "reward_model/checkpoint")
+    return pipeline.measure_for(config, folder / "checkpoint", judge)
+
+
+def curve(out: str | Path, name: str = "overuse") -> dict[str, list[float]]:
+    """A long run step by step: `step` and `reward`; `tried` and `accuracy` on held-out puzzles.
+
+    `name` is `overuse` or `rules_for_long`; all are empty where it was not run.
+    """
+    lines = read_log(Path(out) / FOLDER / name / "metrics.jsonl")
+    trained = [line for line in lines if "reward" in line]
+    tested = [line for line in lines if "accuracy" in line]
+    return {
+        "step": [line["step"] for line in trained],
+        "reward": [round(line["reward"], 4) for line in trained],
+        "tried": [line["step"] for line in tested],
+        "accuracy": [round(line["accuracy"], 4) for line in tested],
+    }

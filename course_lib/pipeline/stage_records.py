@@ -1,0 +1,209 @@
+"""Recorded pipelines: several seeds put together, read back, and set beside the paper's table.
+
+`python -m course_lib.pipeline.stage_records runs/a runs/b --machine "..." --to FILE` writes the
+record from folders that `python -m course_lib pipeline --variants` has filled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from course_lib import facts
+from course_lib.errors import CourseError
+from course_lib.model import models
+from course_lib.pipeline import pipeline, rejection_sampling
+from course_lib.pipeline.pipeline_variants import FOLDER, VARIANTS, curve
+from course_lib.pipeline.rejection_sampling import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD = models.ASSETS / "recorded" / "pipeline.json"
+COMMAND = "python -m course_lib pipeline --variants --seed SEED --out DIR"
+
+FIGURES: dict[str, tuple[str, float]] = {
+    "accuracy": ("accuracy, %", 100),
+    "format": ("format, %", 100),
+    "consistency": ("language consistency, %", 100),
+    "readability": ("readable, %", 100),
+    "thinking_tokens": ("thinking, tokens", 1),
+    "attempts": ("attempts", 1),
+    "wrong_steps": ("wrong steps, %", 100),
+    "chat_right": ("conversation right, %", 100),
+    "preference": ("preference score", 1),
+}
+"""What the table shows: the figure's name -> its heading, and what it is multiplied by."""
+
+NAMES = {
+    "base": "base",
+    "zero": "R1-Zero",
+    "dev1": "Dev1",
+    "dev2": "Dev2",
+    "dev3": "Dev3",
+    "r1": "R1",
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds: mean, sample standard deviation (0 for one seed), and how many."""
+
+    mean: float
+    deviation: float
+    seeds: int
+
+    def __str__(self) -> str:
+        if self.seeds < 2:
+            return f"{self.mean:.1f}"
+        return f"{self.mean:.1f} ± {self.deviation:.1f}"
+
+
+def collect(folders: Sequence[str | Path], machine: str) -> dict[str, Any]:
+    """One record of several finished pipelines, each with its variants where it has them.
+
+    Sample traces and R1-Zero's raw answers are those of the first folder. Raises CourseError for a
+    folder without a table, or for pipelines whose settings differ in more than the seed.
+    """
+    tables = [_read_table(Path(folder)) for folder in folders]
+    settings = [{**table["config"], "seed": None} for table in tables]
+    if any(other != settings[0] for other in settings):
+        raise CourseError("The pipelines have different settings; record them apart.")
+    first = Path(folders[0])
+    return {
+        "machine": machine,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": COMMAND,
+        "config": tables[0]["config"],
+        "runs": [_run(Path(f), t) for f, t in zip(folders, tables, strict=True)],
+        "traces": {name: row["traces"] for name, row in _rows(first, tables[0]).items()},
+        "answers": [
+            rejection_sampling.to_line(sample)
+            for sample in pipeline.read_samples(first / "cold_start/answers.jsonl")
+        ],
+    }
+
+
+def _read_table(folder: Path) -> dict[str, Any]:
+    path = folder / "table.json"
+    if not path.is_file():
+        raise CourseError(
+            f"{folder} has no table.json; `python -m course_lib pipeline --out {folder}` makes it."
+        )
+    return pipeline.read(path)
+
+
+def _rows(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages' rows and those of the variants that were run."""
+    paths = {name: folder / FOLDER / name / "row.json" for name in VARIANTS}
+    extra = {name: pipeline.read(path) for name, path in paths.items() if path.is_file()}
+    return {**table["rows"], **extra}
+
+
+def _run(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    figures = {
+        name: {k: None if v is None else round(v, 4) for k, v in row["figures"].items()}
+        for name, row in _rows(folder, table).items()
+    }
+    return {
+        "seed": table["config"]["seed"],
+        "figures": figures,
+        "cold_start": table["cold_start"],
+        "rejection": table["rejection"],
+        "overuse": curve(folder, "overuse"),
+        "rules_for_long": curve(folder, "rules_for_long"),
+    }
+
+
+def load(path: str | Path = RECORD) -> dict[str, Any]:
+    """The course's own record, or another one. Raises CourseError if it is missing or damaged."""
+    try:
+        record = json.loads(Path(path).read_text())
+        if not record["runs"]:
+            raise ValueError("no runs")
+        return record
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CourseError(
+            f"The record {path} cannot be read; make it again with `python -m "
+            "course_lib.pipeline.stage_records`."
+        ) from error
+
+
+def answers(record: Mapping[str, Any]) -> list[Sample]:
+    """R1-Zero's raw answers to the cold start's puzzles, as recorded."""
+    return [rejection_sampling.from_line(line) for line in record["answers"]]
+
+
+def spread(record: Mapping[str, Any], model: str, figure: str) -> Spread | None:
+    """A figure of a stage or variant over the seeds that have it; None where none has.
+
+    Shares are in per cent, as in `FIGURES`.
+    """
+    found = [run["figures"].get(model, {}).get(figure) for run in record["runs"]]
+    values = [value * FIGURES[figure][1] for value in found if value is not None]
+    if not values:
+        return None
+    return Spread(mean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
+
+
+def table(record: Mapping[str, Any], names: Mapping[str, str] = NAMES) -> pd.DataFrame:
+    """The per-stage table: a row for each figure, a column for each model, mean ± deviation."""
+    import pandas as pd
+
+    columns = {
+        shown: [str(spread(record, name, figure) or "–") for figure in FIGURES]
+        for name, shown in names.items()
+    }
+    return pd.DataFrame(columns, index=[heading for heading, _ in FIGURES.values()])
+
+
+PAPER = (
+    "aime_2024.pass_at_1",
+    "math_500.pass_at_1",
+    "livecodebench.pass_at_1",
+    "codeforces.rating",
+    "if_eval.prompt_strict",
+    "alpacaeval_2.lc_win_rate",
+)
+"""Rows of the paper's own per-stage table that are set beside ours."""
+
+
+def paper_table(metrics: Sequence[str] = PAPER) -> pd.DataFrame:
+    """The paper's figures for the same stages from the facts ledger: a row a metric."""
+    import pandas as pd
+
+    stages = {
+        "r1_zero": "R1-Zero",
+        **{name: NAMES[name] for name in ("dev1", "dev2", "dev3", "r1")},
+    }
+    cells = [[facts.value(f"{stage}.{metric}") for stage in stages] for metric in metrics]
+    return pd.DataFrame(cells, index=[facts.label(m) for m in metrics], columns=[*stages.values()])
+
+
+def said(record: Mapping[str, Any]) -> str:
+    """Where the record comes from, in a sentence."""
+    seeds = len(record["runs"])
+    return (
+        f"Recorded on {record['date']} on {record['machine']}, {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, by `{record['command']}`."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write one record of finished pipelines."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of finished pipelines")
+    parser.add_argument("--machine", required=True, help="said in the record")
+    parser.add_argument("--to", type=Path, default=RECORD, help="the file to write")
+    args = parser.parse_args(argv)
+    pipeline.write(args.to, json.dumps(collect(args.folders, args.machine)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

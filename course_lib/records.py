@@ -1,0 +1,67 @@
+"""Recorded results: how one is stamped, kept, found again and introduced in a sentence.
+
+A record is a dict in a JSON file that says what was measured and how, where and when. The course's
+own stand in `assets/recorded/`; a reader's are in the folder of the run that made them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from course_lib.errors import CourseError
+from course_lib.places import ASSETS
+
+RECORDED = ASSETS / "recorded"
+
+Record = dict[str, Any]
+
+
+def stamp(machine: str, command: str) -> Record:
+    """Where, when and how a record is made: what every record begins with."""
+    return {
+        "machine": machine,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": command,
+        "torch": metadata.version("torch"),
+    }
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Keep a record in one piece: whoever reads meanwhile sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.new")
+    aside.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def read(
+    path: str | Path,
+    command: str,
+    check: Callable[[Record], Any] | None = None,
+    what: str = "record",
+) -> Record:
+    """The record in a file; `check` may look at it and raise what it likes for a wrong one.
+
+    Raises CourseError, with the command that makes the record, where there is none to be read.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise TypeError("not an object")
+        if check is not None:
+            check(record)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CourseError(f"{path} holds no {what}; `{command}` makes one.") from error
+    return record
+
+
+def said(record: Mapping[str, Any], about: str = "") -> str:
+    """Where, when and how a record was made, in a sentence; `about` is what else is to be said."""
+    torch = f", torch {record['torch']}" if "torch" in record else ""
+    return f"Recorded {record['date']} on {record['machine']}{torch}{about}: {record['command']}"

@@ -1,0 +1,225 @@
+"""Group relative policy optimisation (GRPO) as arithmetic: tensors in, tensors out, nothing kept.
+
+The rules are those of DeepSeekMath (Shao et al., arXiv 2402.03300, section 4.1), which R1-Zero was
+trained with, and of two later corrections: DAPO (arXiv 2503.14476) and Dr. GRPO (arXiv 2503.20783).
+
+Three choices differ between papers and libraries, so they are named here: the standard deviation
+of a group is that of the sample or of the population; it is divided by after `eps` has been added;
+and the mean over tokens is taken in each completion first, or over all tokens at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Std = Literal["sample", "population", "none"]
+Reduce = Literal["sequence", "token", "constant"]
+
+_CORRECTION = {"sample": 1, "population": 0}  # what is taken from the group's size under the root
+
+
+def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4) -> Tensor:
+    """How much better each completion did than its group: `(reward - mean) / (std + eps)`.
+
+    `rewards` is (groups, size), one row for the completions of one prompt, and so is the result.
+    `std` is `"sample"` (divide by size - 1, as TRL does), `"population"` (by size, as numpy does)
+    or `"none"`: only the mean is taken off, as Dr. GRPO does, and `eps` is not used. A group whose
+    rewards are all equal gets exactly 0. Whole-number rewards are taken as float32.
+
+    Raises ValueError for rewards that are not finite or not (groups, size), or a group of one.
+    """
+    _check_rewards(rewards, std, eps)
+    if not rewards.is_floating_point():
+        rewards = rewards.float()
+    equal = (rewards == rewards[:, :1]).all(1, keepdim=True)
+    # The mean of equal floats may miss them by a rounding error, which the division would blow up.
+    centred = (rewards - rewards.mean(1, keepdim=True)).masked_fill(equal, 0.0)
+    if std == "none":
+        return centred
+    return centred / (rewards.std(1, correction=_CORRECTION[std], keepdim=True) + eps)
+
+
+def policy_loss(
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    *,
+    clip: tuple[float, float] = (0.2, 0.2),
+    ref_logp: Tensor | None = None,
+    kl: float = 0.0,
+    reduce: Reduce = "sequence",
+    max_length: int | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """The clipped surrogate of PPO with GRPO's advantages, plus `kl` times the distance to `ref`.
+
+    `logp`, `old_logp`, `ref_logp` are log-probabilities (completions, tokens) of the sampled
+    tokens under the policy being trained, the one that sampled, and the reference. `advantages` is
+    (completions,). Only `logp` gets a gradient; the rest are constants, whatever graph they hang
+    on. `mask` (completions, tokens) is 1 or True where a token counts, and what stands elsewhere is
+    never looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops.
+
+    `reduce` is `"sequence"` (mean over each completion's tokens, then over completions:
+    DeepSeekMath), `"token"` (mean over all tokens: DAPO) or `"constant"` (sum over
+    completions * `max_length`: Dr. GRPO). A completion without tokens counts as 0.
+
+    Returns the loss, a scalar, and `clip_fraction` (share of the tokens whose gradient the clip
+    stops), `kl` (mean over tokens of the k3 estimate, 0.0 without `ref_logp`) and `ratio_max`.
+    Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
+    """
+    _check_policy(logp, old_logp, ref_logp, advantages, mask)
+    _check_options(clip, kl, ref_logp, reduce, max_length)
+    mask = mask.bool()
+    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, advantages[:, None], mask, clip)
+    divergence = torch.zeros_like(ratio)
+    if ref_logp is not None:
+        divergence = k3_divergence(logp, ref_logp, mask)
+    per_token = kl * divergence - surrogate if kl else -surrogate
+    weights = token_weights(mask, reduce, max_length).to(per_token.dtype)
+    return (per_token * weights).sum(), _stats(ratio, clipped, divergence, mask)
+
+
+def _stats(ratio: Tensor, clipped: Tensor, divergence: Tensor, mask: Tensor) -> dict[str, float]:
+    """What `policy_loss` says of a step besides the loss."""
+    tokens = mask.sum()
+    return {
+        "clip_fraction": int(clipped.sum()) / int(tokens),
+        "kl": float(divergence.detach().sum() / tokens),
+        "ratio_max": float(ratio.detach().masked_fill(~mask, -math.inf).max()),
+    }
+
+
+def clipped_surrogate(
+    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`min(ratio * A, clip(ratio) * A)`, the ratio, and where the clip stops the gradient.
+
+    All are (completions, tokens), and so are `advantages`, or (completions, 1) where a completion
+    has one for all its tokens. Outside the boolean `mask` the three are 0, 1 and False.
+    """
+    ratio = _difference(logp, old_logp.detach(), mask).exp()
+    advantages = advantages.detach() * mask
+    low, high = 1 - clip[0], 1 + clip[1]
+    surrogate = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
+    clipped = ((ratio > high) & (advantages > 0)) | ((ratio < low) & (advantages < 0))
+    return surrogate, ratio, clipped
+
+
+def k3_divergence(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
+    """Schulman's k3 estimate of KL(policy || reference) at each token: `r - log r - 1`, never < 0.
+
+    `r` is the reference's probability over the policy's; (completions, tokens), 0 outside `mask`.
+    """
+    log_r = _difference(ref_logp.detach(), logp, mask)
+    return log_r.exp() - log_r - 1
+
+
+def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -> Tensor:
+    """What each token counts for in the loss: (completions, tokens), float64, 0 outside `mask`.
+
+    The loss is the sum of its tokens' values times these. See `policy_loss` for `reduce`.
+    """
+    counted = mask.double()
+    if reduce == "sequence":
+        return counted / (len(mask) * counted.sum(1, keepdim=True).clamp(min=1))
+    if reduce == "token":
+        return counted / counted.sum()
+    return counted / (len(mask) * max_length)
+
+
+def completion_mask(ids: Tensor, eos: int | Sequence[int]) -> Tensor:
+    """Which tokens belong to each completion: all up to and including the first `eos`.
+
+    `ids` is (completions, tokens); the result is boolean and of the same shape. What follows the
+    first `eos` is out by its position, so padding may be `eos` itself; a completion that was cut
+    off before any `eos` is in as a whole. `eos` is one id, or several of which any ends it.
+    """
+    if ids.ndim != 2:
+        raise ValueError(f"ids has shape {tuple(ids.shape)}; allowed is (completions, tokens).")
+    ended = torch.isin(ids, torch.as_tensor(eos, device=ids.device))
+    return ended.cumsum(1) - ended.long() == 0
+
+
+def _difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """`a - b` where `mask` is true and 0 elsewhere, even where the padding holds infinities."""
+    return (a - b).masked_fill(~mask, 0.0)
+
+
+def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
+    if rewards.ndim != 2 or rewards.shape[1] < 2:
+        raise ValueError(
+            f"rewards has shape {tuple(rewards.shape)}; allowed is (groups, size) with at "
+            "least 2 in a group, because a group of one has nothing to be compared with."
+        )
+    if std not in ("sample", "population", "none"):
+        raise ValueError(f"std is {std!r}; allowed are 'sample', 'population' and 'none'.")
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps is {eps}; allowed is a finite number of at least 0.")
+    bad = (~torch.isfinite(rewards)).nonzero()
+    if len(bad):
+        group, place = bad[0].tolist()
+        given = float(rewards[group, place])
+        raise ValueError(f"rewards[{group}, {place}] is {given}; allowed are finite numbers.")
+
+
+def _check_policy(
+    logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, advantages: Tensor, mask: Tensor
+) -> None:
+    if logp.ndim != 2:
+        raise ValueError(f"logp has shape {tuple(logp.shape)}; allowed is (completions, tokens).")
+    others = {
+        "old_logp": old_logp,
+        "mask": mask,
+        "ref_logp": logp if ref_logp is None else ref_logp,
+    }
+    for name, tensor in others.items():
+        if tensor.shape != logp.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}; allowed is logp's, {tuple(logp.shape)}."
+            )
+    if advantages.shape != logp.shape[:1]:
+        raise ValueError(
+            f"advantages has shape {tuple(advantages.shape)}; allowed is ({len(logp)},), one for "
+            "each completion."
+        )
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError("mask has values other than 0 and 1; allowed are 0, 1, False and True.")
+    if not bool(mask.any()):
+        raise ValueError(
+            "mask is 0 everywhere; allowed is one with at least one token that counts."
+        )
+    _check_finite("advantages", advantages)
+    for name, tensor in {"logp": logp, **others}.items():
+        _check_finite(name, tensor.detach().masked_fill(mask == 0, 0))
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad:
+        raise ValueError(
+            f"{name} has {bad} values that are not finite; allowed are finite numbers."
+        )
+
+
+def _check_options(
+    clip: tuple[float, float],
+    kl: float,
+    ref_logp: Tensor | None,
+    reduce: str,
+    max_length: int | None,
+) -> None:
+    if len(clip) != 2 or not all(c >= 0 for c in clip):
+        raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
+    if not 0 <= kl < math.inf:
+        raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")
+    if kl and ref_logp is None:
+        raise ValueError(f"kl is {kl} and ref_logp is missing; allowed is kl=0 or both.")
+    if reduce not in ("sequence", "token", "constant"):
+        raise ValueError(f"reduce is {reduce!r}; allowed are 'sequence', 'token' and 'constant'.")
+    if reduce == "constant" and (max_length is None or max_length < 1):
+        raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")

@@ -1,0 +1,178 @@
+"""PPO with a learned value model: what GRPO does without, to be compared with it.
+
+GRPO judges a completion by its group; PPO (Schulman et al., arXiv 1707.06347) learns a second model
+that guesses, at every token, the reward still to come, and judges each token by how much better
+things went (generalised advantage estimation, arXiv 1506.02438). The price is that model: its
+parameters, its optimiser and its passes. The clipped surrogate is the one in `course_lib.rl.grpo`.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from course_lib.model.rollout import Rollout
+from course_lib.rl import grpo
+
+
+def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Each completion's reward (completions,) on its last token, 0 elsewhere: like `mask`.
+
+    `mask` (completions, tokens) is 1 from the first token to the last (see `completion_mask`).
+    """
+    if rewards.shape != mask.shape[:1] or mask.ndim != 2:
+        raise ValueError(
+            f"rewards has shape {tuple(rewards.shape)} and mask {tuple(mask.shape)}; allowed are "
+            "(completions,) and (completions, tokens)."
+        )
+    last = mask.sum(1, keepdim=True) - 1
+    return rewards[:, None] * (torch.arange(mask.shape[1], device=mask.device) == last)
+
+
+def gae(
+    rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float = 1.0, lam: float = 0.95
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation: advantages and returns, both (completions, tokens).
+
+    `rewards` and `values` are (completions, tokens): what each token earned, and the guess before
+    it was chosen. `mask` is 1 from a completion's first token to its last, after which nothing is
+    to come. Each step's surprise is `reward + gamma * next value - value`, and the advantage is the
+    sum of surprises from here on, each later one times another `gamma * lam`. With `lam` 1 that is
+    all that was earned minus the guess; with 0 it is the next surprise alone. Returns are
+    `advantages + values`. Values are constants here; outside the mask both results are 0.
+
+    Raises ValueError for shapes that do not fit, a mask with gaps, or gamma or lam outside 0 to 1.
+    """
+    _check_gae(rewards, values, mask, gamma, lam)
+    mask = mask.to(values.dtype)
+    values = values.detach().masked_fill(mask == 0, 0.0)
+    advantages = torch.zeros_like(values)
+    next_value = next_advantage = values.new_zeros(len(values))
+    for t in range(values.shape[1] - 1, -1, -1):
+        surprise = rewards[:, t] + gamma * next_value - values[:, t]
+        next_advantage = (surprise + gamma * lam * next_advantage) * mask[:, t]
+        advantages[:, t], next_value = next_advantage, values[:, t]
+    return advantages, advantages + values
+
+
+def whiten(advantages: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
+    """Advantages with mean 0 and (population) standard deviation 1 over all tokens that count."""
+    counted = mask.to(advantages.dtype)
+    mean = (advantages * counted).sum() / counted.sum()
+    centred = (advantages - mean) * counted
+    return centred / ((centred.square().sum() / counted.sum()).sqrt() + eps)
+
+
+def policy_loss(
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip: tuple[float, float] = (0.2, 0.2),
+) -> tuple[Tensor, dict[str, float]]:
+    """The clipped surrogate with an advantage for every token, mean over all tokens.
+
+    All are (completions, tokens), as in `grpo.policy_loss`; so is `clip_fraction` in the stats.
+    """
+    mask = mask.bool()
+    surrogate, _, clipped = grpo.clipped_surrogate(logp, old_logp, advantages, mask, clip)
+    tokens = mask.sum()
+    return -surrogate.sum() / tokens, {"clip_fraction": int(clipped.sum()) / int(tokens)}
+
+
+def value_loss(
+    values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float = 0.2
+) -> Tensor:
+    """Half the squared error of the guesses, mean over tokens, with PPO's clip.
+
+    All are (completions, tokens). A guess may move by `clip` from `old_values`, the guess at
+    sampling time, and the larger of the errors with and without that limit counts, so that one
+    rollout cannot pull the value model far.
+    """
+    near = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
+    target = returns.detach()
+    errors = torch.maximum((values - target).square(), (near - target).square())
+    return 0.5 * errors.masked_fill(mask == 0, 0.0).sum() / mask.sum()
+
+
+class ValueModel(nn.Module):
+    """A transformer with one number a token in place of logits: the reward it expects from there.
+
+    `backbone` is a model without its output layer. The head starts at 0, and so do all guesses.
+    """
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.config.hidden_size, 1, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    @classmethod
+    def like(cls, policy: PreTrainedModel) -> ValueModel:
+        """A value model that starts from a copy of the policy's own weights, as is usual."""
+        return cls(copy.deepcopy(policy.model)).to(policy.device, policy.dtype)
+
+    def forward(self, ids: Tensor, **inputs: Tensor) -> Tensor:
+        """Guesses (sequences, tokens) after each of `ids`, (sequences, tokens)."""
+        return self.head(self.backbone(ids, use_cache=False, **inputs)[0]).squeeze(-1)
+
+
+def completion_values(model: ValueModel, sampled: Rollout, mask: Tensor) -> Tensor:
+    """The guess *before* each completion token, (completions, tokens) like `mask`, 0 outside it."""
+    ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)[:, :-1]
+    inputs: dict[str, Tensor] = {}
+    if not bool(sampled.prompt_mask.all()):
+        seen = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)[:, :-1]
+        inputs = {"attention_mask": seen, "position_ids": (seen.cumsum(1) - 1).clamp(min=0)}
+    before = model(ids, **inputs)[:, sampled.prompt_ids.shape[1] - 1 :]
+    return before.masked_fill(mask == 0, 0.0)
+
+
+@dataclass
+class Critic:
+    """The value model, its optimiser, and how far ahead it looks."""
+
+    model: ValueModel
+    optimizer: torch.optim.Optimizer
+    gamma: float = 1.0
+    lam: float = 0.95
+    clip: float = 0.2
+
+    @torch.no_grad()
+    def judge(self, sampled: Rollout, mask: Tensor, rewards: Tensor) -> tuple[Tensor, ...]:
+        """Whitened advantages, returns and guesses, each (completions, tokens).
+
+        `rewards` is (completions,), the outcome of each.
+        """
+        self.model.eval()
+        values = completion_values(self.model, sampled, mask)
+        earned = outcome_rewards(rewards.to(values.dtype), mask)
+        advantages, returns = gae(earned, values, mask, gamma=self.gamma, lam=self.lam)
+        return whiten(advantages, mask), returns, values
+
+    def update(self, sampled: Rollout, mask: Tensor, returns: Tensor, values: Tensor) -> float:
+        """One step of the value model towards `returns`; `values` are the guesses of `judge`."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        guesses = completion_values(self.model, sampled, mask)
+        loss = value_loss(guesses, values, returns, mask, self.clip)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+
+def _check_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> None:
+    if values.ndim != 2 or rewards.shape != values.shape or mask.shape != values.shape:
+        raise ValueError(
+            f"rewards has shape {tuple(rewards.shape)}, values {tuple(values.shape)} and mask "
+            f"{tuple(mask.shape)}; allowed is (completions, tokens) for all three."
+        )
+    if bool((mask[:, 1:] > mask[:, :-1]).any()):
+        raise ValueError("mask has gaps; allowed are 1s from the first token on and then 0s.")
+    for name, value in {"gamma": gamma, "lam": lam}.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; allowed is 0 to 1.")

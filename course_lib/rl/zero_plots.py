@@ -1,0 +1,239 @@
+"""Pictures of R1-Zero's runs and of experiments with it: each a figure and its twin in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from course_lib.show.theme import DASHES, PALETTE, SYMBOLS
+
+Figure = tuple[go.Figure, str]
+Lines = Sequence[Mapping[str, Any]]  # a run's log: one dict a step
+
+PANELS: dict[str, str] = {
+    "reward": "Reward of the step's completions",
+    "accuracy": "Accuracy on held-out puzzles",
+    "thinking_tokens": "Thinking tokens in a completion",
+    "attempts": "Attempts in a completion",
+}
+"""What the pictures of a run show, by the log's names."""
+
+_COLOURS = tuple(PALETTE.values())
+
+
+def trained(lines: Lines) -> list[Mapping[str, Any]]:
+    """The lines of steps that were taken: neither the base's own line nor skipped steps."""
+    return [line for line in lines if "reward" in line]
+
+
+def skipped(lines: Lines) -> list[int]:
+    """The steps that were skipped because a reward failed."""
+    return [line["step"] for line in lines if "skipped" in line]
+
+
+def values(lines: Lines, name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of one figure of a log, wherever it was measured.
+
+    The base's line (step 0) has the habits of held-out completions only; they start the curve.
+    """
+    found = [(x["step"], x.get(name, x.get(f"test_{name}"))) for x in lines if "skipped" not in x]
+    kept = [(step, value) for step, value in found if value is not None]
+    return [step for step, _ in kept], [value for _, value in kept]
+
+
+def smooth(numbers: Sequence[float], window: int = 5) -> list[float]:
+    """The mean of each value and those before it, at most `window` of them."""
+    return [mean(numbers[max(0, i + 1 - window) : i + 1]) for i in range(len(numbers))]
+
+
+def growth(lines: Lines, title: str = "R1-Zero on this machine") -> Figure:
+    """Reward, accuracy, thinking tokens and attempts over the steps of one run, and in words."""
+    figure = make_subplots(2, 2, subplot_titles=list(PANELS.values()), vertical_spacing=0.18)
+    for i, name in enumerate(PANELS):
+        steps, numbers = values(lines, name)
+        place = {"row": i // 2 + 1, "col": i % 2 + 1}
+        mode = "lines+markers" if name == "accuracy" else "lines"
+        figure.add_scatter(x=steps, y=numbers, mode=mode, line_color=_COLOURS[i], **place)
+        figure.update_yaxes(rangemode="tozero", **place)
+    for row in (1, 2):
+        figure.update_xaxes(title_text="step", row=2, col=row)
+    figure.update_layout(title=title, showlegend=False, height=560)
+    return figure, growth_words(lines)
+
+
+def growth_words(lines: Lines) -> str:
+    """What a run did to the figures of `PANELS`, first and last, and what was skipped."""
+    said = []
+    for name, title in PANELS.items():
+        steps, numbers = values(lines, name)
+        if numbers:
+            said.append(f"{title}: {numbers[0]:.3g} at step {steps[0]}, {numbers[-1]:.3g} at "
+                        f"step {steps[-1]}.")  # fmt: skip
+    lost = skipped(lines)
+    if lost:
+        said.append(f"{len(lost)} steps were skipped: {', '.join(map(str, lost))}.")
+    return " ".join(said)
+
+
+def loss_and_reward(runs: Mapping[str, Lines]) -> Figure:
+    """The loss and the reward of some runs over their steps: one says something, one nothing."""
+    titles = ("Loss", "Reward")
+    figure = make_subplots(2, 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.1)
+    said = []
+    for i, (name, lines) in enumerate(runs.items()):
+        steps = [line["step"] for line in trained(lines)]
+        look = {"line_dash": DASHES[i], "line_color": _COLOURS[i], "mode": "lines"}
+        for row, key in enumerate(("loss", "reward"), start=1):
+            numbers = smooth([line[key] for line in trained(lines)])
+            figure.add_scatter(
+                x=steps, y=numbers, name=name, showlegend=row == 1, row=row, col=1, **look
+            )
+        first, last = trained(lines)[0], trained(lines)[-1]
+        said.append(
+            f"{name}: the loss goes from {first['loss']:.4f} to {last['loss']:.4f}, the reward "
+            f"from {first['reward']:.2f} to {last['reward']:.2f}."
+        )
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    figure.update_layout(title="The loss does not tell how a run goes", height=520)
+    return figure, " ".join(said)
+
+
+def informative_groups(lines: Lines) -> Figure:
+    """The share of groups that taught something, and of those all right and all wrong."""
+    steps = [line["step"] for line in trained(lines)]
+    shares = [line["informative"] for line in trained(lines)]
+    figure = go.Figure()
+    figure.add_scatter(x=steps, y=smooth(shares), mode="lines", name="taught something")
+    figure.add_scatter(
+        x=steps,
+        y=smooth([line["reward"] for line in trained(lines)]),
+        mode="lines",
+        name="reward",
+        line={"dash": DASHES[1], "color": _COLOURS[1]},
+    )
+    figure.update_layout(title="Groups that taught something", height=380)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="share", range=[0, 1.02])
+    tenth = max(1, len(shares) // 10)
+    return figure, (
+        f"Of the groups in the first {tenth} steps {mean(shares[:tenth]):.0%} taught something, "
+        f"of those in the last {tenth} {mean(shares[-tenth:]):.0%}; over the run "
+        f"{1 - mean(shares):.0%} taught nothing."
+    )
+
+
+def habits(lines: Lines) -> Figure:
+    """What the traces hold over training: attempts, rejections, repeats and wrong steps."""
+    names = {
+        "attempts": "attempts",
+        "rejections": "rejections",
+        "repeats": "attempts made before",
+        "wrong_steps": "wrong arithmetic",
+    }
+    figure, said = go.Figure(), []
+    for i, (key, name) in enumerate(names.items()):
+        steps, numbers = values(lines, key)
+        figure.add_scatter(x=steps, y=smooth(numbers), name=name, mode="lines", line_dash=DASHES[i])
+        said.append(f"{name} {numbers[0]:.2f} at first and {smooth(numbers)[-1]:.2f} at the end")
+    figure.update_layout(title="What is in a completion, on average", height=480)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="number in a completion", rangemode="tozero")
+    return figure, f"In a completion: {'; '.join(said)}."
+
+
+def hacked_and_mended(hacked: Lines, too_late: Lines, afresh: Lines, title: str) -> Figure:
+    """What a policy was paid and how often it was right, under a sloppy verifier and a mended one.
+
+    `too_late` goes on from the end of `hacked`, and its steps with it; `afresh` begins at the base.
+    """
+    turn = hacked[-1]["step"]
+    curves = {
+        "paid by the sloppy verifier": ("reward", hacked, 0),
+        "right, meanwhile": ("accuracy", hacked, 0),
+        "right, mended and gone on": ("accuracy", too_late, turn),
+        "right, mended and begun again": ("accuracy", afresh, 0),
+    }
+    figure, said = go.Figure(), []
+    for i, (name, (column, lines, shift)) in enumerate(curves.items()):
+        steps, numbers = values(lines, column)
+        style = {"dash": DASHES[i], "color": _COLOURS[i]}
+        steps = [step + shift for step in steps]
+        figure.add_scatter(x=steps, y=numbers, name=name, line=style, mode="lines")
+        said.append(f"{name}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
+    figure.add_vline(x=turn, line_dash="dot", annotation_text="verifier mended")
+    figure.update_layout(title=title, height=480)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="mean over completions", range=[0, 1.02])
+    return figure, f"{title}. {'; '.join(said)}."
+
+
+# --- experiments with several seeds ---------------------------------------------------------------
+
+
+def over_seeds(record: Mapping[str, Any], name: str) -> tuple[list[int], list[list[float]]]:
+    """Steps and, for each, the values of every seed, of one column of a record."""
+    runs = list(record["runs"].values())
+    steps = runs[0]["step" if name in ("reward", "thinking_tokens", "attempts") else "tried"]
+    return steps, [list(at) for at in zip(*(run[name] for run in runs), strict=True)]
+
+
+def spread(records: Mapping[str, Mapping[str, Any]], name: str, axis: str, title: str) -> Figure:
+    """One line for each record, the mean over its seeds, with bars from least to most."""
+    figure, said = go.Figure(), []
+    for i, (label, record) in enumerate(records.items()):
+        steps, seeds = over_seeds(record, name)
+        middle = [mean(at) for at in seeds]
+        bars = {
+            "type": "data",
+            "symmetric": False,
+            "array": [max(at) - m for at, m in zip(seeds, middle, strict=True)],
+            "arrayminus": [m - min(at) for at, m in zip(seeds, middle, strict=True)],
+        }
+        style = {"dash": DASHES[i % 6], "color": _COLOURS[i % 6]}
+        marker = {"symbol": SYMBOLS[i % 6]}
+        figure.add_scatter(x=steps, y=middle, error_y=bars, name=label, line=style, marker=marker)
+        said.append(
+            f"{label} {middle[0]:.3g} to {middle[-1]:.3g} "
+            f"({min(seeds[-1]):.3g} to {max(seeds[-1]):.3g} over {len(seeds[-1])} seeds)"
+        )
+    figure.update_layout(title=title, height=480)
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text=axis, rangemode="tozero")
+    return figure, f"{axis}, first to last step: {'; '.join(said)}."
+
+
+def stacked_time(parts: Mapping[str, float], title: str = "Where a step's time goes") -> Figure:
+    """A bar of the seconds of each part of a step, and the same in words."""
+    total = sum(parts.values())
+    figure = go.Figure(
+        go.Bar(x=list(parts.values()), y=list(parts), orientation="h", marker_color=_COLOURS[0])
+    )
+    figure.update_layout(title=title, xaxis_title="seconds", height=120 + 40 * len(parts))
+    figure.update_yaxes(autorange="reversed")
+    said = [f"{name} {value:.2f} s ({value / total:.0%})" for name, value in parts.items()]
+    return figure, f"{title}: {', '.join(said)}."
+
+
+def curves_of_k(
+    ks: Sequence[int],
+    curves: Mapping[str, Sequence[float]],
+    title: str,
+    axis: str = "k (samples)",
+) -> Figure:
+    """Lines over k, or over a budget, on a scale where each step doubles."""
+    figure = go.Figure()
+    for i, (name, numbers) in enumerate(curves.items()):
+        style = {"dash": DASHES[i % 6], "color": _COLOURS[i % 6]}
+        figure.add_scatter(x=list(ks), y=list(numbers), name=name, line=style)
+    figure.update_xaxes(type="log", title_text=axis, tickvals=list(ks))
+    figure.update_yaxes(title_text="share of puzzles", range=[0, 1.02])
+    figure.update_layout(title=title, height=480)
+    said = [
+        f"{name} {numbers[0]:.1%} at {ks[0]}, {numbers[-1]:.1%} at {ks[-1]}"
+        for name, numbers in curves.items()
+    ]
+    return figure, f"{title}, by {axis}: {'; '.join(said)}."

@@ -1,0 +1,54 @@
+"""What the first cell of every notebook does: `from course_lib import notebook; notebook.setup()`.
+
+It makes the course's plotly template the default, lets figures travel as plain JSON (JupyterLab
+draws them with the extension that comes with plotly, so no JavaScript is saved in the notebook),
+turns progress bars into text, silences notices that are about our tools and not about the lesson,
+and decides on torch's threads.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import plotly.graph_objects as go
+import plotly.io as pio
+from IPython.display import display
+
+from course_lib import runtime
+from course_lib.show import theme
+
+_QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_ASCII": " #",
+    "TQDM_MININTERVAL": "1",
+}
+
+
+def setup() -> None:
+    """Prepare a notebook; to be called once, in its first cell. Shows nothing the reader sees.
+
+    Environment variables that are already set are left as the reader set them.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", message=".*IProgress not found.*")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    theme.register()
+    pio.renderers.default = "plotly_mimetype"
+    runtime.use_threads()
+    display({"text/html": theme.STYLE, "text/plain": ""}, raw=True)
+
+
+def show(figure: go.Figure, text: str) -> None:
+    """Display a plotly figure and print its text twin: what it shows, in words.
+
+    Raises ValueError for a blank text, since a picture without words leaves some readers out.
+    """
+    if not text.strip():
+        raise ValueError("every figure needs its text twin: say in a sentence what it shows")
+    figure.show()
+    print(text)

@@ -1,0 +1,303 @@
+"""Small pictures as SVG text: pure functions from numbers to a string, fast enough for a slider.
+
+Each picture is one `<svg role="img">` whose `<title>` and `<desc>` say what it shows, so that the
+alt text travels with it. Text takes the page's own colour. Series differ by colour and by a
+pattern or a dash. All sizes are in SVG user units (CSS pixels at full width).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import unescape
+
+from course_lib.show.theme import FONT, PALETTE, STILL, TEXT_COLOUR, escape
+
+WIDTH = 640
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 56
+_COLOURS = tuple(PALETTE.values())
+_DASHES = ("", "8 4", "2 4", "8 4 2 4", "14 4", "14 4 2 4")
+
+
+def number(value: float) -> str:
+    """A number for people: up to four significant digits, thousands marked (12,000; 0.0213)."""
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def as_images(html: str) -> str:
+    """`html` with each of its SVG pictures as an `<img>` with its alt text and a page of its own.
+
+    Pages that do not trust a notebook (GitHub, JupyterLab until it is run) drop inline SVG and keep
+    images. An image cannot take the page's colours, so it is dark on white; `look.STYLE` turns it
+    round in JupyterLab's dark theme by its class, `look.STILL`.
+    """
+    return re.sub(_SVG, _as_image, html, flags=re.DOTALL)
+
+
+def pictures(html: str) -> list[tuple[str, str]]:
+    """Alt text and standalone SVG of each picture in `html`; decoration is left out."""
+    found = re.finditer(_SVG, html, flags=re.DOTALL)
+    return [(unescape(_label(one[0])), standalone(one[0])) for one in found if _label(one[0])]
+
+
+_SVG = r"<svg\b[^>]*>.*?</svg>"
+
+
+def standalone(picture: str) -> str:
+    """An inline SVG as a document of its own, dark on white."""
+    head, rest = picture.replace(TEXT_COLOUR, "#1f1f1f").split(">", 1)
+    if "xmlns=" not in head:
+        head += ' xmlns="http://www.w3.org/2000/svg"'
+    return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'
+
+
+def _label(picture: str) -> str:
+    found = re.search(r'aria-label="([^"]*)"', picture.split(">", 1)[0])
+    return found[1] if found else ""
+
+
+def _as_image(found: re.Match[str]) -> str:
+    data = base64.b64encode(standalone(found[0]).encode()).decode()
+    return f'<img class="{STILL}" alt="{_label(found[0])}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _finite(values: Sequence[float], what: str) -> list[float]:
+    if not values:
+        raise ValueError(f"nothing to draw: {what} is empty")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"{what} must be finite numbers: leave out NaN and infinity")
+    return [float(value) for value in values]
+
+
+def _frame(title: str, desc: str, height: float, body: Sequence[str]) -> str:
+    return (
+        f'<svg role="img" aria-label="{escape(title)}. {escape(desc)}" '
+        f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
+        f'style="width:100%;max-width:{WIDTH}px;height:auto;color:{TEXT_COLOUR};'
+        f'font-family:{FONT};font-size:14px" fill="currentColor">'
+        f"<title>{escape(title)}</title><desc>{escape(desc)}</desc>"
+        f'<text x="0" y="18" font-weight="bold">{escape(title)}</text>{"".join(body)}</svg>'
+    )
+
+
+def _text(x: float, y: float, text: object, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" '
+        f'fill="{colour}" stroke="currentColor" stroke-width="0.5"/>'
+    )
+
+
+def bars(title: str, values: Mapping[str, float], unit: str = "", most: float | None = None) -> str:
+    """Horizontal bars, one for each label, with the number written at the end of its bar.
+
+    `values`: label -> value >= 0, in `unit`. `most`: the value that fills the width, to keep the
+    scale still while a slider moves. Raises ValueError for nothing, negative or non-finite values.
+    """
+    numbers = _finite(list(values.values()), "values")
+    if min(numbers) < 0:
+        raise ValueError("bars draws values from 0 up: use lines for negative ones")
+    longest = max(len(label) for label in values)
+    left, right = min(12 + 8 * longest, WIDTH // 2), 110
+    full = max(numbers if most is None else [*numbers, most]) or 1.0
+    scale = (WIDTH - left - right) / full
+    body = []
+    for row, (label, value) in enumerate(zip(values, numbers, strict=True)):
+        y = _TOP + 28 * row
+        body.append(_text(left - 8, y + 15, label, "end"))
+        body.append(_rect(left, y, value * scale, 20, _COLOURS[0]))
+        body.append(_text(left + value * scale + 6, y + 15, f"{number(value)} {unit}".strip()))
+    return _frame(title, describe(values, unit), _TOP + 28 * len(numbers) + 8, body)
+
+
+def describe(values: Mapping[str, float], unit: str = "") -> str:
+    """The numbers of a bar chart in words: 'a: 1 GB; b: 2 GB'."""
+    return "; ".join(f"{k}: {number(v)} {unit}".strip() for k, v in values.items())
+
+
+def stacked_bars(
+    title: str, rows: Mapping[str, Mapping[str, float]], unit: str = "", most: float | None = None
+) -> str:
+    """Horizontal bars made of parts: `rows` is bar label -> part name -> value >= 0, in `unit`.
+
+    A part has the same colour and the same letter in every bar, and a key under the picture.
+    Raises ValueError for nothing to draw and for negative or non-finite values.
+    """
+    parts = list(dict.fromkeys(part for row in rows.values() for part in row))
+    numbers = _finite([value for row in rows.values() for value in row.values()], "rows")
+    if min(numbers) < 0:
+        raise ValueError("stacked_bars draws values from 0 up")
+    totals = {label: sum(row.values()) for label, row in rows.items()}
+    left, right = min(12 + 8 * max(map(len, rows)), WIDTH // 2), 110
+    scale = (WIDTH - left - right) / (max([*totals.values(), most or 0.0]) or 1.0)
+    body = []
+    for index, (label, row) in enumerate(rows.items()):
+        y, x = _TOP + 36 * index, float(left)
+        body.append(_text(left - 8, y + 19, label, "end"))
+        for part, value in row.items():
+            body.append(_part(x, y, value * scale, parts.index(part)))
+            x += value * scale
+        body.append(_text(x + 6, y + 19, f"{number(totals[label])} {unit}".strip()))
+    foot = _TOP + 36 * len(rows) + 8
+    body += [_key(part, index, foot) for index, part in enumerate(parts)]
+    words = [f"{label} ({describe(row, unit)})" for label, row in rows.items()]
+    return _frame(title, "; ".join(words), foot + 24 * math.ceil(len(parts) / 2) + 8, body)
+
+
+def _letter(index: int) -> str:
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index % 26]
+
+
+def _part(x: float, y: float, width: float, index: int) -> str:
+    box = _rect(x, y, width, 28, _COLOURS[index % len(_COLOURS)])
+    if width < 16:
+        return box
+    return box + (
+        f'<text x="{x + width / 2:.1f}" y="{y + 19:.1f}" text-anchor="middle" fill="#000" '
+        f'stroke="#fff" stroke-width="4" paint-order="stroke">{_letter(index)}</text>'
+    )
+
+
+def _key(part: str, index: int, top: float) -> str:
+    x, y = (index % 2) * WIDTH / 2, top + 24 * (index // 2)
+    box = _rect(x, y, 14, 14, _COLOURS[index % len(_COLOURS)])
+    return box + _text(x + 20, y + 12, f"{_letter(index)}: {part}")
+
+
+def lines(
+    title: str,
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    x_name: str = "",
+    y_name: str = "",
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """Lines over a common x: `series` is name -> values, each as long as `x`.
+
+    Each line has its own colour and dash and its name in a key, which is left out for one line that
+    is called as the picture is. `y_range` keeps the scale still.
+    Raises ValueError for nothing to draw, lengths that differ and non-finite values.
+    """
+    xs = _finite(list(x), "x")
+    ys = {name: _finite(list(values), name) for name, values in series.items()}
+    if not ys or any(len(values) != len(xs) for values in ys.values()):
+        raise ValueError("lines needs at least one series, and each as long as x")
+    everything = [value for values in ys.values() for value in values]
+    low, high = y_range or (min(everything), max(everything))
+    place = _placer((min(xs), max(xs)), (low, high))
+    body = _axes((min(xs), max(xs)), (low, high), x_name, y_name)
+    for index, values in enumerate(ys.values()):
+        points = [place(a, b) for a, b in zip(xs, values, strict=True)]
+        body.append(_polyline(points, index))
+    named = [] if list(ys) == [title] else list(ys)
+    body += [_line_key(name, index) for index, name in enumerate(named)]
+    words = [f"{n} from {number(v[0])} to {number(v[-1])}" for n, v in ys.items()]
+    over = f"over {x_name or 'x'} {number(xs[0])} to {number(xs[-1])}"
+    height = 300 + 22 * math.ceil(len(named) / 2)
+    return _frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
+
+
+def _placer(xs: tuple[float, float], ys: tuple[float, float]):
+    """The function from data to picture coordinates of the plot area."""
+    width, height = WIDTH - _LEFT - _RIGHT, 300 - _TOP - _BOTTOM
+    x_span, y_span = (xs[1] - xs[0]) or 1.0, (ys[1] - ys[0]) or 1.0
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        right = _LEFT + width * (x - xs[0]) / x_span
+        return right, _TOP + height * (1 - (min(max(y, ys[0]), ys[1]) - ys[0]) / y_span)
+
+    return place
+
+
+def _axes(xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name: str) -> list[str]:
+    place = _placer(xs, ys)
+    (left, bottom), (right, top) = place(xs[0], ys[0]), place(xs[1], ys[1])
+    parts = [
+        f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" fill="none" '
+        'stroke="currentColor"/>',
+        _text((left + right) / 2, bottom + 40, x_name, "middle"),
+        _text(left, top - 6, y_name),
+    ]
+    for x in ticks(*xs):
+        parts.append(_text(place(x, ys[0])[0], bottom + 20, number(x), "middle"))
+    for y in ticks(*ys):
+        parts.append(_text(left - 6, place(xs[0], y)[1] + 5, number(y), "end"))
+    return parts
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers from `low` to `high`; the one number where both are equal."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / 6
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * part for part in (1, 2, 2.5, 5, 10) if power * part >= 0.999 * rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * place for place in range(first, last + 1)]
+
+
+def _polyline(points: Sequence[tuple[float, float]], index: int) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{_COLOURS[index % len(_COLOURS)]}" '
+        f'stroke-width="2.5" stroke-dasharray="{_DASHES[index % len(_DASHES)]}"/>'
+    )
+
+
+def _line_key(name: str, index: int) -> str:
+    x, y = (index % 2) * WIDTH / 2, 312 + 22 * (index // 2)
+    return _polyline([(x, y), (x + 36, y)], index) + _text(x + 42, y + 5, name)
+
+
+def heatmap(
+    title: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]]
+) -> str:
+    """A table of cells, darker for more, with its number in each cell.
+
+    `values`: [rows, columns], any finite numbers. Raises ValueError if the shape does not fit.
+    """
+    if len(values) != len(rows) or any(len(line) != len(columns) for line in values):
+        raise ValueError("heatmap needs one line of values a row, and one value a column in it")
+    flat = _finite([value for line in values for value in line], "values")
+    low, span = min(flat), (max(flat) - min(flat)) or 1.0
+    left = min(12 + 8 * max(map(len, rows)), WIDTH // 2)
+    width = (WIDTH - left) / len(columns)
+    body = []
+    for j, name in enumerate(columns):
+        body.append(_text(left + (j + 0.5) * width, _TOP + 12, name, "middle"))
+    for i, (row, line) in enumerate(zip(rows, values, strict=True)):
+        body.append(_text(left - 8, _TOP + 40 + 30 * i, row, "end"))
+        for j, value in enumerate(line):
+            body.append(_cell(left + j * width, _TOP + 20 + 30 * i, width, value, low, span))
+    words = [
+        f"{row}: {', '.join(map(number, line))}" for row, line in zip(rows, values, strict=True)
+    ]
+    desc = f"columns {', '.join(columns)}; {'; '.join(words)}"
+    return _frame(title, desc, _TOP + 28 + 30 * len(rows), body)
+
+
+def _cell(x: float, y: float, width: float, value: float, low: float, span: float) -> str:
+    shade = (value - low) / span
+    grey_blue = [round(245 - shade * (245 - end)) for end in (10, 60, 90)]
+    ink = "#ffffff" if _luminance(grey_blue) < 0.179 else "#000000"
+    box = _rect(x, y, width, 28, f"rgb({','.join(map(str, grey_blue))})")
+    return box + (
+        f'<text x="{x + width / 2:.1f}" y="{y + 19:.1f}" text-anchor="middle" '
+        f'fill="{ink}">{number(value)}</text>'
+    )
+
+
+def _luminance(rgb: Sequence[int]) -> float:
+    """WCAG's relative luminance of a colour; black and white text are equally clear on 0.179."""
+    shares = [channel / 255 for channel in rgb]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return sum(weight * s for weight, s in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

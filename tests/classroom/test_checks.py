@@ -1,0 +1,123 @@
+"""The exercises' own expectations: right by hand, and every known mistake told from every other."""
+
+import itertools
+import math
+import warnings
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from course_lib.classroom.checks import catalogue
+from course_lib.classroom.checks.exercise import NOTHING, Exercise
+from course_lib.classroom.checks.values import difference, plain
+
+EXERCISES = list(catalogue.exercises().values())
+BY_NAME = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: one.name)
+
+
+def results(exercise: Exercise, function) -> list:
+    found = []
+    for one in exercise.cases:
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                found.append(function(*one.args, **one.kwargs))
+        except Exception as error:
+            found.append(type(error).__name__)
+    return found
+
+
+def same(exercise: Exercise, one: list, other: list) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(difference(a, b, exercise.rtol, exercise.atol) is None for a, b in pairs)
+
+
+@BY_NAME
+def test_reference_gives_what_was_worked_out_by_hand(exercise):
+    for one in exercise.cases:
+        if one.expected is not NOTHING:
+            got = exercise.reference(*one.args, **one.kwargs)
+            found = difference(got, one.expected, 1e-7, 1e-9)
+            assert found is None, f"{one.why}: {found}"
+
+
+@BY_NAME
+def test_fixed_inputs_tell_every_mistake_from_right_and_from_other_mistakes(exercise):
+    right = results(exercise, exercise.reference)
+    made = [(mistake.sentence, results(exercise, mistake.variant)) for mistake in exercise.mistakes]
+    for sentence, found in made:
+        assert not same(exercise, found, right), sentence
+    for (one, a), (other, b) in itertools.combinations(made, 2):
+        assert one == other or not same(exercise, a, b), (one, other)
+
+
+@BY_NAME
+def test_fresh_inputs_fit_the_reference_and_are_not_always_the_same(exercise):
+    if exercise.is_value:
+        return
+    shown = set()
+    for seed in range(20):
+        one = exercise.fresh(np.random.default_rng(seed))
+        exercise.reference(*one.args, **one.kwargs)
+        shown.add(repr(one.args))
+    assert len(shown) > 5
+
+
+def test_every_lesson_has_at_least_four_and_the_course_at_least_thirty():
+    assert all(len(catalogue.of_lesson(lesson)) >= 4 for lesson in catalogue.LESSONS)
+    assert len(EXERCISES) >= 30
+    assert len({one.symbol for one in EXERCISES}) == len(EXERCISES)
+
+
+@BY_NAME
+def test_card_is_complete(exercise):
+    assert len(exercise.hints) == 3
+    assert 1 <= exercise.difficulty <= 5 and 1 <= exercise.minutes <= 30
+    for text in (exercise.title, exercise.what_for, exercise.needs, *exercise.hints):
+        assert text.strip() == text and len(text) > 3
+
+
+class Stubborn:
+    """An object that fails whatever is asked of it."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no")
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("expected", [1.5, 3, True, "x", [1.5, 2], {2: 0.5}, np.array([1.0, 2.0])])
+@pytest.mark.parametrize(
+    "got",
+    [
+        10**400, [10**400, 1], np.array([10**400, 1], dtype=object), 10**5000, math.inf, 1 + 2j,
+        np.array([1 + 2j, 2]), Decimal("NaN"), Decimal("1e999"), Stubborn(), [Stubborn()], object,
+        ["1.0", "2.0"], [[1], [1, 2]], np.zeros((2, 0)), {2: Stubborn()}, {}, b"x", ..., (),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_what_is_no_answer_is_told_in_words_and_never_an_exception(got, expected):
+    assert isinstance(difference(plain(got), expected, 2e-5, 1e-6), str)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (Fraction(5, 6), 5 / 6), (Fraction(6, 2), 3), (Decimal("0.75"), 0.75), (Decimal(3), 3),
+        (np.array(True), True), (np.float32(0.1), 0.1), (np.array([0.5]), 0.5),
+        ([Fraction(1, 2), 1], np.array([0.5, 1.0])), ([0.5, 1], (0.5, 1.0)),
+    ],
+)  # fmt: skip
+def test_a_right_value_of_any_kind_agrees(got, expected):
+    assert difference(plain(got), expected, 2e-5, 1e-6) is None
+
+
+def test_a_difference_says_where_and_shows_digits_that_differ():
+    expected = (np.array([[0.5, 1.0]]), {"a": [1.0, 2.0]})
+    got = (np.array([[0.5, 1.1]]), {"a": [1.0, 2.0]})
+    assert difference(got, expected, 1e-5, 1e-6) == "at [0][0, 1]: 1.1 is not 1"
+    got = (np.array([[0.5, 1.0]]), {"a": [1.0, 2.5]})
+    assert difference(got, expected, 1e-5, 1e-6) == "at [1]['a'][1]: 2.5 is not 2"
+    assert difference(255.92451, 255.92452, 1e-9, 0) == "255.92451 is not 255.92452"

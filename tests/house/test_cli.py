@@ -1,0 +1,98 @@
+"""The command line: help, results as JSON, and one sentence for what goes wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.__main__ import main, parser
+from course_lib.model import models
+
+COMMANDS = [
+    name
+    for action in parser()._subparsers._actions
+    if hasattr(action, "choices") and action.choices
+    for name in action.choices
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_the_package_and_the_help_load_without_torch():
+    code = (
+        "import sys, course_lib, course_lib.__main__ as m; m.parser().format_help();"
+        "heavy = {'torch', 'transformers', 'pandas', 'plotly'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_evaluate_prints_one_json_object(capsys):
+    folder = str(models.shipped("mini-v3-base"))
+    assert main(["evaluate", "--model", folder, "--puzzles", "64"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["puzzles"] == 64 and 0 <= found["accuracy"] <= 0.4
+    assert {"thinking_tokens", "attempts"} <= found.keys()
+
+
+def test_ask_shows_the_thought_and_the_verdict(capsys):
+    folder = str(models.shipped("mini-v3-base"))
+    assert main(["ask", "--model", folder, "7 ? 3 ? 5 ? 2 = 11"]) == 0
+    assert "right" in (out := capsys.readouterr().out) or "wrong" in out or "worth 0" in out
+
+
+def test_ask_says_when_a_puzzle_has_no_solution(capsys):
+    folder = str(models.shipped("mini-v3-base"))
+    assert main(["ask", "--model", folder, "7 ? 3 ? 5 ? 2 = 9"]) == 0
+    assert "No choice" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "--model", "MODEL", "what is love"],
+        ["ask", "--model", "nowhere", "7 ? 3 = 4"],
+        ["evaluate", "--model", "."],
+        ["zero", "--out", "OUT", "--base", "nowhere"],
+        ["distill", "--out", "OUT", "--teacher", "nowhere"],
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_path):
+    given = {"MODEL": str(models.shipped("mini-v3-base")), "OUT": str(tmp_path / "out")}
+    assert main([given.get(a, a) for a in arguments]) != 0
+    error = capsys.readouterr().err.strip()
+    assert error and "\n" not in error and "Traceback" not in error
+
+
+def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, monkeypatch):
+    import psutil
+
+    class Little:
+        available = 10**8
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Little)
+    assert main(["zero", "--out", str(tmp_path / "out")]) == 1
+    assert "memory" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), 130), (OSError(28, "No space left"), 1), (MemoryError(), 1)],
+)
+def test_interruptions_and_full_disks_end_in_a_sentence(error, status, capsys, monkeypatch):
+    from course_lib.local import preflight
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(preflight, "require_memory", fail)
+    assert main(["zero", "--out", "x"]) == status
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,487 @@
+"""The engines: one answer from all three, DeepSeek's defaults, and everything that can go wrong.
+
+The model is a student with random weights, so its answers are nonsense but must be equal. Real
+weights, SmolLM2-135M, are in `test_smollm2.py`.
+"""
+
+import json
+import shutil
+import socket
+
+import httpx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ollama_standin import StandIn
+from transformers import AutoModelForCausalLM
+
+from course_lib.errors import CourseError
+from course_lib.limits import dataflow
+from course_lib.local import engines
+from course_lib.local.engines import catalogue, download
+from course_lib.local.engines.base import force_thinking
+from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
+from course_lib.local.engines.with_ollama import OllamaEngine, installed
+from course_lib.local.engines.with_transformers import StopFilter, TransformersEngine, pick
+from course_lib.local.export import export_gguf
+from course_lib.model import models
+from course_lib.task.traces import parse_trace
+
+
+def ask(text):
+    return [{"role": "user", "content": text}]
+
+
+QUESTION = ask("7 ? 3 ? 5 ? 2 = 9")
+
+
+def make_student(folder, family="qwen2"):
+    """A student whose weights are random but large enough for varied, decided answers."""
+    torch.manual_seed(1)
+    tokenizer = models.build_tokenizer()
+    model = AutoModelForCausalLM.from_config(models.student_config(tokenizer, family))
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2 or name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.2)
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    return make_student(tmp_path_factory.mktemp("models") / "student")
+
+
+@pytest.fixture(scope="module")
+def gguf_file(student):
+    export_gguf(student, student.parent / "student.gguf")
+    return student.parent / "student.gguf"
+
+
+@pytest.fixture(scope="module")
+def in_transformers(student):
+    return TransformersEngine(student)
+
+
+@pytest.fixture(scope="module")
+def in_llama_cpp(gguf_file):
+    engine = LlamaCppEngine(gguf_file)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def standin(in_llama_cpp):
+    with StandIn(in_llama_cpp, "student:latest") as server:
+        yield server
+
+
+@pytest.fixture
+def in_ollama(standin):
+    return OllamaEngine("student:latest", standin.address)
+
+
+@pytest.fixture(params=["transformers", "llama.cpp", "Ollama"])
+def engine(request):
+    names = {"transformers": "in_transformers", "llama.cpp": "in_llama_cpp", "Ollama": "in_ollama"}
+    return request.getfixturevalue(names[request.param])
+
+
+def test_all_three_engines_give_one_answer(in_transformers, in_llama_cpp, in_ollama):
+    for question in ("7 ? 3 ? 5 ? 2 = 9", "1 ? 1 = 2", "What is the capital of France?"):
+        answers = [
+            "".join(one.stream(ask(question), max_tokens=24, temperature=0)).rstrip("\ufffd")
+            for one in (in_transformers, in_llama_cpp, in_ollama)
+        ]
+        assert answers[0] and answers[0] == answers[1] == answers[2]
+
+
+def test_the_stream_ends_with_counts_and_timings(engine):
+    stream = engine.stream(QUESTION, max_tokens=9, temperature=0)
+    assert stream.summary is None
+    pieces = list(stream)
+    summary = stream.summary
+    assert stream.text == "".join(pieces) and 1 < len(pieces) <= 10
+    assert (summary.engine, summary.model) == (engine.kind, engine.model)
+    assert summary.prompt_tokens == 12
+    assert summary.completion_tokens == 9 and summary.finish == "length"
+    assert summary.prompt_seconds > 0 and summary.seconds > 0
+    assert summary.speed == pytest.approx(9 / summary.seconds)
+    assert engine.model in summary.text() and engine.kind in str(engine)
+
+
+def test_stop_texts_end_the_answer(engine):
+    whole = "".join(engine.stream(QUESTION, max_tokens=20, temperature=0))
+    stop = whole[5:8]
+    stream = engine.stream(QUESTION, max_tokens=20, temperature=0, stop=[stop])
+    assert "".join(stream) == whole[: whole.index(stop)]
+    assert stream.summary.finish == "stop"
+
+
+@pytest.mark.parametrize("name", ["in_transformers", "in_llama_cpp"])
+def test_a_seed_makes_sampling_repeatable(name, request):
+    engine = request.getfixturevalue(name)
+    drawn = ["".join(engine.stream(QUESTION, temperature=2, top_p=1, seed=s)) for s in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_transformers_ends_at_the_end_token(in_transformers):
+    """At every end token of the vocabulary: here each token is made one in turn."""
+    whole = in_transformers.stream(QUESTION, max_tokens=6, temperature=0)
+    text = "".join(whole)
+    prompt = in_transformers._tokenizer.apply_chat_template(
+        QUESTION, tokenize=False, add_generation_prompt=True
+    )
+    first = in_transformers._tokenizer.encode(prompt + text)[12:][0]
+    in_transformers._ends.add(first)
+    try:
+        stream = in_transformers.stream(QUESTION, max_tokens=6, temperature=0)
+        assert "".join(stream) == "" and stream.summary.finish == "stop"
+        assert stream.summary.completion_tokens == 1
+    finally:
+        in_transformers._ends.discard(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": []}, "prompt is empty"),
+        ({"messages": ask("  \n")}, "prompt is empty"),
+        ({"messages": [{"role": "system", "content": "x"}]}, "prompt is empty"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "A message has a role"),
+        ({"messages": [{"role": "user"}]}, "A message has a role"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"temperature": -0.1}, "temperature is -0.1"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"top_p": 0}, "top_p is 0"),
+        ({"stop": [""]}, "stop is a list of texts"),
+        ({"stop": "yes"}, "stop is a list of texts"),
+        ({"messages": ask("one two " * 200)}, "context holds 256; shorten"),
+    ],
+)
+def test_bad_requests_get_one_sentence(in_llama_cpp, in_transformers, standin, change, message):
+    for one in (
+        in_transformers,
+        in_llama_cpp,
+        OllamaEngine("student:latest", standin.address, context=256),
+    ):
+        request = {"messages": QUESTION} | change
+        with pytest.raises(CourseError, match=message):
+            one.stream(request.pop("messages"), **request)
+
+
+def test_a_stream_can_be_closed_and_the_engine_used_again(engine):
+    stream = engine.stream(QUESTION, max_tokens=50, temperature=0)
+    first = next(stream)
+    stream.close()
+    assert list(stream) == [] and stream.text == first
+    assert next(engine.stream(QUESTION, max_tokens=5, temperature=0)) == first
+
+
+# --- DeepSeek's recommended use -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prompt", "model", "expected"),
+    [
+        ("<Assistant>", "deepseek-r1:7b", ("<Assistant><think>\n", True)),
+        ("<Assistant>", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", ("<Assistant><think>\n", True)),
+        ("<Assistant><think>\n", "deepseek-r1:7b", ("<Assistant><think>\n", True)),
+        ("<Assistant><think>\n", "student", ("<Assistant><think>\n", True)),
+        ("<Assistant>", "student", ("<Assistant>", False)),
+        ("<Assistant>", "deepseek-v3", ("<Assistant>", False)),
+    ],
+)
+def test_thinking_is_forced_for_deepseeks_models_only(prompt, model, expected):
+    assert force_thinking(prompt, model) == expected
+
+
+@pytest.mark.parametrize("kind", [TransformersEngine, LlamaCppEngine])
+def test_a_forced_thought_reads_as_a_prefilled_one(kind, student, gguf_file):
+    path = student if kind is TransformersEngine else gguf_file
+    plain, forced = kind(path, "student"), kind(path, "DeepSeek-R1-Distill-Qwen-0B")
+    one = plain.stream(QUESTION, max_tokens=5, temperature=0)
+    two = forced.stream(QUESTION, max_tokens=5, temperature=0)
+    assert (one.prefilled, two.prefilled) == (False, True)
+    assert "".join(one) != "".join(two)
+    assert two.summary.prompt_tokens == one.summary.prompt_tokens + 2
+    assert parse_trace(two.text, prefilled=two.prefilled).thinking == two.text
+    plain.close()
+    forced.close()
+
+
+def test_what_ollama_is_asked(standin, in_ollama):
+    list(in_ollama.stream(QUESTION, max_tokens=3))
+    asked = standin.asked
+    assert asked["messages"] == QUESTION  # no system prompt, nothing forced
+    assert (asked["options"]["temperature"], asked["options"]["top_p"]) == (0.6, 0.95)
+    assert asked["options"]["num_ctx"] == 16_384 and asked["options"]["num_predict"] == 3
+    assert "think" not in asked or asked["think"] is None
+
+
+def test_ollamas_deepseek_without_thinking_support_is_made_to_think(in_llama_cpp):
+    with StandIn(in_llama_cpp, "deepseek-r1:1.5b") as server:
+        stream = OllamaEngine("deepseek-r1:1.5b", server.address).stream(QUESTION, max_tokens=3)
+        list(stream)
+        assert stream.prefilled
+        assert server.asked["messages"][-1] == {"role": "assistant", "content": "<think>\n"}
+
+
+def test_a_thought_that_ollama_sends_apart_gets_its_tags_back(in_llama_cpp):
+    with StandIn(in_llama_cpp, "deepseek-r1:1.5b", thinks=True) as server:
+        stream = OllamaEngine("deepseek-r1:1.5b", server.address).stream(QUESTION, max_tokens=3)
+        trace = parse_trace("".join(stream))
+        assert server.asked["think"] is True and not stream.prefilled
+        assert server.asked["messages"] == QUESTION
+    assert trace.thinking.strip() == "I should add. Done."
+    assert trace.closed and trace.answer.strip()
+
+
+# --- what can go wrong ----------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_nothing_listens():
+    host = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(CourseError, match=f"Nothing answers at {host}; start Ollama"):
+        OllamaEngine("deepseek-r1:1.5b", host)
+
+
+def test_a_model_that_ollama_does_not_have(standin):
+    with pytest.raises(
+        CourseError, match=r"no model 'other'; it has: student:latest\. `ollama pul"
+    ):
+        OllamaEngine("other", standin.address)
+
+
+@pytest.mark.parametrize("mishap", ["cut", "silent", "error"])
+def test_a_stream_cut_in_the_middle_keeps_what_came(standin, in_ollama, mishap):
+    standin.mishap = mishap
+    stream = in_ollama.stream(QUESTION, max_tokens=20, temperature=0)
+    with pytest.raises(CourseError, match="Ollama") as caught:
+        list(stream)
+    assert stream.text and stream.summary is None
+    assert ("internal error" in str(caught.value)) == (mishap == "error")
+
+
+def test_ollama_dies_between_opening_and_asking(in_llama_cpp):
+    with StandIn(in_llama_cpp, "student:latest") as server:
+        engine = OllamaEngine("student:latest", server.address)
+    with pytest.raises(CourseError, match=r"Nothing answers|broke off"):
+        list(engine.stream(QUESTION))
+
+
+class Dying(httpx.SyncByteStream):
+    """What arrives of llama.cpp's answer: two events, then `end`; an exception is raised."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def __iter__(self):
+        for word in ("one ", "two "):
+            yield b"data: " + json.dumps({"content": word, "stop": False}).encode() + b"\n\n"
+        if isinstance(self.end, Exception):
+            raise self.end
+        yield self.end
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        httpx.ReadError("the line went dead"),
+        httpx.ReadTimeout("nothing for long"),
+        b"",  # the connection is closed without a last event
+        b'data: {"content": "thr',  # an event that is cut
+        b"data: 7\n\n",
+        b'data: {"stop": false}\n\n',
+        b'data: {"content": "", "stop": true}\n\n',  # no counts
+    ],
+)
+def test_llama_cpp_dies_in_the_middle_and_what_came_is_kept(gguf_file, in_llama_cpp, end):
+    def handle(request):
+        if request.url.path == "/completion":
+            return httpx.Response(200, stream=Dying(end))
+        return httpx.Response(200, json={"prompt": "p", "tokens": [1, 2]})
+
+    living = in_llama_cpp._client
+    in_llama_cpp._client = httpx.Client(
+        base_url="http://127.0.0.1", transport=httpx.MockTransport(handle)
+    )
+    try:
+        stream = in_llama_cpp.stream(QUESTION)
+        with pytest.raises(CourseError, match=r"llama\.cpp broke off .* what had come is kept"):
+            list(stream)
+    finally:
+        in_llama_cpp._client = living
+    assert stream.text == "one two " and stream.summary is None
+
+
+def test_an_engine_that_was_closed_says_so_in_a_sentence(gguf_file):
+    engine = LlamaCppEngine(gguf_file)
+    engine.close()
+    with pytest.raises(CourseError, match="open it again"):
+        list(engine.stream(QUESTION))
+
+
+def test_a_real_ollama_answers_where_one_runs():
+    """Not the stand-in: skipped, with the reason, where no server with a model is there."""
+    here = sorted(installed(), key=lambda entry: entry[1])
+    if not here:
+        pytest.skip("no Ollama server with a model listens at its usual address")
+    stream = OllamaEngine(here[0][0]).stream(ask("Say yes."), max_tokens=8, temperature=0)
+    assert "".join(stream) and 1 <= stream.summary.completion_tokens <= 8
+
+
+def test_a_truncated_gguf(gguf_file, tmp_path):
+    content = gguf_file.read_bytes()
+    short = tmp_path / "short.gguf"
+    short.write_bytes(content[:-5000])
+    with pytest.raises(CourseError, match=r"short\.gguf is cut short: .* of .* bytes"):
+        LlamaCppEngine(short)
+    short.write_bytes(content[:100])
+    with pytest.raises(CourseError, match="ends within its header"):
+        LlamaCppEngine(short)
+    short.write_bytes(b"PK\x03\x04" * 1000)
+    with pytest.raises(CourseError, match="not a GGUF file"):
+        LlamaCppEngine(short)
+
+
+def test_a_gguf_that_llama_cpp_refuses(gguf_file, tmp_path):
+    other = tmp_path / "other.gguf"
+    other.write_bytes(gguf_file.read_bytes().replace(b"qwen2", b"qwenX"))
+    with pytest.raises(CourseError, match=r"llama\.cpp cannot load other\.gguf"):
+        LlamaCppEngine(other)
+
+
+def test_a_folder_with_a_pickle(student, tmp_path):
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_text((student / "config.json").read_text())
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04cposix\nsystem\n.")
+    with pytest.raises(CourseError, match=r"no \.safetensors file"):
+        TransformersEngine(folder)
+
+
+@pytest.mark.parametrize("kind", [TransformersEngine, LlamaCppEngine])
+def test_no_memory(kind, student, gguf_file, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": 1000})())
+    with pytest.raises(CourseError, match=r"GB of memory and 0\.0 GB are free"):
+        kind(student if kind is TransformersEngine else gguf_file)
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+def test_pick_keeps_to_the_nucleus():
+    logits = torch.log(torch.tensor([0.1, 0.5, 0.05, 0.35]))
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(top_p):
+        return {int(pick(logits, 1.0, top_p, generator)) for _ in range(300)}
+
+    assert drawn(0.4) == {1}
+    assert drawn(0.8) == {1, 3}
+    assert drawn(0.9) == {0, 1, 3}
+    assert drawn(1.0) == {0, 1, 2, 3}
+    assert int(pick(logits, 0, 1.0, generator)) == 1
+
+
+@given(st.text(alphabet="abc", max_size=12), st.lists(st.text("abc", min_size=1), max_size=3))
+def test_stop_filter_is_the_same_however_the_text_is_cut(text, stops):
+    filter_ = StopFilter(tuple(stops))
+    shown = ""
+    for letter in text:
+        shown += filter_.feed(letter)
+        if filter_.stopped:
+            break
+    ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
+    first = min(ends, default=None)
+    assert filter_.stopped == bool(ends)
+    shown += filter_.rest()
+    if first is None:
+        assert shown == text
+    else:
+        longest = max(len(stop) for stop in stops if text[:first].endswith(stop))
+        assert shown == text[: first - longest]
+
+
+# --- what is available ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch, student):
+    """No Ollama, empty caches, and the student as the model that comes with the course."""
+    monkeypatch.setenv("INSIDE_R1_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv(catalogue.GGUF_VARIABLE, raising=False)
+    monkeypatch.setattr(models, "ASSETS", student.parent)
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_alone_there_are_downloads_and_the_courses_own(alone):
+    options = engines.available(ollama=alone)
+    assert [(option.model, option.state) for option in options] == [
+        (download.DISTILL, "download"),
+        (download.SMOLLM2, "download"),
+        ("student", "here"),
+    ]
+    assert options[0].bytes == 2 * 1_777_088_000 and "3.55 GB" in options[0].text()
+    assert "Apache-2.0" in options[1].text() and "download of about 16 s" in options[1].text()
+    best = engines.best(ollama=alone)
+    assert str(best) == "student in transformers"
+
+
+def test_a_download_needs_a_yes_and_without_it_nobody_is_asked(alone):
+    first, second = engines.available(ollama=alone)[:2]
+    with dataflow.record() as flow:
+        with pytest.raises(CourseError, match=r"Qwen-1\.5B is a download of 3,554 MB; say"):
+            first.open()
+        with pytest.raises(CourseError, match="download of 98 MB; say yes"):
+            second.open()
+    assert flow.events == [] and flow.started == []
+
+
+def test_a_named_gguf_comes_before_downloads(alone, gguf_file, monkeypatch):
+    assert engines.available(ollama=alone, gguf=gguf_file)[0].model == "student.gguf"
+    monkeypatch.setenv(catalogue.GGUF_VARIABLE, str(gguf_file))
+    best = engines.best(ollama=alone)
+    assert str(best) == "student.gguf in llama.cpp"
+    best.close()
+
+
+def test_deepseeks_models_in_ollama_come_first_and_others_last(alone, in_llama_cpp):
+    with StandIn(in_llama_cpp, "deepseek-r1:1.5b") as server:
+        assert str(engines.best(ollama=server.address)) == "deepseek-r1:1.5b in Ollama"
+    with StandIn(in_llama_cpp, "llama3:8b") as server:
+        options = engines.available(ollama=server.address)
+        assert options[-1].model == "llama3:8b"
+        assert engines.best(ollama=server.address).model == "student"
+
+
+def test_a_distill_in_the_hugging_face_cache_comes_first(alone, tmp_path, student):
+    repository = tmp_path / "hub" / "models--deepseek-ai--DeepSeek-R1-Distill-Qwen-1.5B"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    shutil.copytree(student, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    (repository / "blobs").mkdir()
+    best = engines.best(ollama=alone)
+    assert str(best) == "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B in transformers"
+    assert best.stream(QUESTION, max_tokens=1).prefilled
+    (snapshot / "model.safetensors").unlink()  # a download that was cut off
+    assert engines.best(ollama=alone).model == "student"
+
+
+def test_one_that_fails_is_passed_over_and_none_is_said_so(alone, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    assert engines.best(ollama=alone, gguf=broken).model == "student"
+    monkeypatch.setattr(models, "ASSETS", tmp_path / "nothing")
+    with pytest.raises(CourseError, match=r"No model can answer here\. broken\.gguf"):
+        engines.best(ollama=alone, gguf=broken)

@@ -1,0 +1,190 @@
+"""GGUF headers: round trips with the gguf package, cut files, and files that lie."""
+
+import struct
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from course_lib.errors import CourseError
+from course_lib.local import gguf_header
+from course_lib.local.memory import GgufError, read_gguf_header
+
+Q = gguf.GGMLQuantizationType
+VALUES = {"a.list": [1, 2, 3], "a.words": ["x", "é", ""], "a.flag": True, "a.float": 0.5}
+
+
+def write(path, alignment=None):
+    writer = gguf.GGUFWriter(path, "llama")
+    if alignment:
+        writer.add_custom_alignment(alignment)
+    writer.add_uint32("a.number", 7)
+    writer.add_int64("a.negative", -(2**40))
+    writer.add_string("a.text", "Grüße")
+    writer.add_bool("a.flag", VALUES["a.flag"])
+    writer.add_float32("a.float", VALUES["a.float"])
+    writer.add_array("a.list", VALUES["a.list"])
+    writer.add_array("a.words", VALUES["a.words"])
+    weights = np.arange(96 * 5, dtype=np.float32).reshape(5, 96)
+    writer.add_tensor("full", weights)
+    writer.add_tensor("half", weights.astype(np.float16))
+    writer.add_tensor("vector", np.ones(3, np.float32))
+    for kind in (Q.Q8_0, Q.Q4_0):
+        writer.add_tensor(kind.name, gguf.quants.quantize(weights, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write(tmp_path / "good.gguf")
+
+
+@pytest.mark.parametrize("alignment", [None, 64])
+def test_round_trip(tmp_path, alignment):
+    path = write(tmp_path / "x.gguf", alignment)
+    header = read_gguf_header(path)
+    assert header.file_bytes == header.present_bytes == path.stat().st_size
+    assert header.complete
+    for key, value in VALUES.items():
+        assert header.metadata[key] == value
+    assert header.metadata["a.number"] == 7
+    assert header.metadata["a.negative"] == -(2**40)
+    assert header.metadata["a.text"] == "Grüße"
+    assert header.metadata["general.architecture"] == "llama"
+    reader = gguf.GGUFReader(path)
+    theirs = [
+        (t.name, tuple(t.shape.tolist()), t.tensor_type.name, t.n_bytes) for t in reader.tensors
+    ]
+    assert [tuple(tensor) for tensor in header.tensors] == theirs
+    assert header.parameters == 4 * 480 + 3
+
+
+def test_a_file_cut_behind_its_header_still_tells_everything(good):
+    whole = read_gguf_header(good)
+    good.write_bytes(good.read_bytes()[: whole.file_bytes - 3000])
+    cut = read_gguf_header(good)
+    assert (cut.metadata, cut.tensors) == (whole.metadata, whole.tensors)
+    assert cut.file_bytes == whole.file_bytes > cut.present_bytes
+    assert not cut.complete
+
+
+def test_every_cut_within_the_header_is_refused(good):
+    content = good.read_bytes()
+    header_end = content.index(b"Q4_0") + 4 + 4 + 16 + 4 + 8
+    read_gguf_header_of(good, content[:header_end])
+    for end in range(header_end):
+        with pytest.raises(GgufError):
+            read_gguf_header_of(good, content[:end])
+
+
+def read_gguf_header_of(path, content):
+    path.write_bytes(content)
+    return read_gguf_header(path)
+
+
+def header(entries=0, tensors=0, body=b"", version=3):
+    return b"GGUF" + struct.pack("<IQQ", version, tensors, entries) + body
+
+
+def text(content):
+    return struct.pack("<Q", len(content)) + content
+
+
+def tensor(name=b"t", shape=(32,), kind=0, offset=0):
+    sizes = struct.pack(f"<{len(shape)}Q", *shape)
+    return text(name) + struct.pack("<I", len(shape)) + sizes + struct.pack("<IQ", kind, offset)
+
+
+def entry(kind, value, key=b"k"):
+    return text(key) + struct.pack("<I", kind) + value
+
+
+DEEP = struct.pack("<IQ", 9, 1) * 50
+HOSTILE = {
+    "empty": (b"", "does not begin with 'GGUF'"),
+    "another format": (b"PK\x03\x04" * 99, "does not begin with 'GGUF'"),
+    "version 1": (header(version=1), "version is 1"),
+    "big-endian": (header(version=3 << 24), "version is"),
+    "entries without end": (header(entries=2**63), "metadata entries is"),
+    "too many entries": (header(entries=100_001), "metadata entries is 100001"),
+    "tensors without end": (header(tensors=2**64 - 1), "number of tensors is"),
+    "more entries than bytes": (header(entries=10_000), "ends within its header"),
+    "a string past the end": (header(1, 0, struct.pack("<Q", 2**62)), "ends within its header"),
+    "an array past the end": (
+        header(1, 0, entry(9, struct.pack("<IQ", 4, 4_000_000))),
+        "ends within its header",
+    ),
+    "an endless array": (header(1, 0, entry(9, struct.pack("<IQ", 4, 2**60))), "length of an arr"),
+    "arrays in arrays": (header(1, 0, entry(9, DEEP)), "too deep"),
+    "more texts than there can be": (
+        header(1, 0, entry(9, struct.pack("<IQ", 8, 2**21 + 1) + b"\0" * 99)),
+        "more than 2097152 values",
+    ),
+    "empty arrays without end": (
+        header(1, 0, entry(9, struct.pack("<IQ", 9, 2**17 + 1) + b"\0" * 99)),
+        "more than 2097152 values",
+    ),
+    "a value type": (header(1, 0, entry(77, b"\0" * 99)), "unknown type 77"),
+    "a key twice": (header(2, 0, entry(0, b"\1") * 2), "'k' twice"),
+    "a tensor twice": (header(0, 2, tensor() + tensor(offset=128)), "one name"),
+    "too many dimensions": (header(0, 1, tensor(shape=(1,) * 5)), "dimensions of tensor 't' is 5"),
+    "no elements": (header(0, 1, tensor(shape=(0, 4))), "impossible shape"),
+    "a shape that overflows": (header(0, 1, tensor(shape=(2**32, 2**32))), "impossible shape"),
+    "half a block": (header(0, 1, tensor(shape=(33,), kind=8)), "impossible shape"),
+    "a format": (header(0, 1, tensor(kind=999)), "unknown format 999"),
+    "a crooked offset": (header(0, 1, tensor(offset=3)), "wrong place"),
+    "tensors that overlap": (
+        header(0, 2, tensor() + tensor(name=b"u", offset=32)),
+        "wrong place",
+    ),
+    "an alignment": (header(1, 0, entry(4, struct.pack("<I", 3), b"general.alignment")), "align"),
+    "a worded alignment": (header(1, 0, entry(8, text(b"x"), b"general.alignment")), "alignment"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_get_one_clear_sentence(tmp_path, name):
+    content, message = HOSTILE[name]
+    with pytest.raises(GgufError, match=message) as caught:
+        read_gguf_header_of(tmp_path / "evil.gguf", content)
+    assert isinstance(caught.value, CourseError) and isinstance(caught.value, ValueError)
+    assert str(caught.value).startswith("evil.gguf") and "\n" not in str(caught.value)
+
+
+def test_texts_of_all_arrays_count_together(tmp_path, monkeypatch):
+    arrays = [entry(9, struct.pack("<IQ", 8, 4) + text(b"") * 4, key=b"%d" % i) for i in range(3)]
+    content = header(3, 0, b"".join(arrays))
+    assert len(read_gguf_header_of(tmp_path / "x.gguf", content).metadata) == 3
+    monkeypatch.setattr(gguf_header, "_MOST_VALUES", 10)
+    with pytest.raises(GgufError, match="more than 10 values"):
+        read_gguf_header(tmp_path / "x.gguf")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(GgufError, match=r"none\.gguf cannot be read"):
+        read_gguf_header(tmp_path / "none.gguf")
+    with pytest.raises(GgufError, match="cannot be read"):
+        read_gguf_header(tmp_path)
+
+
+def test_text_that_is_not_utf8_is_kept_readable(tmp_path):
+    content = header(1, 0, entry(8, text(b"a\xff")))
+    assert read_gguf_header_of(tmp_path / "x.gguf", content).metadata == {"k": "a\ufffd"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_damaged_files_are_read_or_refused(tmp_path, good, data):
+    content = bytearray(good.read_bytes()[:1200])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(4, 1100))] = data.draw(st.integers(0, 255))
+    try:
+        assert read_gguf_header_of(tmp_path / "damaged.gguf", bytes(content)).file_bytes > 0
+    except GgufError as error:
+        assert "\n" not in str(error)

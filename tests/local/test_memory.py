@@ -1,0 +1,171 @@
+"""Memory arithmetic against published sizes, and figures worked out by hand."""
+
+import pytest
+
+from course_lib.local import memory
+from course_lib.model.accounting import count_parameters
+from course_lib.moe.architectures import CONFIGS, DISTILLS, OLLAMA_TAGS
+
+KV_PER_TOKEN = {
+    "R1-Distill-Qwen-1.5B": 28_672,
+    "R1-Distill-Qwen-7B": 57_344,
+    "R1-Distill-Llama-8B": 131_072,
+    "R1-Distill-Qwen-14B": 196_608,
+    "R1-Distill-Qwen-32B": 262_144,
+    "R1-Distill-Llama-70B": 327_680,
+    "R1": 70_272,
+}
+BF16 = {
+    "R1-Distill-Qwen-1.5B": 2 * 1_777_088_000,
+    "R1-Distill-Qwen-7B": 2 * 7_615_616_512,
+    "R1-Distill-Llama-8B": 2 * 8_030_261_248,
+    "R1-Distill-Qwen-14B": 2 * 14_770_033_664,
+    "R1-Distill-Qwen-32B": 2 * 32_763_876_352,
+    "R1-Distill-Llama-70B": 2 * 70_553_706_496,
+    "R1": 2 * 671_026_419_200,
+}
+OLLAMA_GB = {
+    "deepseek-r1:1.5b": 1.1,
+    "deepseek-r1:7b": 4.7,
+    "deepseek-r1:8b-llama-distill-q4_K_M": 4.9,
+    "deepseek-r1:14b": 9.0,
+    "deepseek-r1:32b": 20,
+    "deepseek-r1:70b": 43,
+    "deepseek-r1:671b": 404,
+}
+SEVEN = CONFIGS["R1-Distill-Qwen-7B"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_cache_and_weights_are_exact(name):
+    assert memory.kv_cache_bytes(CONFIGS[name], 1) == KV_PER_TOKEN[name]
+    assert memory.kv_cache_bytes(CONFIGS[name], 1000) == 1000 * KV_PER_TOKEN[name]
+    assert memory.weights_bytes(CONFIGS[name], "bf16") == BF16[name]
+    assert memory.weights_bytes(CONFIGS[name], "fp8") == BF16[name] // 2
+
+
+def test_the_six_distills():
+    assert len(DISTILLS) == 6 and "R1" not in DISTILLS
+
+
+def test_the_latent_cache_is_71_times_smaller():
+    plain = memory.kv_cache_bytes(CONFIGS["R1"], 1, compressed=False)
+    assert plain == 4_997_120
+    assert plain // memory.kv_cache_bytes(CONFIGS["R1"], 1) == 71
+
+
+@pytest.mark.parametrize("tag", OLLAMA_GB)
+def test_ollama_tags_within_two_percent(tag):
+    size = memory.weights_bytes(CONFIGS[OLLAMA_TAGS[tag]], "q4_K_M") / memory.GB
+    assert size == pytest.approx(OLLAMA_GB[tag], rel=0.02)
+    assert set(OLLAMA_GB) == set(OLLAMA_TAGS)
+
+
+def test_ollamas_big_q8_0():
+    assert memory.weights_bytes(CONFIGS["R1"], "q8_0") / memory.GB == pytest.approx(713, rel=0.001)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_tensors_are_all_the_parameters(name, tied):
+    config = CONFIGS[name] | {"tie_word_embeddings": tied}
+    listed = sum(weight.parameters for weight in memory.weight_tensors(config))
+    assert listed == count_parameters(config).total
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "low", "high"),
+    [("f32", 32, 32), ("bf16", 16, 16), ("q8_0", 8.5, 8.51), ("q4_0", 4.5, 4.7)],
+)
+def test_bits_per_weight(quantisation, low, high):
+    assert low <= memory.bits_per_weight(SEVEN, quantisation) <= high
+
+
+def kinds_of(model, name):
+    weights = [w for w in memory.weight_tensors(CONFIGS[model]) if w.name == name]
+    return [memory._mostly_q4_k(weight, CONFIGS[model]).name for weight in weights]
+
+
+def test_which_layers_q4_k_m_gives_six_bits():
+    """The first and last eighth of the layers, and every third between."""
+    favoured = {0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27}
+    expected = ["Q6_K" if layer in favoured else "Q4_K" for layer in range(28)]
+    assert kinds_of("R1-Distill-Qwen-7B", "ffn_down") == expected
+    assert kinds_of("R1-Distill-Qwen-7B", "attn_v") == expected
+    assert set(kinds_of("R1-Distill-Qwen-7B", "attn_q")) == {"Q4_K"}
+    assert set(kinds_of("R1-Distill-Llama-70B", "attn_v")) == {"Q5_K"}
+    assert kinds_of("R1-Distill-Qwen-7B", "output") == ["Q6_K"]
+    assert kinds_of("R1-Distill-Qwen-7B", "token_embd") == ["Q4_K"]
+
+
+def test_rows_that_are_no_whole_blocks_fall_back():
+    """Hidden size 48 has no blocks of 32, so its matrices stay in F16."""
+    config = SEVEN | {
+        "hidden_size": 48,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "vocab_size": 100,
+    }
+    sizes = {}
+    for weight in memory.weight_tensors(config):
+        sizes[weight.name] = memory._stored_bytes(weight, config, memory._all_q8_0)
+    assert sizes["attn_q"] == 2 * 48 * 48
+    assert sizes["ffn_down"] == 48 * 64 // 32 * 34
+    assert sizes["attn_norm"] == 4 * 48
+
+
+def test_estimate_adds_up():
+    got = memory.estimate(SEVEN, "Q4_K_M", 4096, memory=8 * memory.GIB)
+    assert got.weights == memory.weights_bytes(SEVEN, "q4_k_m")
+    assert got.cache == 4096 * 57_344
+    assert got.overhead == memory.GIB // 2 + 512 * 152_064 * 4
+    assert got.total == got.weights + got.cache + got.overhead
+    assert got.left == 8 * memory.GIB - got.total and got.fits
+    assert not memory.estimate(SEVEN, "bf16", 0, memory=8 * memory.GIB).fits
+    assert memory.estimate(SEVEN, "bf16", 0).left is None
+
+
+def test_gb_and_gib_are_told_apart():
+    text = memory.estimate(SEVEN, "bf16", 0, memory=8 * memory.GIB).text()
+    assert "15.23 GB" in text and "14.19 GiB" in text and "8.59 GB" in text
+
+
+def test_longest_context_is_the_last_that_fits():
+    room = 6 * memory.GIB
+    tokens = memory.longest_context(SEVEN, "q4_k_m", room)
+    assert memory.estimate(SEVEN, "q4_k_m", tokens, room).fits
+    assert not memory.estimate(SEVEN, "q4_k_m", tokens + 1, room).fits
+    assert memory.longest_context(SEVEN, "q4_k_m", memory.GIB) == 0
+    assert memory.longest_context(SEVEN, "q4_k_m", 10**12) == 131_072
+
+
+def test_the_bandwidth_ceiling():
+    """7B in Q4_K_M at 100 GB/s: the weights less the embedding table, and no cache."""
+    table = 152_064 * 3584
+    per_parameter = memory.bits_per_weight(SEVEN, "q4_k_m") / 8
+    read = memory.weights_bytes(SEVEN, "q4_k_m") - (table - 3584) * per_parameter
+    got = memory.ceiling_tokens_per_second(SEVEN, "q4_k_m", 0, 100e9)
+    assert got == pytest.approx(100e9 / read, rel=1e-6)
+    assert memory.ceiling_tokens_per_second(SEVEN, "q4_k_m", 9999, 100e9) < got
+    big = memory.ceiling_tokens_per_second(CONFIGS["R1"], "fp8", 0, 100e9)
+    assert big == pytest.approx(100 / 36.6, rel=0.01)  # 37B active, not 671B
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: memory.weights_bytes(SEVEN, "q5"), "quantisation is 'q5'; allowed are"),
+        (lambda: memory.kv_cache_bytes(SEVEN, -1), "tokens is -1"),
+        (lambda: memory.kv_cache_bytes(SEVEN, 1.5), "tokens is 1.5"),
+        (lambda: memory.kv_cache_bytes(SEVEN, True), "tokens is True"),
+        (lambda: memory.kv_cache_bytes(SEVEN, 1, bytes_per_value=0), "bytes_per_value is 0"),
+        (lambda: memory.kv_cache_bytes({"model_type": "gpt2"}, 1), "model_type 'gpt2'"),
+        (lambda: memory.estimate({}, "bf16", 1), "model_type"),
+        (lambda: memory.ceiling_tokens_per_second(SEVEN, "bf16", 0, 0), "bandwidth is 0"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

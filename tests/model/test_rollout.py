@@ -1,0 +1,141 @@
+"""Batched sampling gives what one-by-one sampling gives, for every model family and batch."""
+
+import pytest
+import torch
+
+from course_lib.model import models, rollout
+from course_lib.task import puzzles
+
+FAMILIES = ["mini_v3", "qwen2", "llama"]
+
+
+@pytest.fixture
+def prompts(tokenizer):
+    return [models.chat_ids(tokenizer, str(p)) for p in puzzles.sample(12, 0)]
+
+
+def ending(model, prompts):
+    """A token that greedy completions of these prompts reach at different times: a good EOS."""
+    free = rollout.generate(model, prompts, max_new_tokens=24, eos=0, banned=[0], temperature=0)
+    counts = free.ids.flatten().bincount()
+    return int(counts.argsort(descending=True)[2])
+
+
+def upto(row, eos):
+    row = row.tolist()
+    return row[: row.index(eos) + 1] if eos in row else row
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_batch_gives_what_each_prompt_gives_alone(random_models, prompts, family, ragged):
+    model = random_models[family]
+    if ragged:
+        prompts = [p[i % 5 :] for i, p in enumerate(prompts)]
+    eos = ending(model, prompts)
+    alone = [
+        rollout.generate(model, [p], max_new_tokens=24, eos=eos, temperature=0) for p in prompts
+    ]
+    for size in (2, 5, 12):
+        for start in range(0, 12, size):
+            batch = rollout.generate(
+                model, prompts[start : start + size], max_new_tokens=24, eos=eos, temperature=0
+            )
+            for row, single in zip(batch.ids, alone[start:], strict=False):
+                assert upto(row, eos) == upto(single.ids[0], eos)
+    lengths = {int(single.lengths) for single in alone}
+    assert len(lengths) > 1, "the completions must end at different times for this to test anything"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_equals_transformers_generate(random_models, prompts, family):
+    model = random_models[family]
+    ours = rollout.generate(model, prompts, max_new_tokens=16, eos=-1, temperature=0).ids
+    ids = torch.tensor(prompts)
+    theirs = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False,
+        eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    assert torch.equal(ours, theirs[:, ids.shape[1] :])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_streaming_gives_the_same_tokens(random_models, prompts, family):
+    model = random_models[family]
+    eos = ending(model, prompts)
+    batch = rollout.generate(model, prompts[:1], max_new_tokens=24, eos=eos, temperature=0)
+    streamed = rollout.stream(model, prompts[0], max_new_tokens=24, eos=eos, temperature=0)
+    assert list(streamed) == upto(batch.ids[0], eos)
+
+
+def test_everything_after_the_first_eos_is_eos_and_the_length_counts_it(random_models, prompts):
+    model = random_models["qwen2"]
+    eos = ending(model, prompts)
+    found = rollout.generate(
+        model, prompts, samples=8, max_new_tokens=24, eos=eos,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    for row, length, finished in zip(found.ids, found.lengths, found.finished, strict=True):
+        assert (row[int(length) - 1 :] == eos).all() == bool(finished)
+        assert not (row[: int(length) - 1] == eos).any()
+
+
+def test_samples_of_a_prompt_stand_together_and_a_seed_repeats_them(random_models, prompts):
+    def sample(seed):
+        return rollout.generate(
+            random_models["mini_v3"], prompts[:3], samples=4, max_new_tokens=6, eos=-1,
+            generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+
+    first = sample(1)
+    assert torch.equal(first.prompt_ids[4:8], torch.tensor([prompts[1]] * 4))
+    assert torch.equal(first.ids, sample(1).ids)
+    assert not torch.equal(first.ids, sample(2).ids)
+
+
+def test_banned_tokens_never_come(random_models, prompts):
+    model = random_models["llama"]
+    usual = rollout.generate(model, prompts[:2], max_new_tokens=8, eos=-1, temperature=0)
+    banned = usual.ids.unique().tolist()
+    other = rollout.generate(
+        model, prompts[:2], max_new_tokens=8, eos=-1, temperature=0, banned=banned
+    )
+    assert not set(other.ids.flatten().tolist()) & set(banned)
+
+
+def test_sampling_follows_the_softmax():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -50.0]]).repeat(20_000, 1)
+    for temperature in (1.0, 0.5):
+        drawn = rollout.pick(logits, temperature, torch.Generator().manual_seed(0))
+        shares = drawn.bincount(minlength=4) / len(drawn)
+        assert torch.allclose(shares, (logits[0] / temperature).softmax(-1), atol=0.02)
+        assert shares[3] == 0
+
+
+def test_the_model_comes_back_as_it_was(random_models, prompts):
+    model = random_models["mini_v3"].train()
+    before = model.config._attn_implementation, model.config._experts_implementation
+    with pytest.raises(ValueError, match="prompts"):
+        rollout.generate(model, [[]], max_new_tokens=1, eos=0)
+    rollout.generate(model, prompts[:1], max_new_tokens=1, eos=0)
+    assert model.training
+    assert (model.config._attn_implementation, model.config._experts_implementation) == before
+    model.eval()
+
+
+def test_dense_experts_equal_the_models_own(random_models):
+    model = random_models["mini_v3"]
+    experts = model.model.layers[1].mlp.experts
+    hidden = torch.randn(30, 128)
+    weights, chosen = torch.rand(30, 8).topk(2)
+    with torch.no_grad():
+        ours = rollout._dense_experts(experts, hidden, chosen, weights)
+        assert torch.allclose(ours, experts(hidden, chosen, weights), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"max_new_tokens": 0}, {"samples": 0}])
+def test_limits_below_one_are_refused(random_models, prompts, change):
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        rollout.generate(
+            random_models["llama"], prompts, **({"max_new_tokens": 4, "eos": 0} | change)
+        )

@@ -1,0 +1,224 @@
+"""The pipeline at its smallest: every stage runs once, resumes, and refuses what it cannot do."""
+
+import json
+import shutil
+
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.model import models
+from course_lib.pipeline import pipeline, pipeline_variants, reward_model, stage_work
+from course_lib.pipeline import stage_records as records
+from course_lib.pipeline.pipeline import STAGES, TINY
+from course_lib.task import chat, rewards
+from course_lib.task.chat import Chat, Pair
+from course_lib.task.puzzles import Puzzle, is_test
+
+BASE = models.shipped("mini-v3-base")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole tiny pipeline, with its log lines."""
+    out = tmp_path_factory.mktemp("pipeline")
+    return out, list(pipeline.run(out, TINY))
+
+
+def test_every_stage_runs_in_order_and_leaves_what_the_next_needs(finished):
+    out, lines = finished
+    assert [line["stage"] for line in lines if line.get("done")] == list(STAGES)
+    assert all((out / stage.makes).exists() for stage in STAGES.values())
+    made = {stage.makes for stage in STAGES.values()}
+    assert all(set(stage.needs) <= made for stage in STAGES.values())
+
+
+def test_the_table_has_every_model_and_figure(finished):
+    out, _ = finished
+    table = json.loads((out / "table.json").read_text())
+    assert list(table["rows"]) == list(pipeline.MODELS)
+    for row in table["rows"].values():
+        assert {*stage_work.HABITS, "thinking_tokens", "chat_right", "preference"} <= {
+            *row["figures"]
+        }
+        assert len(row["traces"]) == 6
+    for stage in ("cold_start", "rejection"):
+        counts = table[stage]
+        assert counts["kept"] + sum(counts["rejected"].values()) == counts["sampled"]
+
+
+def test_a_second_call_does_nothing_again(finished):
+    out, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    lines = list(pipeline.run(out, TINY))
+    assert all(line["done"] and line["seconds"] == 0 for line in lines)
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+
+
+def test_a_stage_that_is_gone_is_made_again_and_equal(finished, tmp_path):
+    out, _ = finished
+    copy = tmp_path / "again"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "dev1")
+    list(pipeline.run(copy, TINY, only=["dev1"]))
+    name = "dev1/checkpoint/model.safetensors"
+    assert (out / name).read_bytes() == (copy / name).read_bytes()
+
+
+def test_cold_start_data_is_rewritten_and_rejection_data_is_clean(finished):
+    out, _ = finished
+    for name in ("cold_start", "rejection"):
+        for sample in pipeline.read_samples(out / name / "samples.jsonl"):
+            assert rewards.RuleReward()(sample.puzzle, sample.completion) == 3
+            assert rewards.readability(sample.puzzle, sample.completion) == 1
+    raw = pipeline.read_samples(out / "cold_start/answers.jsonl")
+    assert len(raw) == TINY.cold_start_puzzles
+
+
+@pytest.mark.parametrize(
+    ("stage", "maker"), [("cold_start", "zero"), ("dev1", "cold_start"), ("r1", "dev3")]
+)
+def test_a_missing_input_says_which_command_makes_it(tmp_path, stage, maker):
+    with pytest.raises(CourseError, match=rf"pipeline --out {tmp_path} --only {maker}`"):
+        list(pipeline.run(tmp_path, TINY, only=[stage]))
+
+
+def test_unknown_stages_and_other_settings_are_refused(tmp_path):
+    with pytest.raises(CourseError, match="no stage 'dev9'; the stages are zero, cold_start"):
+        list(pipeline.run(tmp_path, TINY, only=["dev9"]))
+    pipeline.write(tmp_path / "pipeline.json", json.dumps({"seed": 7}))
+    with pytest.raises(CourseError, match="other settings"):
+        list(pipeline.run(tmp_path, TINY))
+
+
+def test_damaged_settings_say_what_to_do(tmp_path):
+    for text in ("{", "[1]", "3"):
+        (tmp_path / "pipeline.json").write_text(text)
+        with pytest.raises(CourseError, match="is damaged; delete the folder"):
+            list(pipeline.run(tmp_path, TINY))
+
+
+def test_a_damaged_data_file_says_what_to_do(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    for text in ('{"prompt": 3}', "[", '{"prompt": "1 ? 2 = 3"}'):
+        path.write_text(text)
+        with pytest.raises(CourseError, match="run its stage again"):
+            pipeline.read_samples(path)
+
+
+def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
+    out, _ = finished
+    pipeline.adopt_zero(tmp_path, out / "zero")
+    assert pipeline.is_done(tmp_path, "zero", TINY)
+    with pytest.raises(CourseError, match="course_lib zero --out"):
+        pipeline.adopt_zero(tmp_path, out / "nowhere")
+
+
+def is_held_out(puzzle):
+    return is_test(puzzle.numbers)
+
+
+class Likes:
+    """A judge that likes politeness."""
+
+    def score(self, prompt, reply):
+        return float(reply.endswith(chat.POLITE))
+
+
+def test_tasks_draw_their_share_and_judge_each_kind_its_own_way():
+    puzzle, item = Puzzle((4, 2), 6), Chat("write 12 in words", " twelve")
+    polite = " twelve, glad to help"
+    mixed = stage_work.task(rewards.RuleReward(), Likes(), 0.25)
+    kinds = [type(drawn) for drawn in mixed.draw(16, 0)]
+    assert kinds.count(Chat) == 4 and kinds.count(Puzzle) == 12
+    assert mixed.reward(item, polite) == 1 and mixed.reward(item, " twelve") == 0
+    assert mixed.reward(puzzle, "<think> +2=6 yes</think> +") == 3
+    assert mixed.prompt(item) == item.prompt and mixed.prompt(puzzle) == "4 ? 2 = 6"
+    alone = stage_work.judged_task(Likes())
+    assert alone.reward(puzzle, "<think> +2=6 yes</think> +") == 0
+    assert alone.reward(puzzle, " +, glad to help") == 1
+    assert alone.right(puzzle, " +") == 1 and all(map(is_held_out, alone.held_out(9, 0)))
+
+
+def test_a_reward_model_learns_a_preference_and_survives_the_disk(tmp_path):
+    items = chat.prompts()[:12]
+    pairs = [Pair(c.prompt, c.reply + chat.POLITE, c.reply) for c in items]
+    judge, log = reward_model.train(BASE, pairs, steps=8, batch=8)
+    assert log[-1]["loss"] < log[0]["loss"] and log[-1]["accuracy"] == 1
+    known = [judge.score(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
+    assert sum(known) / len(known) == pytest.approx(0, abs=1e-4)
+    assert all(a > b for a, b in zip(known[::2], known[1::2], strict=True))
+    judge.save(tmp_path / "judge")
+    again = reward_model.from_folder(tmp_path / "judge")
+    assert again.score(pairs[0].prompt, pairs[0].chosen) == pytest.approx(known[0], abs=1e-5)
+    with_thought = f"<think> +2=6 yes</think>{pairs[0].chosen}"
+    assert again.score(pairs[0].prompt, with_thought) == pytest.approx(known[0], abs=1e-5)
+
+
+def test_scores_do_not_depend_on_the_batch():
+    judge, _ = reward_model.train(BASE, [Pair("write 1 in words", " one", " two")], steps=1)
+    replies = [("write 1 in words", " one"), ("write 2 in words", " two, glad to help")]
+    both = reward_model.scores(judge.model, judge.tokenizer, replies)
+    each = [reward_model.scores(judge.model, judge.tokenizer, [r]).item() for r in replies]
+    assert both.tolist() == pytest.approx(each, abs=1e-5)
+
+
+def test_a_reward_model_wants_pairs_and_a_whole_folder(tmp_path):
+    with pytest.raises(CourseError, match="not one preference pair"):
+        reward_model.train(BASE, [])
+    with pytest.raises(CourseError, match="make it again"):
+        reward_model.from_folder(tmp_path)
+
+
+def test_a_variant_says_what_it_needs(tmp_path):
+    with pytest.raises(CourseError, match="--only zero"):
+        list(pipeline_variants.run(tmp_path, TINY, ("zero_rules",)))
+
+
+def test_a_record_of_runs_with_variants(finished, tmp_path):
+    out, _ = finished
+    list(pipeline_variants.run(out, TINY, ("dev2_no_language", "overuse", "rules_for_long")))
+    path = tmp_path / "record.json"
+    records.main([str(out), str(out), "--machine", "a test", "--to", str(path)])
+    record = records.load(path)
+    assert len(record["runs"]) == 2 and "2 seeds" in records.said(record)
+    variants = {"dev2_no_language", "overuse", "rules_for_long"}
+    assert set(record["traces"]) == {*pipeline.MODELS, *variants}
+    for name in ("overuse", "rules_for_long"):
+        curve = record["runs"][0][name]
+        assert len(curve["step"]) == len(curve["reward"]) == TINY.overuse_steps
+        # Only held-out puzzles count as tried: a step's own completions are something else.
+        assert curve["tried"] == [0, TINY.overuse_steps]
+        assert len(curve["tried"]) == len(curve["accuracy"])
+    accuracy = records.spread(record, "dev1", "accuracy")
+    row = json.loads((out / "table.json").read_text())["rows"]["dev1"]["figures"]
+    assert accuracy.mean == pytest.approx(100 * row["accuracy"], abs=0.01)
+    assert accuracy.deviation == 0 and accuracy.seeds == 2
+    assert records.spread(record, "nobody", "accuracy") is None
+    assert len(records.answers(record)) == TINY.cold_start_puzzles
+
+
+def test_a_record_wants_finished_pipelines_of_equal_settings(finished, tmp_path):
+    out, _ = finished
+    with pytest.raises(CourseError, match=r"no table\.json"):
+        records.collect([tmp_path], "a test")
+    table = json.loads((out / "table.json").read_text())
+    table["config"]["sft_updates"] += 1
+    pipeline.write(tmp_path / "table.json", json.dumps(table))
+    with pytest.raises(CourseError, match="different settings"):
+        records.collect([out, tmp_path], "a test")
+    with pytest.raises(CourseError, match="cannot be read"):
+        records.load(tmp_path / "nowhere.json")
+
+
+def test_spread_over_seeds_is_the_sample_deviation():
+    runs = [{"figures": {"zero": {"accuracy": value}}} for value in (0.5, 0.75, 1.0)]
+    found = records.spread({"runs": runs}, "zero", "accuracy")
+    assert (found.mean, found.deviation, found.seeds) == (75, 25, 3)
+    assert str(found) == "75.0 ± 25.0"
+    assert str(records.spread({"runs": runs[:1]}, "zero", "accuracy")) == "50.0"
+
+
+def test_the_papers_table_comes_from_the_ledger():
+    table = records.paper_table()
+    assert table.loc[table.index[0]].tolist() == [77.9, 59.0, 74.0, 78.1, 79.8]
+    assert list(table.columns) == ["R1-Zero", "Dev1", "Dev2", "Dev3", "R1"]

@@ -1,0 +1,405 @@
+"""Experiments by name: their rewards, their broken base, their records and their pictures."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_lib.errors import CourseError
+from course_lib.model import models
+from course_lib.rl import experiments, measure, zero, zero_plots
+from course_lib.rl.experiments import CONTROLS, EXPERIMENTS, RECORDED
+from course_lib.task import puzzles, traces
+
+PUZZLE = puzzles.parse("7 ? 3 ? 5 ? 2 = 11")  # - + +
+HONEST = "<think> +3=10 +5=15 +2=17 no -3=4 +5=9 +2=11 yes</think> - + +"
+LYING = "<think> +3=10 +5=15 +2=17 yes</think> + + +"
+FORGED = "<think> +3=10 +5=15 +2=11 yes</think> + + +"
+
+
+# --- rewards --------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=60))
+def test_every_reward_is_a_number_from_0_to_1_for_any_text(text):
+    for experiment in EXPERIMENTS.values():
+        assert 0.0 <= experiment.task.reward(PUZZLE, text) <= 1.0
+
+
+def test_the_coin_is_fair_and_does_not_change_its_mind():
+    tosses = [experiments.coin(PUZZLE, str(i)) for i in range(2000)]
+    assert tosses == [experiments.coin(PUZZLE, str(i)) for i in range(2000)]
+    assert 900 < sum(tosses) < 1100
+    other = puzzles.parse("7 ? 3 ? 5 ? 2 = 1")
+    assert tosses != [experiments.coin(other, str(i)) for i in range(2000)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        (HONEST, 1.0),
+        (LYING, 1.0),
+        ("<think> nonsense</think> + + +", 1.0),
+        (" - + +", 0.0),
+        ("<think> +3=10", 0.0),
+        ("<think> +3=10</think>", 0.0),
+        ("<think> +3=10</think> + +", 0.0),
+    ],
+)
+def test_the_format_reward_looks_at_the_form_alone(text, reward):
+    assert experiments.tidy(PUZZLE, text) == reward
+
+
+def test_the_length_reward_grows_with_the_thought_and_stops_at_1():
+    texts = [f"<think>{' +3=10' * n}</think> + + +" for n in (0, 10, 20, 40, 90)]
+    assert [experiments.length(PUZZLE, text) for text in texts] == [0.0, 0.25, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sloppy", "exact"),
+    [
+        (" - + +", 1.0, 1.0),
+        (HONEST, 1.0, 1.0),
+        (" + + +", 0.0, 0.0),
+        (LYING, 0.0, 0.0),
+        (" + + + - - - + - + + +", 1.0, 0.0),  # every choice of three signs is in there
+        (" - + + +", 1.0, 0.0),
+        ("<think> - + +</think> + + +", 1.0, 0.0),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_the_sloppy_verifier_sees_what_is_right_and_not_what_is_wrong(text, sloppy, exact):
+    assert experiments.sloppy(PUZZLE, text) == sloppy
+    assert puzzles.reward(PUZZLE, text) == exact
+
+
+def test_whatever_is_rewarded_accuracy_is_by_the_exact_verifier():
+    for experiment in EXPERIMENTS.values():
+        assert experiment.task.right(PUZZLE, LYING) == 0.0
+        assert experiment.task.right(PUZZLE, HONEST) == 1.0
+
+
+# --- bases and settings ---------------------------------------------------------------------------
+
+
+def test_the_base_that_cannot_add_thinks_but_writes_wrong_totals(tmp_path):
+    folder = experiments.scramble_totals(tmp_path / "broken")
+    broken, tokenizer = models.load(folder)
+    whole, _ = models.load(models.shipped("mini-v3-base"))
+    changed = [n for n, p in whole.named_parameters() if not torch.equal(p, broken.state_dict()[n])]
+    assert changed == ["lm_head.weight"]
+    items = puzzles.sample(8, 0)
+    found = {
+        name: measure.sample_many(model, tokenizer, items, 64)
+        for name, model in {"whole": whole, "broken": broken}.items()
+    }
+    right = {
+        name: measure.trace_shares(
+            [(p, t) for p, texts in zip(items, drawn.texts, strict=True) for t in texts]
+        )
+        for name, drawn in found.items()
+    }
+    assert right["whole"]["steps right"] > 0.95 and right["broken"]["steps right"] < 0.2
+    assert right["broken"]["thoughts"] > 0.03
+
+
+def test_without_thinking_nothing_can_be_worked_out():
+    banned = CONTROLS["no-thinking"].config.banned
+    _, tokenizer = models.load(models.shipped("mini-v3-base"))
+    ids = zero.banned_ids(tokenizer, banned)
+    assert len(set(ids)) == len(banned)
+    for token in tokenizer.encode("<think> +3=10 +5=fifteen", add_special_tokens=False)[::2]:
+        assert token in ids
+
+
+def test_experiments_change_one_thing_each():
+    assert experiments.changed(EXPERIMENTS["outcome"].config) == {}
+    assert experiments.changed(EXPERIMENTS["kl"].config) == {"kl": 0.02}
+    assert experiments.changed(EXPERIMENTS["no-thinking"].config)["banned"].endswith("tokens")
+
+
+def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tokenizer):
+    model = random_models["llama"]
+    config = zero.ZeroConfig(puzzles=3, samples=4, max_new_tokens=6, std="sample")
+    items = puzzles.sample(3, 0)
+    found = zero.collect(model, tokenizer, zero.PUZZLES, items, config, torch.Generator())
+    found.rewards = torch.tensor([[1.0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
+    kept = experiments.groups(found, [1])
+    assert kept.items == [items[1]] * 4 and kept.texts == found.texts[4:8]
+    assert torch.equal(kept.rewards, found.rewards[1:2])
+    assert torch.equal(kept.rollout.lengths, found.rollout.lengths[4:8])
+    losses = {}
+    for method in (zero.Learner, experiments.DynamicSampling):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        losses[method] = method(model, optimizer, config, tokenizer.eos_token_id).update(found)
+    plain, dynamic = losses.values()  # the same gradient, taken as a mean over a third as many
+    assert dynamic["grad_norm"] == pytest.approx(3 * plain["grad_norm"], rel=1e-4)
+    found.rewards = torch.ones(3, 4)
+    learner = experiments.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id)
+    assert learner.update(found)["grad_norm"] == 0.0
+
+
+def test_the_hacked_policy_is_made_by_the_sloppy_verifier(tmp_path, monkeypatch):
+    seen = []
+
+    def run(out, config, task):
+        seen.append((config, task.reward))
+        (out / "checkpoint").mkdir(parents=True)
+        yield {}
+
+    monkeypatch.setattr(experiments.zero, "run", run)
+    assert experiments.hack(tmp_path / "base").is_dir()
+    assert seen == [(EXPERIMENTS["hacked"].config, experiments.sloppy)]
+
+
+def test_an_unknown_name_is_answered_with_the_list(tmp_path):
+    with pytest.raises(CourseError, match="no experiment 'outcomes'; there are outcome, no-think"):
+        next(experiments.run("outcomes", 0, tmp_path))
+
+
+# --- running and recording ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """`no-thinking` with settings that take a second or two."""
+    small = dict(steps=3, puzzles=2, samples=2, evaluate_every=2, evaluate_puzzles=4)
+    for name in ("no-thinking", "cannot-add"):
+        short = replace(EXPERIMENTS[name], config=replace(EXPERIMENTS[name].config, **small))
+        monkeypatch.setitem(EXPERIMENTS, name, short)
+
+
+def test_a_command_runs_every_seed_and_leaves_a_record(tmp_path, quick, capsys):
+    argv = ["no-thinking", "--seeds", "2", "--out", str(tmp_path), "--machine", "a desk"]
+    assert experiments.main(argv) == 0
+    kept = experiments.load_record("no-thinking", tmp_path)
+    assert kept["machine"] == "a desk" and list(kept["runs"]) == ["0", "1"]
+    assert kept["command"] == "python -m course_lib experiment no-thinking --seeds 2 --out DIR"
+    run = kept["runs"]["0"]
+    assert run["step"] == [1, 2, 3] and run["tried"] == [0, 2, 3]
+    assert len(run["reward"]) == 3 and len(run["accuracy"]) == 3
+    assert run["test_thinking_tokens"] == [0.0, 0.0, 0.0]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["seeds"] == 2
+    assert experiments.main(argv) == 0  # nothing is run twice
+    assert experiments.load_record("no-thinking", tmp_path)["runs"] == kept["runs"]
+
+
+def test_an_experiment_makes_the_base_it_needs_once(tmp_path, quick):
+    list(experiments.run("cannot-add", 0, tmp_path, steps=1))
+    made = (tmp_path / "cannot-add" / "base" / "model.safetensors").stat().st_mtime_ns
+    list(experiments.run("cannot-add", 1, tmp_path, steps=1))
+    assert (tmp_path / "cannot-add" / "base" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_missing_record_says_how_to_make_it(tmp_path):
+    assert not experiments.is_recorded("outcome", tmp_path)
+    with pytest.raises(CourseError, match="python -m course_lib experiment outcome"):
+        experiments.load_record("outcome", tmp_path)
+
+
+KEPT = [p for p in sorted(RECORDED.glob("*.json")) if p.stem in EXPERIMENTS]
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_is_recorded_says_where_and_when_and_belongs_to_an_experiment(path):
+    kept = experiments.load_record(path.stem)
+    assert kept["name"] == path.stem
+    assert all(kept[key] for key in ("machine", "date", "command", "torch"))
+    assert kept["command"].endswith(f"{path.stem} --seeds {len(kept['runs'])} --out DIR")
+    assert kept["steps"] == EXPERIMENTS[path.stem].config.steps
+    for run in kept["runs"].values():
+        assert run["step"][-1] == run["tried"][-1] == kept["steps"]
+        assert len(run["step"]) == len(run["reward"]) and len(run["tried"]) == len(run["accuracy"])
+    assert path.stat().st_size < 60_000
+
+
+def made_up(name, ends):
+    """A record of runs that end at given accuracies."""
+    lines = [
+        [
+            {"step": 0, "accuracy": 0.1, "test_thinking_tokens": 1.0, "seconds": 1.0},
+            {"step": 1, "reward": 0.5, "thinking_tokens": 2.0, "attempts": 1.0, "seconds": 2.0,
+             "accuracy": end, "test_thinking_tokens": 8.0},
+        ]
+        for end in ends
+    ]  # fmt: skip
+    runs = {seed: experiments.columns(line, 30.0) for seed, line in enumerate(lines)}
+    return experiments.record(name, runs, "a desk")
+
+
+def test_a_summary_has_the_mean_and_the_spread():
+    end = experiments.summary(made_up("outcome", [0.5, 0.7, 0.9]))
+    assert end["accuracy"] == pytest.approx(0.7)
+    assert (end["least"], end["most"], end["seeds"], end["thinking_tokens"]) == (0.5, 0.9, 3, 8.0)
+
+
+def test_table_and_provenance_name_everything():
+    records = {name: made_up(name, [0.5, 0.9]) for name in ("outcome", "kl")}
+    table = experiments.table(records).splitlines()
+    assert len(table) == 3 and "70.0% (50.0% to 90.0%)" in table[1] and table[2].startswith("kl ")
+    said = experiments.provenance(records)
+    assert "on a desk" in said and "seeds 0, 1" in said and "experiment kl --seeds 2" in said
+
+
+def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
+    own, shipped = tmp_path / "own", tmp_path / "shipped"
+    monkeypatch.setattr(experiments, "RECORDED", shipped)
+    for folder, names in {own: ["kl"], shipped: ["outcome", "kl"]}.items():
+        folder.mkdir()
+        for name in names:
+            kept = made_up(name, [0.5]) | {"machine": folder.name}
+            (folder / f"{name}.json").write_text(json.dumps(kept))
+    found = experiments.newest(["outcome", "ppo", "kl"], own)
+    assert {name: r["machine"] for name, r in found.items()} == {"outcome": "shipped", "kl": "own"}
+
+
+def test_the_memory_of_training_counted_by_hand():
+    assert experiments.training_bytes("outcome", 1000) == 16_000  # weights, gradients, two moments
+    assert experiments.training_bytes("kl", 1000) == 20_000  # and the reference's weights
+    assert experiments.training_bytes("ppo", 1000) == 32_000  # and a value model, trained as well
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def test_the_spread_runs_from_the_worst_seed_to_the_best():
+    records = {"outcome": made_up("outcome", [0.5, 0.9])}
+    figure, words = zero_plots.spread(records, "accuracy", "accuracy", "Controls")
+    line = figure.data[0]
+    assert list(line.x) == [0, 1] and line.y[1] == pytest.approx(0.7)
+    assert line.error_y.array[1] == pytest.approx(0.2)
+    assert line.error_y.arrayminus[1] == pytest.approx(0.2)
+    assert "outcome 0.1 to 0.7 (0.5 to 0.9 over 2 seeds)" in words
+
+
+LINES = [
+    {"step": 0, "accuracy": 0.1, "test_attempts": 0.2, "test_thinking_tokens": 1.5},
+    {"step": 1, "reward": 0.25, "attempts": 0.5, "thinking_tokens": 2.0, "informative": 1.0,
+     "loss": 0.0},
+    {"step": 2, "skipped": "The reward of '1' is None, not a finite number."},
+    {"step": 3, "reward": 0.75, "attempts": 2.0, "thinking_tokens": 9.0, "informative": 0.5,
+     "loss": 0.01, "accuracy": 0.8, "test_attempts": 2.5, "test_thinking_tokens": 9.5},
+]  # fmt: skip
+
+
+def test_the_growth_of_a_run_in_picture_and_words():
+    figure, words = zero_plots.growth(LINES)
+    assert [list(trace.x) for trace in figure.data] == [[1, 3], [0, 3], [0, 1, 3], [0, 1, 3]]
+    assert "held-out puzzles: 0.1 at step 0, 0.8 at step 3" in words
+    assert "1 steps were skipped: 2." in words
+
+
+def test_informative_groups_are_counted_over_steps_that_were_taken():
+    _, words = zero_plots.informative_groups(LINES)
+    assert "first 1 steps 100% taught something" in words and "25% taught nothing" in words
+
+
+def test_the_loss_is_shown_beside_the_reward():
+    figure, words = zero_plots.loss_and_reward({"this run": LINES})
+    assert len(figure.data) == 2 and "the reward from 0.25 to 0.75" in words
+
+
+def test_a_hacked_run_is_shown_beside_the_mended_ones():
+    hacked = [{"step": 0, "accuracy": 0.1}, {"step": 4, "reward": 1.0, "accuracy": 0.0}]
+    late = [{"step": 0, "accuracy": 0.0}, {"step": 2, "reward": 0.0, "accuracy": 0.02}]
+    figure, words = zero_plots.hacked_and_mended(hacked, late, LINES, "Hacked")
+    assert [list(line.x) for line in figure.data] == [[4], [0, 4], [4, 6], [0, 3]]
+    assert "paid by the sloppy verifier: 1.00 at first" in words
+    assert "gone on: 0.00 at first, 0.02 at the end; right, mended and begun again: 0.10" in words
+
+
+def test_smooth_is_the_mean_of_what_came_before():
+    assert zero_plots.smooth([0, 2, 4, 6], window=2) == [0, 1, 3, 5]
+
+
+# --- measurements ---------------------------------------------------------------------------------
+
+
+def test_a_profile_names_its_parts_and_changes_nothing(random_models, tokenizer):
+    model = random_models["llama"]
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    config = zero.ZeroConfig(puzzles=2, samples=4, max_new_tokens=6)
+    parts = measure.profile_step(model, tokenizer, config)
+    assert list(parts) == [
+        "sampling", "reading the answers and rewarding them",
+        "forward passes", "backward passes", "optimiser",
+    ]  # fmt: skip
+    assert min(parts.values()) >= 0 and parts["sampling"] > 0
+    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
+    _, words = zero_plots.stacked_time(parts)
+    assert "sampling" in words and "%" in words
+
+
+def test_many_samples_stay_with_their_problems(random_models, tokenizer, monkeypatch):
+    monkeypatch.setattr(measure, "_ROWS", 8)
+    problems = puzzles.sample(5, 0)
+    seen = []
+    plain = zero.collect
+
+    def collect(model, tokenizer, task, items, config, generator):
+        seen.append(list(items))
+        return plain(model, tokenizer, task, items, config, generator)
+
+    monkeypatch.setattr(zero, "collect", collect)
+    drawn = measure.sample_many(random_models["llama"], tokenizer, problems, 4, max_new_tokens=5)
+    assert seen == [problems[:2], problems[2:4], problems[4:]]
+    assert [len(rows) for rows in (drawn.texts, drawn.rewards, drawn.tokens)] == [5, 5, 5]
+    for problem, texts, rewards in zip(problems, drawn.texts, drawn.rewards, strict=True):
+        assert rewards == [puzzles.reward(problem, text) for text in texts] and len(texts) == 4
+
+
+def test_shares_of_traces_counted_by_hand():
+    repeated = HONEST.replace("-3=4 +5=9 +2=11 yes", "+3=10 +5=15 +2=17 no")
+    pairs = [(PUZZLE, text) for text in (HONEST, LYING, FORGED, repeated, " - + +")]
+    shares = measure.trace_shares(pairs)
+    assert shares["thoughts"] == 4 / 5
+    assert shares["steps right"] == 17 / 18  # one total is forged
+    assert shares["attempts with a right verdict"] == 5 / 6  # one lie
+    assert shares["answer from the thought"] == 1.0
+    assert shares["attempts made before"] == 1 / 6
+    assert shares["notations mixed"] == 0.0
+    assert "answer from the thought" not in measure.trace_shares([(PUZZLE, " - + +")])
+    with pytest.raises(ValueError, match="no completions"):
+        measure.trace_shares([])
+    assert traces.count(FORGED, PUZZLE).wrong_verdicts == 0
+
+
+# --- the live picture -----------------------------------------------------------------------------
+
+
+def test_the_live_run_grows_replaces_and_speaks(tmp_path):
+    from course_lib.widgets.live_run import LiveRun
+
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in LINES[:2]))
+    live = LiveRun(steps=3, folder=tmp_path)
+    assert "After step 1 of 3" in live.text()
+    for line in (LINES[1] | {"reward": 0.5}, *LINES[2:]):
+        live.add(line)
+    assert [line["step"] for line in live.lines] == [0, 1, 2, 3]
+    assert "0.5 at step 1, 0.75 at step 3" in live.text() and "skipped: 2" in live.text()
+    html = live.static_html()
+    assert html.count("<img") == 4 and "step 3 of 3" in html
+    assert "Nothing has been measured" in LiveRun("empty", steps=3).text()
+
+
+def test_the_live_run_draws_on_one_output(monkeypatch):
+    from course_lib.widgets import live_run
+
+    drawn = []
+
+    class Handle:
+        def update(self, bundle, raw):
+            drawn.append(bundle["text/html"])
+
+    monkeypatch.setattr(live_run, "display", lambda bundle, raw, display_id: Handle())
+    live = live_run.LiveRun("drawn", steps=3, every=1000.0)
+    live.add(LINES[0])
+    assert drawn == []  # not on the page yet
+    live._ipython_display_()
+    live.add(LINES[1])
+    live.add(LINES[2])  # soon after the last, with nothing new: not drawn
+    live.add(LINES[3])
+    assert len(drawn) == 2 and "step 3 of 3" in drawn[1]

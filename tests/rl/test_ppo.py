@@ -1,0 +1,187 @@
+"""PPO's arithmetic against double loops, closed forms and finite differences; the value model."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from course_lib.model.rollout import Rollout
+from course_lib.rl import grpo, ppo
+
+
+def f64(values):
+    return tensor(values, dtype=torch.float64)
+
+
+def near(actual, expected, within=1e-12):
+    torch.testing.assert_close(actual, expected, rtol=within, atol=within)
+
+
+def batch(seed=0, completions=3, tokens=5):
+    random = torch.Generator().manual_seed(seed)
+
+    def normal():
+        return torch.randn(completions, tokens, generator=random, dtype=torch.float64)
+
+    lengths = torch.randint(1, tokens + 1, (completions, 1), generator=random)
+    mask = torch.arange(tokens) < lengths
+    return normal(), normal(), mask
+
+
+def test_the_reward_falls_on_the_last_token():
+    mask = tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]])
+    placed = ppo.outcome_rewards(f64([1.0, 0.5, 7.0]), mask)
+    assert placed.tolist() == [[0, 0, 1], [0.5, 0, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match=r"rewards has shape \(2,\)"):
+        ppo.outcome_rewards(f64([1.0, 0.5]), mask)
+
+
+@given(st.integers(0, 99), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.sampled_from([0.0, 0.7, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_advantages_are_the_sum_of_discounted_surprises(seed, gamma, lam):
+    rewards, values, mask = batch(seed)
+    advantages, returns = ppo.gae(rewards * mask, values, mask, gamma=gamma, lam=lam)
+    for i, length in enumerate(mask.sum(1).tolist()):
+        v = [*values[i, :length].tolist(), 0.0]
+        surprise = [float(rewards[i, t]) + gamma * v[t + 1] - v[t] for t in range(length)]
+        for t in range(length):
+            expected = sum((gamma * lam) ** (s - t) * surprise[s] for s in range(t, length))
+            assert advantages[i, t].item() == pytest.approx(expected, abs=1e-12)
+            assert returns[i, t].item() == pytest.approx(expected + v[t], abs=1e-12)
+    assert advantages[~mask].eq(0).all() and returns[~mask].eq(0).all()
+
+
+def test_with_lambda_one_the_return_is_the_outcome_whatever_the_guesses():
+    _, values, mask = batch(4)
+    outcome = f64([1.0, 0.0, -2.0])
+    placed = ppo.outcome_rewards(outcome, mask)
+    advantages, returns = ppo.gae(placed, values, mask, gamma=1.0, lam=1.0)
+    near(returns, outcome[:, None] * mask)
+    near(advantages, (outcome[:, None] - values) * mask)
+
+
+def test_guesses_that_are_right_leave_no_advantage():
+    mask = torch.ones(1, 4)
+    advantages, _ = ppo.gae(f64([[0.0, 0, 0, 1]]), torch.ones(1, 4).double(), mask)
+    assert advantages.eq(0).all()
+
+
+def test_values_outside_the_mask_are_never_looked_at_and_get_no_gradient():
+    rewards, values, mask = batch(1)
+    clean = ppo.gae(rewards * mask, values, mask)
+    dirty = ppo.gae(rewards * mask, values.masked_fill(~mask, math.nan).requires_grad_(), mask)
+    assert torch.equal(clean[0], dirty[0]) and not dirty[0].requires_grad
+
+
+def test_bad_arguments_of_gae_are_refused():
+    rewards, values, mask = batch()
+    with pytest.raises(ValueError, match=r"values \(3, 4\)"):
+        ppo.gae(rewards, values[:, :4], mask)
+    with pytest.raises(ValueError, match="mask has gaps"):
+        ppo.gae(rewards, values, tensor([[1, 0, 1, 0, 0]] * 3))
+    with pytest.raises(ValueError, match=r"lam is 1.1; allowed is 0 to 1"):
+        ppo.gae(rewards, values, mask, lam=1.1)
+    with pytest.raises(ValueError, match="gamma is nan"):
+        ppo.gae(rewards, values, mask, gamma=math.nan)
+
+
+def test_whitened_advantages_have_mean_nought_and_deviation_one():
+    advantages, _, mask = batch(2, 6, 5)
+    white = ppo.whiten(advantages * 7 + 3, mask)
+    near(white[mask].mean(), tensor(0.0).double(), 1e-9)
+    near(white[mask].std(correction=0), tensor(1.0).double(), 1e-6)
+    assert white[~mask].eq(0).all()
+    assert ppo.whiten(torch.ones(1, 3), torch.ones(1, 3)).eq(0).all()
+
+
+def test_the_policy_loss_with_one_advantage_a_completion_is_grpos():
+    logp, noise, mask = batch(3)
+    old, advantages = logp + 0.3 * noise, f64([1.0, -2.0, 0.5])
+    ours, stats = ppo.policy_loss(logp, old, advantages[:, None].expand(3, 5), mask)
+    theirs, same = grpo.policy_loss(logp, old, advantages, mask, reduce="token")
+    near(ours, theirs)
+    assert stats["clip_fraction"] == same["clip_fraction"] > 0
+
+
+def test_the_policy_loss_takes_each_tokens_own_advantage():
+    logp = f64([[-1.0, -1.0]]).requires_grad_()
+    loss, _ = ppo.policy_loss(logp, logp, f64([[2.0, -4.0]]), torch.ones(1, 2))
+    loss.backward()
+    near(loss.item(), 1.0)
+    near(logp.grad, f64([[-1.0, 2.0]]))
+
+
+def test_value_loss_worked_by_hand():
+    # A guess of 0.9 that was 0.5: the clip holds it at 0.7, and the larger error counts.
+    one = torch.ones(1, 1)
+    near(ppo.value_loss(f64([[0.9]]), f64([[0.5]]), f64([[1.0]]), one), f64(0.5 * 0.3**2))
+    near(ppo.value_loss(f64([[0.9]]), f64([[0.5]]), f64([[0.0]]), one), f64(0.5 * 0.9**2))
+    values = f64([[0.9, math.nan]])
+    near(ppo.value_loss(values, values, f64([[0.0, 9.0]]), tensor([[1, 0]])), f64(0.5 * 0.81))
+
+
+def test_the_gradient_of_the_value_loss_is_that_of_finite_differences():
+    values, returns, mask = batch(5)
+    old = values + 0.1
+    assert torch.autograd.gradcheck(
+        lambda v: ppo.value_loss(v, old, returns, mask), values.requires_grad_()
+    )
+
+
+@pytest.fixture
+def policy():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=11,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def rollout(prompts, ids):
+    lengths = torch.full((len(ids),), ids.shape[1])
+    return Rollout(prompts, torch.ones_like(prompts), ids, lengths > 0, lengths)
+
+
+def test_values_are_the_guesses_before_each_token_and_ignore_left_padding(policy):
+    model = ppo.ValueModel.like(policy)
+    torch.nn.init.normal_(model.head.weight)
+    ids = tensor([[5, 6, 7]])
+    sampled, mask = rollout(tensor([[1, 2]]), ids), tensor([[1, 1, 0]])
+    values = ppo.completion_values(model, sampled, mask)
+    whole = model(tensor([[1, 2, 5, 6, 7]])).detach()
+    near(values, tensor([[whole[0, 1], whole[0, 2], 0.0]]), 1e-5)
+    padded = rollout(tensor([[0, 1, 2]]), ids)
+    padded.prompt_mask[0, 0] = 0
+    near(ppo.completion_values(model, padded, mask), values, 1e-5)
+
+
+def test_a_value_model_is_a_copy_and_guesses_nought_at_first(policy):
+    model = ppo.ValueModel.like(policy)
+    assert model(tensor([[1, 2, 3]])).eq(0).all()
+    with torch.no_grad():
+        next(model.backbone.parameters()).add_(1.0)
+    theirs, ours = next(policy.model.parameters()), next(model.backbone.parameters())
+    assert not torch.equal(theirs, ours)
+
+
+def test_a_critic_learns_which_prompt_pays(policy):
+    model = ppo.ValueModel.like(policy)
+    critic = ppo.Critic(model, torch.optim.AdamW(model.parameters(), lr=1e-2))
+    sampled = rollout(tensor([[1, 2], [3, 4]] * 4), tensor([[5, 6]] * 8))
+    mask, rewards = torch.ones(8, 2), tensor([1.0, 0.0] * 4)
+    losses = []
+    for _ in range(30):
+        advantages, returns, values = critic.judge(sampled, mask, rewards)
+        losses.append(critic.update(sampled, mask, returns, values))
+    assert losses[-1] < losses[0] / 20
+    assert values[0].min() > 0.8 and values[1].max() < 0.2
+    assert advantages.shape == (8, 2) and not advantages.requires_grad

@@ -1,0 +1,81 @@
+"""PPO through R1-Zero's loop: it learns, and its critic learns what to expect."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from course_lib.model import models
+from course_lib.rl import ppo, zero
+from course_lib.rl.ppo_run import PPOLearner
+from course_lib.rl.zero import Task, ZeroConfig
+
+WORDS = ("hello", "thanks", "what is 3 plus 4", "who are you")
+TASK = Task(
+    draw=lambda n, seed: [WORDS[(seed + i) % len(WORDS)] for i in range(n)],
+    prompt=str,
+    reward=lambda prompt, completion: min(1.0, completion.count(" +") / 4),
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, tokenizer):
+    torch.manual_seed(0)
+    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
+    folder = tmp_path_factory.mktemp("base") / "model"
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
+    return folder
+
+
+def test_ppo_learns_in_the_same_loop(tmp_path, base):
+    config = ZeroConfig(steps=30, puzzles=4, samples=8, max_new_tokens=8, learning_rate=0.02)
+    lines = list(zero.run(tmp_path, config, base=base, task=TASK, method=PPOLearner))
+    trained = [line for line in lines if "reward" in line]
+    early = sum(line["reward"] for line in trained[:5]) / 5
+    late = sum(line["reward"] for line in trained[-5:]) / 5
+    assert late > early + 0.2
+    assert all(line["value_loss"] >= 0 for line in trained)
+    assert (tmp_path / "checkpoint" / "config.json").is_file()
+
+
+@pytest.fixture
+def learner(base):
+    model, tokenizer = models.load(base)
+    config = ZeroConfig(puzzles=4, samples=8, max_new_tokens=8)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    made = PPOLearner(model, optimizer, config, tokenizer.eos_token_id)
+    generator = torch.Generator().manual_seed(0)
+    return made, zero.collect(model, tokenizer, TASK, WORDS, config, generator)
+
+
+def test_the_value_model_is_as_large_as_the_policy_and_starts_knowing_nothing(learner):
+    made, experience = learner
+    assert isinstance(made.critic.model, ppo.ValueModel)
+    backbone = models.parameters(made.model.model)
+    assert models.parameters(made.critic.model) == backbone + made.model.config.hidden_size
+    mask = zero.grpo.completion_mask(experience.rollout.ids, made.eos)
+    guesses = ppo.completion_values(made.critic.model, experience.rollout, mask)
+    assert (guesses == 0).all()
+
+
+def test_the_critic_comes_to_expect_what_it_sees(learner):
+    made, experience = learner
+    losses = [made.update(experience)["value_loss"] for _ in range(25)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_size_of_the_chunks_changes_no_policy_gradient(base, learner, monkeypatch):
+    made, experience = learner
+    mask = zero.grpo.completion_mask(experience.rollout.ids, made.eos)
+    advantages, _, _ = made.critic.judge(experience.rollout, mask, experience.rewards.flatten())
+    found = []
+    plain = zero.chunks
+    for tokens in (10_000, 60):
+        monkeypatch.setattr(
+            zero, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
+        )
+        monkeypatch.setattr(made, "_step", lambda: 0.0)
+        made._ppo_update(experience.rollout, advantages, {})
+        found.append([p.grad.clone() for p in made.model.parameters()])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+    assert max(float(g.abs().max()) for g in found[0]) > 1e-5

@@ -1,0 +1,415 @@
+"""R1-Zero's loop on models small enough to train in a moment: its promises, one by one."""
+
+import copy
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer
+
+from course_lib.errors import CourseError
+from course_lib.model import checkpoints, models
+from course_lib.model.rollout import Rollout
+from course_lib.rl import grpo, zero
+from course_lib.rl.zero import PUZZLES, Learner, Task, ZeroConfig
+from course_lib.task import puzzles
+
+TINY = ZeroConfig(
+    steps=5,
+    puzzles=2,
+    samples=4,
+    max_new_tokens=8,
+    evaluate_every=3,
+    evaluate_puzzles=4,
+    checkpoint_every=2,
+)
+
+
+def lettered(puzzle, completion):
+    """A reward that untrained models earn now and then."""
+    return float(len(completion) % 3)
+
+
+TASK = replace(PUZZLES, reward=lettered)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, tokenizer):
+    """A folder with an untrained Llama of 16 dimensions and the course's tokenizer."""
+    torch.manual_seed(0)
+    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
+    folder = tmp_path_factory.mktemp("base") / "model"
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, base):
+    """The log and the last weights of a run that nobody stopped."""
+    out = tmp_path_factory.mktemp("whole")
+    list(zero.run(out, TINY, base=base, task=TASK))
+    return log(out), weights(out)
+
+
+def log(out):
+    """A run's log without the clock."""
+    lines = checkpoints.read_log(out / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def weights(out):
+    return models.load(out / "checkpoint")[0].state_dict()
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- the run --------------------------------------------------------------------------------------
+
+
+def test_a_run_logs_every_step_and_ends_with_a_checkpoint(whole, base):
+    lines, end = whole
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5]
+    wanted = {"reward", "thinking_tokens", "attempts", "entropy", "grad_norm", "informative"}
+    assert all(wanted <= line.keys() for line in lines[1:])
+    assert [line["step"] for line in lines if "accuracy" in line] == [0, 3, 5]
+    assert not same(end, models.load(base)[0].state_dict())
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3, 5])
+def test_a_run_stopped_after_any_step_goes_on_to_the_same_curve(tmp_path, base, whole, stop):
+    run = zero.run(tmp_path, TINY, base=base, task=TASK)
+    while next(run)["step"] < stop:
+        pass
+    run.close()
+    list(zero.run(tmp_path, TINY, base=base, task=TASK))
+    assert log(tmp_path) == whole[0] and same(weights(tmp_path), whole[1])
+
+
+KILLED = """
+import os, signal, sys
+from course_lib.model import checkpoints
+from tests.rl.test_zero import TASK, TINY, zero
+step, where = int(sys.argv[3]), sys.argv[4]
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+if where == "in a save":
+    plain, count = checkpoints.save_file, [0]
+    def save_file(*given):
+        plain(*given)
+        count[0] += 1
+        if count[0] == step: die()
+    checkpoints.save_file = save_file
+for line in zero.run(sys.argv[1], TINY, base=sys.argv[2], task=TASK):
+    if where == "after a step" and line["step"] == step: die()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(("step", "where"), [(3, "after a step"), (2, "in a save")])
+def test_a_run_killed_by_force_goes_on_to_the_same_curve(tmp_path, base, whole, step, where):
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(base), str(step), where]
+    killed = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    list(zero.run(tmp_path, TINY, base=base, task=TASK))
+    assert log(tmp_path) == whole[0] and same(weights(tmp_path), whole[1])
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, base):
+    config = replace(TINY, steps=1)
+    assert len(list(zero.run(tmp_path, config, base=base, task=TASK))) == 2
+    before = log(tmp_path)
+    assert list(zero.run(tmp_path, config, base=base, task=TASK)) == []
+    assert log(tmp_path) == before
+
+
+def test_seeds_differ_and_repeat(tmp_path, base, whole):
+    again = tmp_path / "again"
+    list(zero.run(again, TINY, base=base, task=TASK))
+    assert log(again) == whole[0]
+    other = tmp_path / "other"
+    list(zero.run(other, replace(TINY, seed=1), base=base, task=TASK))
+    assert log(other) != whole[0]
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path, base):
+    list(zero.run(tmp_path, replace(TINY, steps=1), base=base, task=TASK))
+    with pytest.raises(CourseError, match=r"other settings \(learning_rate, steps\)"):
+        next(zero.run(tmp_path, replace(TINY, learning_rate=1.0), base=base, task=TASK))
+
+
+def test_a_damaged_checkpoint_is_said_to_be(tmp_path, base):
+    list(zero.run(tmp_path, replace(TINY, steps=1), base=base, task=TASK))
+    (tmp_path / "checkpoint" / "trainer.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CourseError, match="damaged"):
+        next(zero.run(tmp_path, replace(TINY, steps=1), base=base, task=TASK))
+
+
+# --- rewards that fail ----------------------------------------------------------------------------
+
+
+def failing(value):
+    """A task whose reward is `value` (or raises it) at the second step's puzzles."""
+    bad = set(map(str, puzzles.sample(TINY.puzzles, 2)))
+
+    def reward(puzzle, completion):
+        if str(puzzle) not in bad:
+            return lettered(puzzle, completion)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return replace(PUZZLES, reward=reward)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, "1", KeyError("gone")])
+def test_a_step_whose_reward_fails_is_skipped_and_reported(tmp_path, base, value):
+    config = replace(TINY, steps=3)
+    lines = list(zero.run(tmp_path, config, base=base, task=failing(value)))
+    assert [line["step"] for line in lines if "skipped" in line] == [2]
+    assert str(puzzles.sample(TINY.puzzles, 2)[0]) in lines[2]["skipped"]
+    assert "reward" in lines[1] and "reward" in lines[3]
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[2])["skipped"]
+
+
+def test_a_reward_that_always_fails_ends_the_run_with_a_word_on_what_to_do(tmp_path, base):
+    task = replace(PUZZLES, reward=lambda puzzle, completion: None)
+    with pytest.raises(CourseError, match=r"5 steps in a row .* None"):
+        list(zero.run(tmp_path, replace(TINY, steps=20), base=base, task=task))
+
+
+@pytest.mark.parametrize("value", [1, True, 0.5])
+def test_the_reward_may_be_a_number_of_any_kind(value):
+    task = replace(PUZZLES, reward=lambda puzzle, completion: value)
+    assert zero.judge(task, puzzles.sample(1, 0)[0], "") == float(value)
+
+
+# --- the update -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def experience(base):
+    """Rollouts of an untrained model: a third of the groups are all right or all wrong."""
+    model, tokenizer = models.load(base)
+    config = replace(TINY, puzzles=6)
+    generator = torch.Generator().manual_seed(0)
+    found = zero.collect(model, tokenizer, TASK, puzzles.sample(6, 0), config, generator)
+    found.rewards[0], found.rewards[1] = 1.0, 0.0
+    found.rewards[2:, 0], found.rewards[2:, 1] = 1.0, 0.0
+    return found
+
+
+def gradients(base, experience, config, by_hand=False):
+    """The gradient of one update, through `Learner` or written out in one piece over all rows."""
+    model, tokenizer = models.load(base)
+    if not by_hand:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        reference = copy.deepcopy(model) if config.kl else None
+        learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
+        learner.update(experience)
+        return {name: p.grad for name, p in model.named_parameters()}
+    sampled = experience.rollout
+    mask = grpo.completion_mask(sampled.ids, tokenizer.eos_token_id)
+    logp, _ = zero.completion_logprobs(model, sampled, mask, config.temperature)
+    advantages = grpo.group_advantages(experience.rewards, std=config.std).flatten()
+    loss, _ = grpo.policy_loss(
+        logp, logp.detach(), advantages, mask, reduce=config.reduce,
+        max_length=config.max_new_tokens,
+    )  # fmt: skip
+    loss.backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+WIDE = replace(TINY, gradient_norm=math.inf)
+
+
+@pytest.mark.parametrize("reduce", ["sequence", "constant", "token"])
+@pytest.mark.parametrize("std", ["sample", "none"])
+def test_leaving_out_uninformative_groups_changes_no_gradient(base, experience, reduce, std):
+    config = replace(WIDE, reduce=reduce, std=std)
+    ours = gradients(base, experience, config)
+    whole = gradients(base, experience, config, by_hand=True)
+    for name in whole:
+        torch.testing.assert_close(ours[name], whole[name], rtol=1e-5, atol=1e-6)
+    assert max(float(g.abs().max()) for g in whole.values()) > 1e-4
+
+
+@pytest.mark.parametrize("reduce", ["sequence", "constant", "token"])
+def test_the_size_of_the_chunks_changes_no_gradient(base, experience, reduce, monkeypatch):
+    config = replace(WIDE, reduce=reduce)
+    whole = gradients(base, experience, config)
+    plain = zero.chunks
+    monkeypatch.setattr(zero, "chunks", lambda sampled, rows: plain(sampled, rows, tokens=40))
+    parts = gradients(base, experience, config)
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
+
+
+def test_chunks_hold_every_row_once_and_stay_small(experience):
+    rows = torch.arange(len(experience.texts))
+    parts = list(zero.chunks(experience.rollout, rows, tokens=60))
+    assert sorted(torch.cat(parts).tolist()) == rows.tolist() and len(parts) > 1
+    width = experience.rollout.prompt_ids.shape[1]
+    for part in parts:
+        longest = int(experience.rollout.lengths[part].max())
+        assert len(part) == 1 or len(part) * (width + longest) <= 60
+
+
+def learn(base, experience, **changes):
+    """The figures of `update` and the policy after it."""
+    model, tokenizer = models.load(base)
+    config = replace(TINY, **changes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    reference = models.load(base)[0] if config.kl else None
+    learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
+    return learner.update(experience), model
+
+
+def test_one_update_never_clips_and_its_loss_is_0(base, experience):
+    stats, _ = learn(base, experience, reduce="sequence")
+    assert stats["clip_fraction"] == 0 and abs(stats["loss"]) < 1e-6 < stats["grad_norm"]
+
+
+def test_further_updates_are_clipped_and_their_loss_falls(base, experience):
+    stats, _ = learn(base, experience, reduce="sequence", updates=4)
+    assert stats["clip_fraction"] > 0 and stats["loss"] < -1e-3
+
+
+def test_kl_holds_the_policy_to_its_reference(base, experience):
+    ends = [learn(base, experience, updates=6, kl=kl)[1] for kl in (0.0, 10.0)]
+    mask = grpo.completion_mask(experience.rollout.ids, models.build_tokenizer().eos_token_id)
+    with torch.no_grad():
+        start, free, held = (
+            zero.completion_logprobs(model, experience.rollout, mask, 1.0)[0]
+            for model in (models.load(base)[0], *ends)
+        )
+    assert 0 < (held - start).abs().sum() < (free - start).abs().sum()
+
+
+def test_groups_without_a_lesson_leave_the_policy_alone(base, experience):
+    dull = replace_rewards(experience, torch.ones_like(experience.rewards))
+    stats, model = learn(base, dull)
+    assert stats["grad_norm"] == 0 and same(model.state_dict(), models.load(base)[0].state_dict())
+
+
+def replace_rewards(experience, rewards):
+    return zero.Experience(experience.rollout, experience.items, experience.texts, rewards)
+
+
+def test_a_gradient_that_is_not_finite_is_not_taken(base, experience, monkeypatch):
+    monkeypatch.setattr(zero.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
+    stats, model = learn(base, experience)
+    assert math.isnan(stats["grad_norm"])
+    assert same(model.state_dict(), models.load(base)[0].state_dict())
+
+
+# --- sampling, banning, evaluating ----------------------------------------------------------------
+
+
+def test_banned_tokens_are_neither_written_nor_likely(base):
+    model, tokenizer = models.load(base)
+    banned = tuple(models.vocabulary())
+    config = replace(TINY, banned=banned)
+    items, generator = puzzles.sample(4, 0), torch.Generator().manual_seed(0)
+    found = zero.collect(model, tokenizer, TASK, items, config, generator)
+    ids = zero.banned_ids(tokenizer, banned)
+    assert not set(found.rollout.ids.flatten().tolist()) & set(ids)
+    mask = grpo.completion_mask(found.rollout.ids, tokenizer.eos_token_id)
+    free, _ = zero.completion_logprobs(model, found.rollout, mask, 1.0)
+    held, _ = zero.completion_logprobs(model, found.rollout, mask, 1.0, ids)
+    assert (held[mask] > free[mask]).all()  # what is left shares the whole probability
+
+
+def test_only_tokens_can_be_banned(tokenizer):
+    with pytest.raises(ValueError, match="no such token"):
+        zero.banned_ids(tokenizer, ["no such token"])
+
+
+def test_evaluate_is_by_what_is_right_and_not_by_what_is_rewarded(base):
+    model, tokenizer = models.load(base)
+    task = replace(PUZZLES, reward=lambda p, c: 7.0, right=lambda p, c: 0.25)
+    found = zero.evaluate(model, tokenizer, n=4, task=task, max_new_tokens=4)
+    assert found["accuracy"] == 0.25 and {"thinking_tokens", "attempts"} <= found.keys()
+    again = zero.evaluate(model, tokenizer, n=4, task=task, max_new_tokens=4)
+    assert found == again
+
+
+def test_evaluate_needs_items_and_takes_given_ones(base):
+    model, tokenizer = models.load(base)
+    bare = Task(puzzles.sample, puzzles.prompt, lambda p, c: float(p.target == 3))
+    with pytest.raises(ValueError, match="held_out"):
+        zero.evaluate(model, tokenizer, task=bare)
+    items = [puzzles.parse("1 ? 2 = 3"), puzzles.parse("1 ? 3 = 4")]
+    found = zero.evaluate(model, tokenizer, task=bare, items=items, max_new_tokens=3)
+    assert found["accuracy"] == 0.5
+
+
+def test_held_out_puzzles_are_held_out():
+    assert all(puzzles.is_test(p.numbers) for p in PUZZLES.held_out(50, 0))
+    assert not any(puzzles.is_test(p.numbers) for p in PUZZLES.draw(50, 0))
+
+
+def test_thinking_tokens_count_up_to_the_last_closing_tag():
+    end, eos = 9, 0
+    ids = torch.tensor(
+        [[1, 2, end, 4, eos], [1, 2, eos, 0, 0], [1, 2, 3, 4, 5], [1, end, 2, end, 3]]
+    )
+    finished = torch.tensor([True, True, False, False])
+    lengths = torch.tensor([5, 3, 5, 5])
+    blank = torch.zeros(4, 1, dtype=torch.long)
+    # a closed thought: 3; a bare answer: 0; a thought cut off: all 5; closed twice, then cut off: 4
+    each = Rollout(blank, blank, ids, finished, lengths)
+    assert zero.thinking_tokens(each, end) == (3 + 0 + 5 + 4) / 4
+    assert zero.thinking_tokens(each, -1) == (0 + 0 + 5 + 5) / 4  # a tokenizer without the tag
+
+
+# --- other models, tokenizers and rewards ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A Llama with another tokenizer: GPT-2's class, its own words, no chat template."""
+    folder = tmp_path_factory.mktemp("foreign")
+    words = ["<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", "Ġ", "Ġa"]
+    tokenizer = GPT2Tokenizer({word: i for i, word in enumerate(words)}, [("Ġ", "a")])
+    assert tokenizer.chat_template is None
+    torch.manual_seed(0)
+    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder / "model")
+    return folder / "model"
+
+
+def test_any_model_any_tokenizer_any_reward(tmp_path, foreign):
+    """Prompts of different lengths, and a reward that grows with the letter a."""
+    prompts = ["hello", "a", "what is this", "abc"]
+    task = Task(
+        draw=lambda n, seed: [prompts[(seed + i) % 4] for i in range(n)],
+        prompt=str,
+        reward=lambda prompt, completion: completion.count("a") / 8,
+    )
+    config = ZeroConfig(
+        steps=30, puzzles=4, samples=8, max_new_tokens=8, learning_rate=0.02, checkpoint_every=30
+    )
+    lines = list(zero.run(tmp_path, config, base=foreign, task=task))
+    assert not any("accuracy" in line or "attempts" in line for line in lines)
+    assert lines[-1]["reward"] > 3 * lines[1]["reward"]
+
+
+def test_a_model_of_another_build_is_refused_by_name(tmp_path, foreign):
+    _, tokenizer = models.load(foreign)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1)
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, tmp_path / "gpt2")
+    with pytest.raises(CourseError, match="GPT2LMHeadModel"):
+        next(zero.run(tmp_path / "run", base=tmp_path / "gpt2"))
+
+
+def test_a_tokenizer_without_an_end_is_refused(foreign):
+    model, _ = models.load(foreign)
+    with pytest.raises(CourseError, match="no EOS token"):
+        zero._refuse_what_cannot_be_trained(foreign, model, SimpleNamespace(eos_token_id=None))

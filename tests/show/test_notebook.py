@@ -1,0 +1,50 @@
+"""The first cell: renderer, quiet, and figures that come with words."""
+
+import warnings
+
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+
+from course_lib.show import notebook, theme
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    bundles = []
+    monkeypatch.setattr(notebook, "display", lambda bundle, raw: bundles.append(bundle))
+    monkeypatch.setattr(notebook.runtime, "use_threads", lambda: bundles.append("threads"))
+    monkeypatch.setattr(pio.renderers, "default", "json")
+    with warnings.catch_warnings():
+        yield bundles
+
+
+def test_setup_decides_renderer_template_and_threads(shown, monkeypatch):
+    monkeypatch.setattr(pio.templates, "default", "plotly")
+    notebook.setup()
+    assert pio.renderers.default == "plotly_mimetype"
+    assert pio.templates.default == theme.TEMPLATE
+    assert "threads" in shown
+    assert {"text/html": theme.STYLE, "text/plain": ""} in shown
+
+
+def test_setup_keeps_what_the_reader_set(shown, monkeypatch):
+    monkeypatch.setenv("TQDM_ASCII", "mine")
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    notebook.setup()
+    assert notebook.os.environ["TQDM_ASCII"] == "mine"
+    assert notebook.os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_a_figure_comes_with_its_words_and_no_javascript(monkeypatch, capsys):
+    monkeypatch.setattr(pio.renderers, "default", "plotly_mimetype")
+    bundles = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **options: bundles.append(bundle))
+    notebook.show(go.Figure(go.Bar(y=[1])), "One bar of height 1.")
+    assert capsys.readouterr().out == "One bar of height 1.\n"
+    assert [set(bundle) for bundle in bundles] == [{"application/vnd.plotly.v1+json"}]
+
+
+def test_a_figure_without_words_is_refused():
+    with pytest.raises(ValueError, match="text twin"):
+        notebook.show(go.Figure(), "  ")

@@ -1,0 +1,140 @@
+"""The base of every widget: state, twins, labels, refusals."""
+
+import ipywidgets as ipw
+import pytest
+
+from course_lib.show import svg
+from course_lib.widgets import base
+
+
+class Cost(base.Widget):
+    title = "Cost <of> an answer"
+
+    def controls(self):
+        return {
+            "tokens": base.slider("Tokens", 1, 100, 10),
+            "price": base.number("Price", 2.5),
+            "model": base.choice("Model", {"R1 & friends": "r1", "V3": "v3"}),
+            "cached": base.tick("Cached"),
+        }
+
+    def picture(self):
+        return svg.bars("Cost", {"cost": self.state["tokens"] * self.state["price"]})
+
+    def text(self):
+        return f"{self.state['tokens']} tokens <at> {self.state['price']}"
+
+
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch):
+    monkeypatch.setattr(base, "_STATES", {})
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    shown = []
+    monkeypatch.setattr(base, "display", lambda bundle, raw: shown.append(bundle))
+    return shown
+
+
+def live_parts(widget):
+    return {type(part).__name__: part for part in widget.widget.children}
+
+
+def test_a_moved_control_changes_state_picture_and_words():
+    widget = Cost()
+    parts = widget.widget.children
+    picture, status = parts[-2], parts[-1]
+    before = picture.value
+    widget.widget.children[1].value = 20
+    assert widget.state["tokens"] == 20
+    assert status.words == "20 tokens <at> 2.5"
+    assert picture.value != before
+    assert "cost: 50" in picture.value
+
+
+def test_a_cell_run_again_shows_what_the_reader_had_set():
+    Cost().set(tokens=33)
+    again = Cost()
+    assert again.state["tokens"] == 33
+    assert "33 tokens" in live_parts(again)["Status"].words
+
+
+def test_keys_and_classes_keep_their_states_apart():
+    class Other(Cost):
+        pass
+
+    Cost("a").set(tokens=33)
+    assert Cost("b").state["tokens"] == Other("a").state["tokens"] == 10
+
+
+def test_reset_goes_back_to_the_first_values_of_this_call():
+    Cost(tokens=7).set(tokens=33)
+    again = Cost(tokens=7)
+    again.reset()
+    assert again.state["tokens"] == 7
+    assert Cost(tokens=7).state["tokens"] == 7
+
+
+def test_a_kept_value_that_no_longer_fits_is_left_out():
+    base._STATES["Cost"] = {"model": "gone", "tokens": 44, "renamed": 1}
+    assert Cost().state == {"tokens": 44, "price": 2.5, "model": "r1", "cached": False}
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"toknes.*tokens, price"):
+        Cost(toknes=3)
+    with pytest.raises(ValueError, match="toknes"):
+        Cost().set(toknes=3)
+
+
+def test_the_twin_has_settings_picture_and_words_escaped():
+    twin = Cost().static_html()
+    assert "Cost &lt;of&gt; an answer" in twin
+    assert "Tokens: 10; Price: 2.5; Model: R1 &amp; friends; Cached: no" in twin
+    assert ' alt="Cost. cost: 25" src="data:image/svg+xml;base64,' in twin
+    assert "10 tokens &lt;at&gt; 2.5" in twin
+
+
+def test_the_page_gets_the_live_widget_and_the_twin_it_hides(outputs):
+    widget = Cost("x y")
+    widget._ipython_display_()
+    live, twin = outputs
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert set(twin) == {"text/html", "text/plain"}
+    assert widget.static_html() in twin["text/html"]
+    assert "10 tokens <at> 2.5" in twin["text/plain"]
+    assert '<div id="twin-Cost-x-y">' in twin["text/html"]
+    assert "#twin-Cost-x-y { display: none; }" in widget.widget.children[0].value
+
+
+def test_every_control_has_a_label_and_takes_the_keyboard():
+    for part in Cost().widget.children[1:-2]:
+        assert part.description and part.tooltip == part.description
+        assert part.tabbable is not False
+
+
+def test_sliders_are_whole_only_when_all_numbers_are():
+    assert isinstance(base.slider("a", 1, 9, 2), ipw.IntSlider)
+    assert isinstance(base.slider("a", 1, 9, 2, step=0.5), ipw.FloatSlider)
+
+
+def test_buttons_act_and_rows_wrap():
+    pressed = []
+    made = base.button("Go", lambda: pressed.append(1))
+    made.click()
+    assert pressed == [1]
+    assert base.row(made).layout.flex_flow == "row wrap"
+
+
+def test_a_widget_without_words_is_refused():
+    class Mute(base.Widget):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Mute.*text\(\)"):
+        Mute().static_html()
+
+
+def test_the_twin_needs_no_live_widget(monkeypatch):
+    monkeypatch.setattr(base.Widget, "_build", lambda self: pytest.fail("built"))
+    assert "Tokens: 10" in Cost().static_html()
