@@ -63,7 +63,8 @@ _LOG = """\
 """
 _LESSON = """\
     from course_lib.model import router
-    return router.route(logits, bias, top_k=top_k, n_group=n_group, topk_group=topk_group, scale=scale)
+    how = {"top_k": top_k, "n_group": n_group, "topk_group": topk_group, "scale": scale}
+    return router.route(logits, bias, **how)
 """
 _ROUTE_WRONG = [
     ("softmax", ("torch.sigmoid(logits)", "torch.softmax(logits, -1)")),
