@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.places import ASSETS
+from course_lib.runtime import ASSETS
 
 RECORDED = ASSETS / "recorded"
 

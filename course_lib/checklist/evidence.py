@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from course_lib import places
+from course_lib import runtime
 from course_lib.local import hardware
 from course_lib.model import accounting
-from course_lib.places import ASSETS
+from course_lib.runtime import ASSETS
 
 GIB = 1 << 30
 NOT_ZERO = frozenset({"dev2", "r1", "r1_rules", "variants"})
@@ -72,7 +72,7 @@ def gather(folder: Path | None = None) -> Evidence:
     The model is that of the newest R1-Zero run, else the base that comes with the course. Logs and
     configs that cannot be read count as not there.
     """
-    kept = [folder] if folder else [places.runs(), Path("runs")]
+    kept = [folder] if folder else [runtime.runs(), Path("runs")]
     found = next((run for run in map(newest_run, kept) if run is not None), None)
     folders = [found.folder / "checkpoint"] if found else []
     folders += [ASSETS / "mini-v3-base"]

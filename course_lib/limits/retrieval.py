@@ -19,7 +19,7 @@ import bm25s
 from course_lib.errors import CourseError
 from course_lib.limits.tools import Call, Tool, as_data
 from course_lib.local.engines.base import Engine
-from course_lib.places import ASSETS
+from course_lib.runtime import ASSETS
 
 CORPUS = ASSETS / "corpus"
 DO_NOT_KNOW = "I do not know."

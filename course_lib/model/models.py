@@ -29,8 +29,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from transformers.utils import logging
 
 from course_lib.errors import CourseError
-from course_lib.places import ASSETS
-from course_lib.runtime import device
+from course_lib.runtime import ASSETS, device
 from course_lib.task import numerals
 
 logging.disable_progress_bar()  # loading a model this small needs none

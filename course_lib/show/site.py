@@ -23,7 +23,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from course_lib.errors import CourseError
-from course_lib.places import ASSETS, ROOT
+from course_lib.runtime import ASSETS, ROOT
 
 _OWN = ASSETS / "site"
 _PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

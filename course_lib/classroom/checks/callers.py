@@ -24,7 +24,7 @@ import numpy as np
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 from course_lib.classroom.checks.values import plain
-from course_lib.places import LIBRARY
+from course_lib.runtime import LIBRARY
 
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 

@@ -21,7 +21,7 @@ from typing import Any
 from course_lib.classroom.checks import wire
 from course_lib.classroom.checks.callers import ERROR, TIME_UP, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise
-from course_lib.places import LIBRARY
+from course_lib.runtime import LIBRARY
 
 _GRACE = 5.0  # seconds beyond a limit that the process keeps itself, before it is killed
 _LONGEST_LINE = 4 * wire.LONGEST

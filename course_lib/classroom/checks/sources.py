@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from course_lib.classroom.checks.catalogue import get, lesson_of
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.errors import CourseError
-from course_lib.places import ROOT
+from course_lib.runtime import ROOT
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

@@ -1,0 +1,62 @@
+"""The learner's runs are in one folder, from wherever the course is used."""
+
+import os
+
+import pytest
+
+from course_lib import runtime
+
+
+def test_a_notebook_and_the_command_line_mean_the_same_folder(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    from_the_top = runtime.runs().resolve()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert runtime.runs().resolve() == from_the_top == (tmp_path / "runs").resolve()
+    assert not runtime.runs().is_absolute()
+
+
+def test_elsewhere_it_is_beside_the_reader(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runtime.runs().resolve() == (tmp_path / "runs").resolve()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with many idle cores and an empty environment; (cores, **variables) sets it up."""
+
+    def of(cores, cpu_max="", **variables):
+        for name in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+        monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
+        monkeypatch.setattr(runtime.Path, "read_text", lambda self: cpu_max)
+        return runtime._wanted_threads()
+
+    return of
+
+
+def test_threads_follow_what_the_process_may_use(machine):
+    assert machine(64) == 4
+    assert machine(1) == 1  # affinity: one core of many
+    assert machine(64, "200000 100000") == 2  # a container with two cores
+    assert machine(64, "50000 100000") == 1  # with half a core
+    assert machine(64, "max 100000") == 4
+    assert machine(64, "nonsense") == 4
+
+
+def test_threads_of_an_administrator_are_kept_and_ones_own_come_first(machine):
+    assert machine(64, OMP_NUM_THREADS="1") == 1
+    assert machine(64, OMP_NUM_THREADS="3,2") == 3
+    assert machine(2, OMP_NUM_THREADS="32") == 2
+    assert machine(64, OMP_NUM_THREADS="many") == 4
+    assert machine(64, INSIDE_R1_THREADS="6", OMP_NUM_THREADS="1") == 6
+    assert machine(64, PYTEST_XDIST_WORKER="gw0") == 1
+    assert machine(64, INSIDE_R1_THREADS="0") == 4
+
+
+def test_fewer_cores_are_free_on_a_busy_machine():
+    assert runtime.threads_for(2, 0.1) == 2 and runtime.threads_for(2, 2.4) == 1
