@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import plotly
@@ -104,13 +105,21 @@ def build(out: Path, root: Path = ROOT) -> list[Path]:
 
 def _groups(root: Path) -> list[tuple[str, list[Page]]]:
     """The pages under their headings, in reading order."""
-    lessons = [_page(root, path) for path in sorted(root.glob("notebooks/*.ipynb"))]
+    lessons = [_page(root, path) for path in sorted(root.glob("notebooks/*.ipynb"), key=place)]
     if not lessons:
         raise CourseError(f"There are no notebooks in {root / 'notebooks'}.")
     exercises = [_page(root, path) for path in sorted(root.glob("exercises/*.ipynb"))]
-    beside = [_claims(root), _text("notebooks/TEACHING.html", "For teachers", root)]
+    texts = {"glossary": "Glossary", "TEACHING": "For teachers"}
+    beside = [_text(f"notebooks/{stem}.html", short, root) for stem, short in texts.items()]
+    beside = [_claims(root), *beside]
     groups = [("Lessons", lessons), ("Beside them", beside), ("Exercises", exercises)]
     return [("Start", [_index(groups)]), *groups]
+
+
+def place(path: Path) -> tuple[str, str]:
+    """Where a lesson stands: 03a, then 03 itself, then 03c."""
+    number = path.stem.split("_")[0]
+    return number[:2], number[2:] or "b"
 
 
 def _page(root: Path, path: Path) -> Page:
@@ -123,9 +132,10 @@ def _page(root: Path, path: Path) -> Page:
     file = path.relative_to(root).as_posix()
     other = {"notebooks": "exercises", "exercises": "notebooks"}[path.parent.name]
     pair = f"{other}/{path.stem}.html" if (root / other / path.name).exists() else ""
-    name = re.sub(r"^(\d+\.? |Exercises: )", "", title)
+    name = re.sub(r"^(\d+[a-z]?\.? |Exercises: )", "", title)
     named = name if path.parent.name == "exercises" else name.split(":")[0]
-    short = f"{int(path.stem[:2])}. {named[:1].upper()}{named[1:]}"
+    number = path.stem.split("_")[0]
+    short = f"{number.lstrip('0') or '0'}. {named[:1].upper()}{named[1:]}"
     return Page(file.replace(".ipynb", ".html"), title, short, book, file, pair)
 
 
@@ -173,7 +183,12 @@ def _html(exporter: _Exporter, page: Page, known: dict) -> str:
 
 def with_pages(text: str) -> str:
     """HTML in which links to notebooks and Markdown files of the course go to their pages."""
-    return _LINK.sub(r'\1\2.html\3"', text)
+    return _LINK.sub(lambda m: f'{m[1]}{m[2]}.html{_fragment(m[3] or "")}"', text)
+
+
+def _fragment(fragment: str) -> str:
+    """JupyterLab's name of a heading, `#Dr.-GRPO`, as the site's, `#dr-grpo`."""
+    return fragment and f"#{_slug(unquote(fragment))}"
 
 
 def _lower(text: str) -> str:
