@@ -32,7 +32,7 @@ def load(folder: Path = DATA) -> Ledger:
     """
     sources = {
         name: read_source("sources.toml", name, data)
-        for name, data in _parse(folder / "sources.toml").items()
+        for name, data in parse(folder / "sources.toml").items()
     }
     labels = _labels(folder / "labels.toml")
     facts: dict[str, Fact] = {}
@@ -43,7 +43,8 @@ def load(folder: Path = DATA) -> Ledger:
     return Ledger(facts, tables, labels)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises LedgerError, which names the file, where it is none."""
     import tomllib  # here, so that importing the room stays cheap
 
     try:
@@ -55,7 +56,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _labels(path: Path) -> dict[str, str]:
-    labels = _parse(path)
+    labels = parse(path)
     for name, label in labels.items():
         if not isinstance(label, str):
             raise LedgerError(f"{path.name}, {name}: a label must be text, got {label!r:.60}.")
@@ -69,7 +70,7 @@ def _read_file(
     facts: dict[str, Fact],
     tables: dict[str, Table],
 ) -> None:
-    forms = _parse(path)
+    forms = parse(path)
     for form, entries in forms.items():
         if form not in _FORMS or not isinstance(entries, list):
             raise LedgerError(f"{path.name}, {form}: only [[{']], [['.join(_FORMS)}]] are allowed.")

@@ -97,7 +97,7 @@ def test_every_document_is_cited():
 
 
 def test_the_data_is_toml_and_nothing_else():
-    assert {path.suffix for path in ledger.DATA.iterdir()} == {".toml"}
+    assert {path.suffix for path in ledger.DATA.rglob("*.*")} == {".toml"}
 
 
 def test_the_twelve_corrections_that_matter_most_are_ranked():

@@ -3,16 +3,16 @@
 import json
 from decimal import Decimal
 
+import prose_lint
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib import facts
-from course_lib.facts import lint
 
 
 def numbers(text, *printed):
-    return [number for number, _ in lint.unsourced_in_text(text, map(Decimal, printed))]
+    return [number for number, _ in prose_lint.unsourced_in_text(text, map(Decimal, printed))]
 
 
 def notebook(tmp_path, markdown, output=None):
@@ -104,9 +104,9 @@ def test_a_value_near_the_cited_one_is_found(text, found):
 
 def test_a_citation_holds_for_its_own_cell_only(tmp_path):
     path = notebook(tmp_path, "79.8")
-    assert [hit.number for hit in lint.unsourced_numbers(path)] == ["79.8"]
+    assert [hit.number for hit in prose_lint.unsourced_numbers(path)] == ["79.8"]
     cited = notebook(tmp_path, "79.8 <!-- facts: r1.aime_2024.pass_at_1 -->")
-    assert lint.unsourced_numbers(cited) == []
+    assert prose_lint.unsourced_numbers(cited) == []
 
 
 def test_a_share_backs_a_percentage_and_no_other_number():
@@ -132,7 +132,7 @@ def test_an_unknown_cited_key_is_an_error():
     ],
 )
 def test_an_output_backs_a_number(tmp_path, output):
-    assert lint.unsourced_numbers(notebook(tmp_path, "some 61.7 % of it", output)) == []
+    assert prose_lint.unsourced_numbers(notebook(tmp_path, "some 61.7 % of it", output)) == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_output_backs_a_number(tmp_path, output):
     ],
 )
 def test_what_a_reader_cannot_read_backs_nothing(tmp_path, output):
-    found = lint.unsourced_numbers(notebook(tmp_path, "some 61.7 % of it", output))
+    found = prose_lint.unsourced_numbers(notebook(tmp_path, "some 61.7 % of it", output))
     assert [(hit.cell, hit.number) for hit in found] == [(0, "61.7 %")]
     assert found[0].context == "some 61.7 % of it"
 
@@ -155,12 +155,12 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, text):
     path = tmp_path / "broken.ipynb"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"broken\.ipynb is not a notebook"):
-        lint.unsourced_numbers(path)
+        prose_lint.unsourced_numbers(path)
 
 
 @given(st.text(alphabet="0123456789.,%eBMK$- \n`<>!", max_size=60))
 def test_any_text_is_read_without_failing(text):
-    for number, context in lint.unsourced_in_text(text, [Decimal("79.8")]):
+    for number, context in prose_lint.unsourced_in_text(text, [Decimal("79.8")]):
         assert number.strip(" %BMKGs") and number.split()[0] in context
 
 
@@ -168,3 +168,74 @@ def test_any_text_is_read_without_failing(text):
 def test_every_plain_number_above_the_small_ones_is_found(number):
     assert numbers(f"there are {number:,} of them") == [f"{number:,}"]
     assert numbers(f"there are {number} of them", number) == []
+
+
+# --- sentences that compare or say why ------------------------------------------------------------
+
+COMPARISONS = [
+    "Distillation beats RL.",
+    "The sparse model is better than the dense one.",
+    "It is right less often than its teacher.",
+    "It fell because the rate was too high.",
+    "Thinking made it right.",
+    "The bias balances without hurting the loss.",
+    "It runs six times as fast.",
+    "- one thing\n- A vote helps there.",
+    "More traces improve it.",
+    "It has grown.\nIt grows since thinking pays.",
+]
+
+
+@pytest.mark.parametrize("text", COMPARISONS)
+def test_a_comparison_without_a_finding_is_found(text):
+    assert [lack for _, lack in prose_lint.unfound_in_text(text)] == [
+        "it cites no finding and no fact"
+    ]
+
+
+@pytest.mark.parametrize("text", COMPARISONS)
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "<!-- finding: r1_zero.grows -->",
+        "<!-- facts: r1.aime_2024.pass_at_1 -->",
+        "<!-- no-finding: the cell above computes it -->",
+    ],
+)
+def test_a_finding_a_fact_or_a_reason_backs_a_comparison(text, mark):
+    assert not list(prose_lint.unfound_in_text(f"{text}\n{mark}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A plain sentence.",
+        "Is it better than the other?",
+        "It takes more than 10 steps, rather than one.",
+        "`x better than y` and ```\nbecause\n```",
+        "The number is other than 3.",
+    ],
+)
+def test_a_sentence_that_compares_nothing_is_left_alone(text):
+    assert not list(prose_lint.unfound_in_text(text))
+
+
+def test_a_no_finding_without_a_reason_is_none():
+    assert list(prose_lint.unfound_in_text("It beats it. <!-- no-finding: -->"))
+
+
+def test_a_finding_that_is_not_shown_must_be_called_so():
+    cited = "The bias is free. <!-- finding: moe.bias_is_free -->"
+    [(_, lack)] = prose_lint.unfound_in_text(cited)
+    assert lack.startswith("moe.bias_is_free is not shown here")
+    assert not list(prose_lint.unfound_in_text(f"This is not shown here: {cited}"))
+
+
+def test_an_unknown_finding_is_an_error():
+    with pytest.raises(facts.UnknownFact, match="grows"):
+        list(prose_lint.unfound_in_text("It grows. <!-- finding: r1_zero.grow -->"))
+
+
+def test_a_finding_backs_its_numbers():
+    assert numbers("from 15.5 % to 73.8 % <!-- finding: r1_zero.grows -->") == []
+    assert numbers("to 74.8 % <!-- finding: r1_zero.grows -->") == ["74.8 %"]

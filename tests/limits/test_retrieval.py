@@ -2,13 +2,13 @@
 
 from datetime import date
 
+import prose_lint
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib import facts
 from course_lib.errors import CourseError
-from course_lib.facts import lint
 from course_lib.limits import retrieval
 from course_lib.limits.retrieval import (
     CORPUS,
@@ -52,7 +52,7 @@ def spellings(value):
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.md")), ids=lambda path: path.stem)
 def test_every_number_of_the_corpus_is_the_ledgers(path):
     text = path.read_text(encoding="utf-8")
-    assert not list(lint.unsourced_in_text(text))
+    assert not list(prose_lint.unsourced_in_text(text))
     assert "<!-- facts: " in text
 
 
@@ -67,7 +67,7 @@ def test_every_expected_answer_is_the_ledgers_and_stands_in_its_file(question):
 def test_the_corpus_is_later_than_the_cutoff():
     assert facts.value("data.cutoff") == "July 2024"
     for path in CORPUS.glob("*.md"):
-        keys = " ".join(lint._CITED.findall(path.read_text(encoding="utf-8"))).split()
+        keys = " ".join(prose_lint._CITED.findall(path.read_text(encoding="utf-8"))).split()
         assert max(facts.fact(key).date for key in keys) > "2024-07"
 
 

@@ -1,0 +1,307 @@
+"""The ledger of findings: every entry from its records, and what each rule must catch."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_lib import records
+from course_lib.facts import UnknownFact, finding_files, findings, paired, record_rows
+from course_lib.facts.model import LedgerError
+
+ENTRIES, _ = finding_files.read()
+GROWS = ENTRIES["r1_zero.grows"]
+
+
+def problems(entry, folder=records.RECORDED):
+    return " ".join(findings.overstated(findings.recompute(entry, folder)))
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A copy of the records that may be spoilt, and a way to change one."""
+    shutil.copytree(records.RECORDED, tmp_path / "recorded")
+
+    def change(name, act):
+        path = tmp_path / "recorded" / f"{name}.json"
+        record = json.loads(path.read_text())
+        act(record)
+        path.write_text(json.dumps(record))
+        return tmp_path / "recorded"
+
+    change.folder = tmp_path / "recorded"
+    return change
+
+
+# --- every entry ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ENTRIES)
+def test_no_sentence_says_more_than_its_records(key):
+    assert not findings.overstated(findings.get(key))
+
+
+@pytest.mark.parametrize("key", ENTRIES)
+def test_every_finding_has_what_a_reader_needs(key):
+    found = findings.get(key)
+    assert found.key == key and found.claim and found.records and found.seeds
+    assert found.strength in findings.STRENGTHS and found.entered.refuted_by
+    assert all(c.startswith("python -m course_lib ") for c in found.commands)
+    for name, wanted in found.entered.kept.items():
+        made_by = records.read(records.RECORDED / f"{name}.json", "")["command"]
+        assert wanted.command.split("--")[0] == made_by.split("--")[0]
+    card = findings.card(key)
+    assert found.claim in repr(card) and found.commands[0] in repr(card)
+    assert found.strength in card._repr_html_()
+
+
+def test_there_are_findings_of_each_lesson_with_records():
+    lessons = {found.entered.lesson[:2] for found in findings.all()}
+    assert {"02", "03", "04", "05"} <= lessons
+
+
+def test_an_unknown_key_is_answered_with_the_nearest():
+    with pytest.raises(UnknownFact, match=r"r1_zero\.grows"):
+        findings.get("r1_zero.grow")
+
+
+# --- what a record must have ----------------------------------------------------------------------
+
+
+def not_shown(entry, folder):
+    found = findings.recompute(entry, folder)
+    assert found.strength == "not shown here" and found.statistic is None
+    assert "Not shown here" in found.sentence and "experiment outcome" in found.sentence
+    assert findings.overstated(found)
+    return found.why
+
+
+def test_a_missing_record_shows_nothing(kept):
+    (kept.folder / "experiments" / "outcome.json").unlink()
+    assert "holds no record" in not_shown(GROWS, kept.folder)
+
+
+def test_another_set_of_seeds_shows_nothing(kept):
+    fewer = kept("experiments/outcome", lambda r: r["runs"].pop("4"))
+    assert "seeds [0, 1, 2, 3]" in not_shown(GROWS, fewer)
+    more = kept("experiments/outcome", lambda r: r["runs"].update({"9": r["runs"]["0"]}))
+    assert "9]" in not_shown(GROWS, more)
+
+
+def test_other_settings_show_nothing(kept):
+    other = kept("experiments/outcome", lambda r: r["changed"].update(learning_rate=1.0))
+    assert "other settings" in not_shown(GROWS, other)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda r: r.pop("runs"),
+        lambda r: r["runs"]["0"].pop("accuracy"),
+        lambda r: r["runs"]["0"].update(accuracy=[]),
+        lambda r: r["runs"]["0"].update(accuracy=["much"]),
+        lambda r: r.update(runs=None),
+    ],
+)
+def test_a_spoilt_record_shows_nothing(kept, spoil):
+    not_shown(GROWS, kept("experiments/outcome", spoil))
+
+
+def test_a_record_that_says_otherwise_takes_the_sentence_with_it(kept):
+    def level(record):
+        for run in record["runs"].values():
+            run["accuracy"][-1] = run["accuracy"][0]
+
+    found = findings.recompute(GROWS, kept("experiments/outcome", level))
+    assert found.strength == "not shown here" and found.statistic.value == 0
+    assert "entered as shown" in " ".join(findings.overstated(found))
+
+
+# --- mutants: each rule must catch the sentence that breaks it ------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught"),
+    [
+        (replace(GROWS, claim=GROWS.claim.replace("73.8", "74.8")), "says 74.8 %"),
+        (replace(GROWS, claim=GROWS.claim.replace("five", "six")), "speaks of six seeds"),
+        (replace(GROWS, claim="It rises by 60 points."), "says 60"),
+        (replace(GROWS, relation="less"), "entered as shown, and is not shown here"),
+        (replace(GROWS, margin=0.58), "entered as shown, and is not shown here"),
+        (replace(GROWS, relation="equal", margin=0.5), "entered as shown, and is not shown here"),
+        (replace(GROWS, a=GROWS.b), "entered as shown, and is not shown here"),
+        (replace(ENTRIES["stages.cold_start_costs"], strength="shown"), "and is suggested"),
+        (replace(ENTRIES["distillation.on_policy"], strength="suggested"), "and is one run"),
+        (
+            replace(ENTRIES["distillation.on_policy"], claim="It ends at 97.9 %."),
+            "rests on one run and does not say so",
+        ),
+        (
+            replace(ENTRIES["stages.cold_start_costs"], claim="It is right less often."),
+            "does not say by how many seeds",
+        ),
+        (replace(ENTRIES["moe.bias_is_free"], strength="suggested"), "is not shown here"),
+    ],
+)
+def test_a_sentence_that_says_more_is_caught(mutant, caught):
+    assert caught in problems(mutant)
+
+
+def test_a_modest_sentence_is_left_alone():
+    assert not problems(replace(GROWS, strength="suggested"))
+    assert not problems(replace(GROWS, claim="It rises by 58 points, to 73.8 % (56.2 to 60.4)."))
+
+
+def test_the_command_fails_where_a_sentence_says_too_much(monkeypatch, capsys):
+    assert findings.main(["r1_zero.grows"]) == 0
+    mutant = findings.recompute(replace(GROWS, claim="It rises to 99.9 %."), records.RECORDED)
+    monkeypatch.setattr(findings, "all", lambda: [mutant])
+    assert findings.main([]) == 1
+    assert "says 99.9 %" in capsys.readouterr().out
+
+
+def test_the_command_lists_what_an_entry_needs_of_a_record(capsys):
+    assert findings.main(["--records"]) == 0
+    out = capsys.readouterr().out
+    assert '[record."experiments/outcome"]  # seeds [0, 1, 2, 3, 4]' in out
+    assert f'settings = "{GROWS.kept["experiments/outcome"].settings}"' in out
+
+
+# --- the statistic --------------------------------------------------------------------------------
+
+
+def test_five_pairs_on_one_side_are_the_fewest_that_pass_the_exact_test():
+    five = paired.compare([1.1, 1.2, 1.3, 1.4, 1.5], [1.0] * 5, "greater")
+    assert five.p == 1 / 32 and five.on_the_side and five.wins == 5
+    four = paired.compare([1.1, 1.2, 1.3, 1.4], [1.0] * 4, "greater")
+    assert four.p == 1 / 16 and four.interval == pytest.approx((0.1, 0.4))
+    assert findings.strongest(four, 4) == "suggested" and findings.strongest(five, 5) == "shown"
+
+
+def test_one_pair_against_the_others_is_not_shown():
+    found = paired.compare([0.1, 0.2, 0.3, 0.4, -0.35], [0.0] * 5, "greater")
+    assert findings.strongest(found, 5) == "not shown here"
+
+
+def test_equal_means_within_the_margin_and_not_merely_undecided():
+    wide = paired.compare([0.3, -0.3, 0.2, -0.2, 0.0], [0.0] * 5, "equal", 0.1)
+    near = paired.compare([0.03, -0.03, 0.02, -0.02, 0.0], [0.0] * 5, "equal", 0.1)
+    assert findings.strongest(wide, 5) == "not shown here"
+    assert findings.strongest(near, 5) == "shown" and near.wins == 5
+
+
+def test_a_quotient_is_a_geometric_mean():
+    found = paired.compare([2.0, 8.0], [1.0, 1.0], "greater", 1.5, ratio=True)
+    assert found.value == pytest.approx(4.0) and found.interval == pytest.approx((2.0, 8.0))
+    assert not paired.compare([2.0, 8.0], [1.0, 1.0], "greater", 3, ratio=True).on_the_side
+
+
+@pytest.mark.parametrize(
+    ("sides", "kind"),
+    [(([], []), "greater"), (([1], [1, 2]), "less"), (([1], [2]), "unlike")],
+)
+def test_what_is_no_pairs_is_refused(sides, kind):
+    with pytest.raises(ValueError, match="pairs and one of the relations"):
+        paired.compare(*sides, kind)
+    with pytest.raises(ValueError, match="above 0"):
+        paired.compare([1.0], [0.0], "greater", ratio=True)
+
+
+@given(st.lists(st.floats(-1, 1, width=16), min_size=5, max_size=7))
+def test_the_interval_holds_the_mean_and_is_the_same_twice(gaps):
+    found = paired.compare(gaps, [0.0] * len(gaps), "greater")
+    low, high = found.interval
+    assert low - 1e-9 <= found.value <= high + 1e-9
+    assert paired.compare(gaps, [0.0] * len(gaps), "greater") == found
+    assert 0 < found.p <= 1
+
+
+# --- records as rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(records.RECORDED.rglob("*.json")), ids=lambda p: p.stem)
+def test_every_recorded_experiment_is_read_as_rows(path):
+    record = json.loads(path.read_text())
+    rows = record_rows.rows(record)
+    assert rows and all(type(row["seed"]) is int for row in rows)
+    assert record_rows.version(record) == record_rows.version(json.loads(path.read_text()))
+
+
+def test_a_pick_says_which_figure():
+    record = {"rows": [{"seed": 0, "who": "a", "x": [1.0, 2.0, 6.0], "n": 2, "deep": {"y": 4}}]}
+    record["rows"].append({"seed": 0, "who": "b", "x": [0.0], "n": 1, "deep": {"y": 5}})
+
+    def picked(**fields):
+        return record_rows.figures(record, record_rows.Pick("r", where={"who": "a"}, **fields))[0]
+
+    assert picked(column="x", at=-1) == 6 and picked(column="x", at=(0, 2)) == 1.5
+    assert picked(column="x", at="max", per="n") == 3 and picked(column="deep/y") == 4
+    with pytest.raises(ValueError, match="two rows"):
+        record_rows.figures(record, record_rows.Pick("r", "n"))
+    with pytest.raises(LookupError, match="no row"):
+        record_rows.figures(record, record_rows.Pick("r", "n", {"who": "c"}))
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+WHOLE = """
+[record."x"]
+settings = "0"
+command = "python -m course_lib x"
+[[finding]]
+key = "a.b"
+claim = "It grows."
+lesson = "03"
+section = "1"
+a = { record = "x", column = "y" }
+b = 0
+relation = "greater"
+seeds = [0]
+strength = "shown"
+refuted_by = "less"
+"""
+
+
+def read(tmp_path, text):
+    (tmp_path / "03.toml").write_text(text, encoding="utf-8")
+    return finding_files.read(tmp_path)
+
+
+def test_a_whole_entry_is_read(tmp_path):
+    entries, held = read(tmp_path, 'notebooks = ["03"]\n' + WHOLE)
+    assert list(entries) == ["a.b"] and held == ("03",) and entries["a.b"].b == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('key = "a.b"', 'key = "ab"', "field 'key'"),
+        ('claim = "It grows."', "", "field 'claim'"),
+        ('strength = "shown"', 'strength = "certain"', "field 'strength'"),
+        ('relation = "greater"', 'relation = "more"', "field 'relation'"),
+        ("seeds = [0]", "seeds = [0, 0]", "field 'seeds'"),
+        ("seeds = [0]", 'seeds = "all"', "field 'seeds'"),
+        ('refuted_by = "less"', "", "field 'refuted_by'"),
+        ('refuted_by = "less"', 'refuted_by = "less"\nmargin = 0', "field 'margin'"),
+        ('refuted_by = "less"', 'refuted_by = "less"\nmood = 0', "field 'mood'"),
+        ('record = "x", column', 'record = "z", column', r"no \[record"),
+        ('column = "y"', 'column = "y", at = "last"', "field 'at'"),
+        ('column = "y"', 'column = ""', "field 'column'"),
+        ("b = 0", "b = true", "a table of fields"),
+        ('settings = "0"', "", "field 'settings'"),
+        ("[[finding]]", "[[found]]", "field 'found'"),
+        ("[[finding]]", "[[finding", "not a TOML file"),
+    ],
+)
+def test_a_malformed_entry_is_named(tmp_path, old, new, complaint):
+    with pytest.raises(LedgerError, match=rf"03\.toml.*{complaint}"):
+        read(tmp_path, WHOLE.replace(old, new))
+
+
+def test_a_key_is_given_once(tmp_path):
+    (tmp_path / "04.toml").write_text(WHOLE)
+    with pytest.raises(LedgerError, match="given twice"):
+        read(tmp_path, WHOLE)
