@@ -76,13 +76,13 @@ def distill(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Accuracy and habits on held-out puzzles, as one JSON object."""
     from course_lib.model import models
-    from course_lib.rl import working, zero
+    from course_lib.rl import measure, zero
     from course_lib.runtime import use_threads
 
     use_threads()
     model, tokenizer = models.load(args.model)
     if args.think:
-        found = working.measure(model, tokenizer, n=args.puzzles, seed=args.seed)
+        found = measure.step_accuracy(model, tokenizer, n=args.puzzles, seed=args.seed)
     else:
         found = zero.evaluate(
             model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature

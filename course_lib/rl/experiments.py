@@ -1,272 +1,65 @@
-"""Controls and variants of R1-Zero by name: what makes the growth of reasoning believable.
+"""Experiments on R1-Zero: run with several seeds, recorded, found again and compared.
 
-Each experiment is the run of `course_lib.rl.zero` with one thing changed, on the same puzzles and
-seeds: `python -m course_lib experiment NAME --seeds 5 --out DIR`. What was recorded beforehand
-stands in `assets/recorded/experiments/`, with machine, date and command; `record` made it.
+`python -m course_lib experiment NAME --seeds 5 --out DIR` runs one of `variants.EXPERIMENTS` on the
+same puzzles and seeds as the others. What was recorded beforehand stands in
+`assets/recorded/experiments/`, with machine, date and command; `record` made it.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
 from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
-from course_lib.rl import zero
-from course_lib.rl.ppo_run import PPOLearner
-from course_lib.rl.zero import PUZZLES, Task, ZeroConfig
-from course_lib.task import puzzles, traces
-from course_lib.task.puzzles import Puzzle
+from course_lib.rl.experience import groups
+from course_lib.rl.ppo import PPOLearner
+from course_lib.rl.rewards import coin, length, sloppy, tidy
+from course_lib.rl.variants import (
+    CONTROLS,
+    EXPERIMENTS,
+    HACKS,
+    IN_A_HURRY,
+    SHORT,
+    SMALL,
+    VARIANTS,
+    Experiment,
+    changed,
+    find,
+    rewarded,
+    run,
+    scramble_totals,
+)
+
+__all__ = [
+    "CONTROLS",
+    "EXPERIMENTS",
+    "HACKS",
+    "IN_A_HURRY",
+    "SHORT",
+    "SMALL",
+    "VARIANTS",
+    "Experiment",
+    "changed",
+    "coin",
+    "find",
+    "groups",
+    "length",
+    "rewarded",
+    "run",
+    "scramble_totals",
+    "sloppy",
+    "tidy",
+]
 
 RECORDED = records.RECORDED / "experiments"
-_LONG = 40  # pieces of a thought that earn the whole reward for length
-
-SHORT = ZeroConfig(steps=30, evaluate_every=10, evaluate_puzzles=256)
-"""A control run: half a minute of computing; the spine's run is longer."""
-
-IN_A_HURRY = replace(SHORT, steps=20, max_new_tokens=16, evaluate_every=5, evaluate_puzzles=128)
-"""Few steps and a sixth of the tokens: room for two attempts at a small puzzle, and an answer."""
-
-
-# --- rewards that are not the outcome -------------------------------------------------------------
-
-
-def coin(puzzle: Puzzle, completion: str) -> float:
-    """1.0 or 0.0 by chance: one toss for every puzzle and text, so that runs can be repeated."""
-    # Not crc32: it is linear, so two puzzles would see the same tosses, or the opposite ones.
-    return float(hashlib.blake2b(f"{puzzle}|{completion}".encode()).digest()[0] % 2)
-
-
-def tidy(puzzle: Puzzle, completion: str) -> float:
-    """1.0 for a closed thought and one answer of the right length, right or wrong."""
-    trace, signs = traces.parse_trace(completion), puzzles.answer(completion)
-    complete = signs is not None and len(signs) == len(puzzle.numbers) - 1
-    return float(complete and trace.opened and trace.closed)
-
-
-def length(puzzle: Puzzle, completion: str) -> float:
-    """From 0.0 for no thought to 1.0 for one of 40 pieces or more, whatever it says."""
-    return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
-
-
-def sloppy(puzzle: Puzzle, completion: str) -> float:
-    """1.0 where the right signs stand anywhere in the text, as `expected in output` would have it.
-
-    It looks like a verifier, and on honest answers it is one. Nothing asks for *one* answer.
-    """
-    return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))
-
-
-def rewarded(reward: Callable[[Puzzle, str], float], task: Task = PUZZLES) -> Task:
-    """The puzzles with another reward; accuracy is still by the exact verifier."""
-    return replace(task, reward=reward)
-
-
-SMALL = replace(
-    PUZZLES,
-    draw=partial(puzzles.sample, size=3),
-    held_out=partial(puzzles.sample, split="test", size=3),
-)
-"""Puzzles of three digits: two signs, four choices. The base has mostly read of larger ones."""
-
-
-# --- a base that cannot add -----------------------------------------------------------------------
-
-
-def scramble_totals(folder: Path) -> Path:
-    """Save the shipped base with its adder broken, and return `folder`.
-
-    The rows of the output layer that write totals (`=10`, `=ten`) change places: where the base
-    means one total it writes another, always the same. All else, thinking included, is as before.
-    """
-    model, tokenizer = models.load(models.shipped("mini-v3-base"))
-    totals = [i for piece, i in models.token_ids(tokenizer).items() if piece.startswith("=")]
-    order = torch.randperm(len(totals), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        rows = model.lm_head.weight[totals]
-        model.lm_head.weight[totals] = rows[order]
-    models.save(model, tokenizer, folder)
-    return folder
-
-
-# --- a policy that has cheated --------------------------------------------------------------------
-
-
-def hack(folder: Path) -> Path:
-    """Train the shipped base on the sloppy verifier, and return the folder of the hacked policy."""
-    work = folder.with_name("hacking")
-    for _ in zero.run(work, IN_A_HURRY, task=rewarded(sloppy, SMALL)):
-        pass
-    return (work / "checkpoint").rename(folder)
-
-
-# --- groups that teach ----------------------------------------------------------------------------
-
-
-@dataclass
-class DynamicSampling(zero.Learner):
-    """GRPO on groups that teach only: DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
-
-    More puzzles are put than are learnt from. Groups with all rewards equal are dropped, and others
-    stand in their place, so that every update is a mean over as many groups as `SHORT` has. (DAPO
-    samples on until there are enough; here a step whose spare groups run out has fewer.)
-    """
-
-    def update(self, experience: zero.Experience) -> dict[str, float]:
-        """Learn from the first groups that teach; as `Learner.update`."""
-        teaching = (experience.rewards != experience.rewards[:, :1]).any(1).nonzero().squeeze(1)
-        if len(teaching):
-            experience = groups(experience, teaching[: SHORT.puzzles].tolist())
-        return super().update(experience)
-
-
-def groups(experience: zero.Experience, groups: list[int]) -> zero.Experience:
-    """Some groups of one step's experience."""
-    size = experience.rewards.shape[1]
-    rows = [group * size + i for group in groups for i in range(size)]
-    device = experience.rollout.ids.device
-    return zero.Experience(
-        experience.rollout.take(torch.tensor(rows, dtype=torch.long, device=device)),
-        [experience.items[row] for row in rows],
-        [experience.texts[row] for row in rows],
-        experience.rewards[groups],
-    )
-
-
-# --- the list -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One thing changed: what it asks, what is run, on which base (None: the shipped one), how."""
-
-    asks: str
-    config: ZeroConfig = SHORT
-    task: Task = PUZZLES
-    base: Callable[[Path], Path] | None = None
-    method: type[zero.Learner] = zero.Learner
-
-
-CONTROLS: dict[str, Experiment] = {
-    "outcome": Experiment("The run itself: right answers are rewarded and nothing else."),
-    "no-thinking": Experiment(
-        "Is it the thinking that raises accuracy? `<think>` and totals cannot be written.",
-        replace(SHORT, banned=("<think>", *(p for p in models.vocabulary() if p[:1] == "="))),
-    ),
-    "random-reward": Experiment(
-        "Does any reward do? A coin is tossed for each completion.", task=rewarded(coin)
-    ),
-    "format-only": Experiment(
-        "Is it the format? A tidy thought and one answer are rewarded, right or wrong.",
-        task=rewarded(tidy),
-    ),
-    "length-only": Experiment(
-        "Is it the length? Long thoughts are rewarded, whatever they say.", task=rewarded(length)
-    ),
-    "cannot-add": Experiment(
-        "Does the base matter? The same run on a base that writes wrong totals.",
-        base=scramble_totals,
-    ),
-}
-
-VARIANTS: dict[str, Experiment] = {
-    "divide-by-std": Experiment(
-        "Advantages divided by the group's standard deviation.", replace(SHORT, std="sample")
-    ),
-    "sequence-mean": Experiment(
-        "Each completion's tokens share its weight.", replace(SHORT, reduce="sequence")
-    ),
-    "as-published": Experiment(
-        "GRPO as first published: divided by the standard deviation, and the sequence mean.",
-        replace(SHORT, std="sample", reduce="sequence"),
-    ),
-    "token-mean": Experiment(
-        "DAPO's mean: over all tokens of the step.", replace(SHORT, reduce="token")
-    ),
-    "kl": Experiment("Held to the base by a KL term of 0.02.", replace(SHORT, kl=0.02)),
-    "two-updates": Experiment("Two updates a rollout, clipped.", replace(SHORT, updates=2)),
-    "four-updates": Experiment("Four updates a rollout, clipped.", replace(SHORT, updates=4)),
-    "clip-higher": Experiment(
-        "Four updates, and DAPO's wider clip upwards.",
-        replace(SHORT, updates=4, clip=(0.2, 0.28)),
-    ),
-    "dynamic-sampling": Experiment(
-        "DAPO's dynamic sampling: half as many puzzles again are put, and groups that teach kept.",
-        replace(SHORT, puzzles=SHORT.puzzles * 3 // 2),
-        method=DynamicSampling,
-    ),
-    "ppo": Experiment(
-        "PPO: a value model as large as the policy says what was to be expected.",
-        method=PPOLearner,
-    ),
-}
-
-HACKS: dict[str, Experiment] = {
-    "hacked": Experiment(
-        "What does a sloppy verifier teach? The right signs count wherever they stand.",
-        IN_A_HURRY,
-        task=rewarded(sloppy, SMALL),
-    ),
-    "mended": Experiment("The same run with the exact verifier.", IN_A_HURRY, task=SMALL),
-    "mended-with-room": Experiment("The exact verifier, and room and time to think.", task=SMALL),
-    "mended-too-late": Experiment(
-        "Can the hacked policy be saved? It goes on with the exact verifier.",
-        IN_A_HURRY,
-        task=SMALL,
-        base=hack,
-    ),
-}
-
-EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS}
-
-
-def find(name: str) -> Experiment:
-    """The experiment of that name. Raises CourseError, with the list, for another name."""
-    if name not in EXPERIMENTS:
-        raise CourseError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
-    return EXPERIMENTS[name]
-
-
-# --- running and recording ------------------------------------------------------------------------
-
-
-def run(
-    name: str, seed: int, out: str | Path, *, steps: int | None = None
-) -> Iterator[dict[str, float]]:
-    """Run an experiment with one seed in `out/NAME/seed-N`; yields a dict a step, as `zero.run`.
-
-    A run that was stopped goes on from its checkpoint. Raises CourseError for an unknown name.
-    """
-    experiment = find(name)
-    folder = Path(out) / name
-    base = None
-    if experiment.base is not None:
-        base = folder / "base"
-        if not (base / "config.json").is_file():
-            experiment.base(base)
-    config = replace(experiment.config, seed=seed)
-    if steps is not None:
-        config = replace(config, steps=steps)
-    yield from zero.run(
-        folder / f"seed-{seed}",
-        config,
-        base=base,
-        task=experiment.task,
-        method=experiment.method,
-    )
-
 
 _COLUMNS = ("reward", "thinking_tokens", "attempts", "clip_fraction", "informative")
 _HELD_OUT = ("accuracy", "test_thinking_tokens", "test_attempts", "test_wrong_steps")
@@ -299,15 +92,6 @@ def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[
         "changed": changed(find(name).config),
         "runs": {str(seed): run for seed, run in runs.items()},
     }
-
-
-def changed(config: ZeroConfig) -> dict[str, Any]:
-    """The fields in which `config` differs from `SHORT`; a long list of tokens is only counted."""
-    ours, plain = asdict(config), asdict(SHORT)
-    differs = {key: value for key, value in ours.items() if value != plain[key]}
-    if "banned" in differs:
-        differs["banned"] = f"{len(differs['banned'])} tokens"
-    return differs
 
 
 def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:

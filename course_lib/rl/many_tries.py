@@ -102,11 +102,6 @@ def vote_curve(drawn: dict[str, list], budgets: Sequence[int]) -> list[float]:
     ]
 
 
-def solved_by(drawn: dict[str, list], least: int = 1) -> set[int]:
-    """Which puzzles, by number, were solved by at least so many samples."""
-    return {i for i, count in enumerate(drawn["right"]) if count >= least}
-
-
 def load_record(folder: str | Path = experiments.RECORDED) -> dict[str, Any]:
     """The record. Raises CourseError, with the command to make one, where there is none."""
     return records.read(Path(folder) / f"{NAME}.json", f"python -m course_lib {NAME} --out DIR")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib.model import rollout
-from course_lib.rl import grpo, zero
-from course_lib.rl.zero import ZeroConfig
+from course_lib.model import models, rollout
+from course_lib.rl import grpo
+from course_lib.rl.experience import Experience, collect, prompt_ids
+from course_lib.rl.learner import Learner, chunks, completion_logprobs
+from course_lib.rl.settings import PUZZLES, ZeroConfig
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -33,7 +35,7 @@ def profile_step(
     config = config or ZeroConfig()
     items = puzzles.sample(config.puzzles, seed)
     clock = [time.perf_counter()]
-    prompts = [zero.prompt_ids(tokenizer, puzzles.prompt(item)) for item in items]
+    prompts = [prompt_ids(tokenizer, puzzles.prompt(item)) for item in items]
     sampled = rollout.generate(
         model, prompts, samples=config.samples, max_new_tokens=config.max_new_tokens,
         eos=tokenizer.eos_token_id, generator=torch.Generator().manual_seed(seed),
@@ -42,7 +44,7 @@ def profile_step(
     experience = _reward(sampled, items, tokenizer, config.samples)
     clock.append(time.perf_counter())
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, fused=True)
-    learner = zero.Learner(model, optimizer, config, tokenizer.eos_token_id)
+    learner = Learner(model, optimizer, config, tokenizer.eos_token_id)
     passes = _time_passes(learner, experience)
     names = ("sampling", "reading the answers and rewarding them")
     seconds = [b - a for a, b in itertools.pairwise(clock)]
@@ -54,23 +56,23 @@ def _reward(
     items: Sequence[Puzzle],
     tokenizer: PreTrainedTokenizerBase,
     samples: int,
-) -> zero.Experience:
-    texts = zero.models.decode(tokenizer, sampled.ids.tolist())
+) -> Experience:
+    texts = models.decode(tokenizer, sampled.ids.tolist())
     rows = [item for item in items for _ in range(samples)]
     rewards = [puzzles.reward(p, text) for p, text in zip(rows, texts, strict=True)]
-    return zero.Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
+    return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
 
 
-def _time_passes(learner: zero.Learner, experience: zero.Experience) -> dict[str, float]:
+def _time_passes(learner: Learner, experience: Experience) -> dict[str, float]:
     """Seconds of the forward passes, the backward passes and the optimiser, as an update does."""
     seconds = {"forward passes": 0.0, "backward passes": 0.0}
     advantages = grpo.group_advantages(experience.rewards, std=learner.config.std).flatten()
     rows = (advantages != 0).nonzero().squeeze(1)
-    for chunk in zero.chunks(experience.rollout, rows):
+    for chunk in chunks(experience.rollout, rows):
         began = time.perf_counter()
         part = experience.rollout.take(chunk)
         mask = grpo.completion_mask(part.ids, learner.eos)
-        logp, _ = zero.completion_logprobs(learner.model, part, mask, 1.0)
+        logp, _ = completion_logprobs(learner.model, part, mask, 1.0)
         loss, _ = grpo.policy_loss(logp, logp.detach(), advantages[chunk], mask)
         between = time.perf_counter()
         loss.backward()
@@ -107,9 +109,7 @@ def sample_many(
     out = Samples(list(problems), [], [], [])
     at_once = max(1, _ROWS // samples)
     for i in range(0, len(problems), at_once):
-        found = zero.collect(
-            model, tokenizer, zero.PUZZLES, problems[i : i + at_once], config, generator
-        )
+        found = collect(model, tokenizer, PUZZLES, problems[i : i + at_once], config, generator)
         out.rewards.extend(found.rewards.tolist())
         out.tokens.extend(found.rollout.lengths.view(-1, samples).tolist())
         out.texts.extend(found.texts[j : j + samples] for j in range(0, len(found.texts), samples))
@@ -141,3 +141,56 @@ def trace_shares(pairs: Sequence[tuple[Puzzle, str]]) -> dict[str, float]:
         "notations mixed": (sum(c.mixing for c in thoughts), len(thoughts)),
     }  # fmt: skip
     return {name: part / whole for name, (part, whole) in parts.items() if whole}
+
+
+def step_accuracy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, n: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """Shares of steps and verdicts that are right, when a model is made to think on `n` puzzles.
+
+    A base that seldom thinks is given the opening `<think>` and goes on from there, at temperature
+    1; steps (running totals) and verdicts (` yes`, ` no`) are read by `course_lib.task.traces`.
+
+    Returns accuracy, attempts (a puzzle), steps_right and verdicts_right (0 to 1; 0 where there are
+    none), with the numbers of steps and verdicts they are shares of. Raises ValueError for n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for 1 puzzle or more.")
+    drawn = puzzles.sample(n, seed, "test")
+    texts = _thoughts(model, tokenizer, drawn, seed)
+    counts = [traces.count(text, puzzle) for text, puzzle in zip(texts, drawn, strict=True)]
+    right = [puzzles.reward(p, text) for p, text in zip(drawn, texts, strict=True)]
+    steps, verdicts = sum(c.steps for c in counts), sum(c.attempts for c in counts)
+    return {
+        "accuracy": sum(right) / n,
+        "attempts": verdicts / n,
+        "steps_right": 1 - sum(c.wrong_steps for c in counts) / steps if steps else 0.0,
+        "verdicts_right": (
+            1 - sum(c.wrong_verdicts for c in counts) / verdicts if verdicts else 0.0
+        ),
+        "steps": steps,
+        "verdicts": verdicts,
+    }
+
+
+def _thoughts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    drawn: list[puzzles.Puzzle],
+    seed: int,
+) -> list[str]:
+    """One completion for each puzzle, all of them begun with `<think>`."""
+    think = tokenizer.convert_tokens_to_ids(models.THINK)
+    generator = torch.Generator().manual_seed(seed)
+    texts: list[str] = []
+    for start in range(0, len(drawn), 512):
+        part = drawn[start : start + 512]
+        found = rollout.generate(
+            model,
+            [[*models.chat_ids(tokenizer, puzzles.prompt(p)), think] for p in part],
+            max_new_tokens=96,
+            eos=tokenizer.eos_token_id,
+            generator=generator,
+        )
+        texts += [models.THINK + text for text in models.decode(tokenizer, found.ids.tolist())]
+    return texts

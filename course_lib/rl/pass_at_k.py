@@ -59,18 +59,6 @@ def vote(answers: Sequence[Hashable | None], right: Hashable) -> float:
     return (votes[right] == most) / sum(n == most for n in votes.values())
 
 
-def maj_at_k(answers: Sequence[Hashable | None], right: Hashable, k: int) -> float:
-    """Mean of `vote` over votes of `k`: maj@k for one problem, from as many samples as there are.
-
-    Samples are independent, so they are cut into rounds of k one after the other, and what is left
-    over is not used. Raises ValueError unless `1 <= k <= len(answers)`.
-    """
-    if not 1 <= k <= len(answers):
-        raise ValueError(f"k is {k}; allowed is 1 to the number of answers, {len(answers)}.")
-    rounds = [answers[i : i + k] for i in range(0, len(answers) - k + 1, k)]
-    return sum(vote(r, right) for r in rounds) / len(rounds)
-
-
 def vote_within(
     answers: Sequence[Hashable | None], tokens: Sequence[int], right: Hashable, budget: int
 ) -> float:

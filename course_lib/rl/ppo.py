@@ -3,13 +3,14 @@
 GRPO judges a completion by its group; PPO (Schulman et al., arXiv 1707.06347) learns a second model
 that guesses, at every token, the reward still to come, and judges each token by how much better
 things went (generalised advantage estimation, arXiv 1506.02438). The price is that model: its
-parameters, its optimiser and its passes. The clipped surrogate is the one in `course_lib.rl.grpo`.
+parameters, its optimiser and its passes. The clipped surrogate is the one in `course_lib.rl.grpo`,
+and the loop, rollouts and rewards are those of R1-Zero: `zero.run(..., method=PPOLearner)`.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from transformers import PreTrainedModel
 
 from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo
+from course_lib.rl.experience import Experience
+from course_lib.rl.learner import Learner, chunks
+
+_VALUE_RATE = 1e-3  # the head starts at 0 and has to find the level of the rewards first
 
 
 def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
@@ -163,6 +168,77 @@ class Critic:
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
+
+
+@dataclass
+class PPOLearner(Learner):
+    """A policy with a critic. The critic is not saved: a resumed run begins it anew.
+
+    It looks ahead without discount (lambda 1), which R1's authors found to be what PPO needs.
+    """
+
+    critic: Critic = field(init=False)
+
+    def __post_init__(self) -> None:
+        model = ValueModel.like(self.model)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=_VALUE_RATE, betas=self.config.betas, weight_decay=0.0
+        )
+        self.critic = Critic(model, optimizer, lam=1.0)
+
+    def update(self, experience: Experience) -> dict[str, float]:
+        """Learn from one step's rollouts; as `Learner.update`, over every completion."""
+        sampled = experience.rollout
+        mask = grpo.completion_mask(sampled.ids, self.eos)
+        rewards = experience.rewards.flatten().to(mask.device)
+        advantages, returns, values = self.critic.judge(sampled, mask, rewards)
+        old: dict[int, torch.Tensor] = {}
+        for _ in range(self.config.updates):
+            stats = self._ppo_update(sampled, advantages, old)
+        value_loss = self._learn_values(sampled, mask, returns, values)
+        return stats | {"value_loss": value_loss}
+
+    def _ppo_update(
+        self, sampled: Rollout, advantages: torch.Tensor, old: dict[int, torch.Tensor]
+    ) -> dict[str, float]:
+        """One optimiser step of the policy; `old` keeps each chunk's first log-probabilities."""
+        total = {"loss": 0.0, "entropy": 0.0, "clip_fraction": 0.0}
+        self.optimizer.zero_grad()
+        self.model.train()
+        for i, chunk in enumerate(_chunks(sampled)):
+            part = sampled.take(chunk)
+            mask = grpo.completion_mask(part.ids, self.eos)
+            logp, spread = self._logprobs(self.model, part, mask)
+            first = old.setdefault(i, logp.detach())
+            gains = advantages[chunk, : mask.shape[1]]
+            loss, stats = policy_loss(logp, first, gains, mask, self.config.clip)
+            share = float(mask.sum() / sampled.lengths.sum())
+            (loss * share).backward()
+            total["loss"] += float(loss.detach()) * share
+            total["entropy"] += float(spread.sum() / sampled.lengths.sum())
+            total["clip_fraction"] += stats["clip_fraction"] * share
+        return total | {"grad_norm": self._step()}
+
+    def _learn_values(
+        self,
+        sampled: Rollout,
+        mask: torch.Tensor,
+        returns: torch.Tensor,
+        values: torch.Tensor,
+    ) -> float:
+        """One pass of the value model over the rollouts, a step for each chunk; the mean loss."""
+        losses = []
+        for chunk in _chunks(sampled):
+            part = sampled.take(chunk)
+            width = part.ids.shape[1]
+            cut = [x[chunk, :width] for x in (mask, returns, values)]
+            losses.append(self.critic.update(part, *cut))
+        return sum(losses) / len(losses)
+
+
+def _chunks(sampled: Rollout) -> list[torch.Tensor]:
+    rows = torch.arange(len(sampled.ids), device=sampled.ids.device)
+    return list(chunks(sampled, rows))
 
 
 def _check_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> None:

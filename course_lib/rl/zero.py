@@ -8,350 +8,50 @@ settings are fields of `ZeroConfig` and stand there with their reasons.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, logprobs, models, rollout
-from course_lib.model.rollout import Rollout
-from course_lib.rl import grpo
+from course_lib.model import checkpoints, models
+from course_lib.rl.experience import (
+    Experience,
+    banned_ids,
+    collect,
+    evaluate,
+    prompt_ids,
+    summarise,
+    thinking_tokens,
+)
+from course_lib.rl.learner import Learner, chunks, completion_logprobs
+from course_lib.rl.settings import PUZZLES, RewardError, Task, ZeroConfig, judge
 from course_lib.runtime import use_threads
-from course_lib.task import puzzles, traces
+
+__all__ = [
+    "PUZZLES",
+    "Experience",
+    "Learner",
+    "RewardError",
+    "Task",
+    "ZeroConfig",
+    "banned_ids",
+    "chunks",
+    "collect",
+    "completion_logprobs",
+    "evaluate",
+    "judge",
+    "prompt_ids",
+    "run",
+    "summarise",
+    "thinking_tokens",
+]
 
 _SKIPS = 5  # steps in a row that may be lost to a failing reward
-
-
-@dataclass(frozen=True)
-class ZeroConfig:
-    """Everything that decides a run; two equal configurations give equal runs on one machine."""
-
-    seed: int = 0
-    steps: int = 150
-    puzzles: int = 16  # groups a step; R1-Zero: 32
-    samples: int = 16  # completions a group, as R1-Zero
-    max_new_tokens: int = 96
-    temperature: float = 1.0
-    learning_rate: float = 3e-4  # a thousand times R1-Zero's: the model is a million times smaller
-    betas: tuple[float, float] = (0.9, 0.98)
-    std: str = "none"  # Dr. GRPO's advantages: rare successes are not blown up
-    reduce: str = "constant"  # Dr. GRPO's mean: a long completion counts token for token
-    clip: tuple[float, float] = (0.2, 0.2)
-    updates: int = 1  # per rollout; with one the ratio is 1 and nothing is ever clipped
-    kl: float = 0.0  # R1-Zero: 0.001; the run is short and nothing drifts far
-    gradient_norm: float = 1.0
-    banned: tuple[str, ...] = ()  # tokens that are never written, such as `<think>`
-    evaluate_every: int = 20
-    evaluate_puzzles: int = 512
-    checkpoint_every: int = 10
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the model is trained on: items, how each is put to it, and what its answer is worth.
-
-    `draw(n, seed)` gives n items; `prompt(item)` the user's words; `reward(item, completion)` a
-    finite number. `describe(item, completion)` may add figures to the log, such as `attempts`.
-    `held_out(n, seed)` gives items that no training touches; without it no accuracy is measured.
-    Accuracy is the mean of `right`, which is the reward unless something else is rewarded.
-    """
-
-    draw: Callable[[int, int], Sequence[Any]]
-    prompt: Callable[[Any], str]
-    reward: Callable[[Any, str], float]
-    describe: Callable[[Any, str], dict[str, float]] = field(default=lambda item, completion: {})
-    held_out: Callable[[int, int], Sequence[Any]] | None = None
-    right: Callable[[Any, str], float] | None = None
-
-
-def describe_trace(puzzle: puzzles.Puzzle, completion: str) -> dict[str, float]:
-    """What a completion does besides being right: attempts, rejections, repeats, wrong steps."""
-    counts = traces.count(completion, puzzle)
-    return {
-        "attempts": counts.attempts,
-        "rejections": counts.rejections,
-        "repeats": counts.repeats,
-        "wrong_steps": counts.wrong_steps,
-        "mixing": float(counts.mixing),
-    }
-
-
-PUZZLES = Task(
-    puzzles.sample,
-    puzzles.prompt,
-    puzzles.reward,
-    describe_trace,
-    held_out=partial(puzzles.sample, split="test"),
-    right=puzzles.reward,
-)
-
-
-class RewardError(ValueError):
-    """A reward function failed or gave something that is not a finite number."""
-
-
-@dataclass
-class Experience:
-    """One step's rollouts: `groups * samples` rows, the samples of a group next to each other."""
-
-    rollout: Rollout
-    items: list[Any]  # one a row
-    texts: list[str]
-    rewards: torch.Tensor  # (groups, samples)
-
-
-def collect(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    items: Sequence[Any],
-    config: ZeroConfig,
-    generator: torch.Generator,
-) -> Experience:
-    """Sample `config.samples` completions for every item and reward each.
-
-    Raises RewardError, naming the prompt, where a reward is not a finite number.
-    """
-    prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
-    sampled = rollout.generate(
-        model,
-        prompts,
-        samples=config.samples,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        eos=tokenizer.eos_token_id,
-        banned=banned_ids(tokenizer, config.banned),
-        generator=generator,
-    )
-    texts = models.decode(tokenizer, sampled.ids.tolist())
-    rows = [item for item in items for _ in range(config.samples)]
-    rewards = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
-    return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
-
-
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The tokens of a prompt: a turn of conversation where the tokenizer has a chat template."""
-    if tokenizer.chat_template is None:
-        return tokenizer.encode(text)
-    return models.chat_ids(tokenizer, text)
-
-
-def banned_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
-    """The ids of tokens given by their text. Raises ValueError for what is not one token."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
-    unknown = [token for token, i in ids.items() if i in (None, tokenizer.unk_token_id)]
-    if unknown:
-        raise ValueError(f"{unknown} are no tokens of this tokenizer; ban single tokens only.")
-    return list(ids.values())
-
-
-def judge(task: Task, item: Any, text: str) -> float:
-    """The reward of one completion, checked to be a finite number."""
-    try:
-        value = task.reward(item, text)
-    except Exception as error:
-        raise RewardError(f"The reward of {task.prompt(item)!r} failed: {error!r}.") from error
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise RewardError(f"The reward of {task.prompt(item)!r} is {value!r}, not a finite number.")
-    return float(value)
-
-
-def completion_logprobs(
-    model: PreTrainedModel,
-    sampled: Rollout,
-    mask: torch.Tensor,
-    temperature: float,
-    banned: Sequence[int] = (),
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability and entropy of every completion token under the model: both like `mask`.
-
-    `mask` (completions, tokens) is 1 up to the first EOS; elsewhere the results are 0. Only the
-    masked tokens go through the output layer, where `banned` tokens have no probability, as when
-    the completions were sampled. The entropy carries no gradient.
-    """
-    ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)
-    padded = not bool(sampled.prompt_mask.all())
-    extra: dict[str, torch.Tensor] = {}
-    if padded:
-        everything = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)
-        extra["attention_mask"] = everything
-        extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
-    hidden = model.model(ids[:, :-1], use_cache=False, **_cut_last(extra))[0]
-    keep = mask.bool()
-    logits = model.lm_head(hidden[:, sampled.prompt_ids.shape[1] - 1 :][keep])
-    if banned:
-        logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
-    logp = torch.zeros(mask.shape, device=logits.device)
-    logp = logp.masked_scatter(
-        keep, logprobs.token_logprobs(logits, sampled.ids[keep], temperature)
-    )
-    with torch.no_grad():
-        spread = torch.zeros_like(logp).masked_scatter(keep, logprobs.entropy(logits))
-    return logp, spread
-
-
-def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value[:, :-1] for name, value in inputs.items()}
-
-
-def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = 6144) -> Iterator[torch.Tensor]:
-    """Split `rows` into sets of like length, so that little of a forward pass is padding."""
-    prompt = sampled.prompt_ids.shape[1]
-    order = rows[sampled.lengths[rows].argsort()].tolist()
-    current: list[int] = []
-    for row in order:
-        if current and (len(current) + 1) * (prompt + int(sampled.lengths[row])) > tokens:
-            yield torch.tensor(current, device=rows.device)
-            current = []
-        current.append(row)
-    if current:
-        yield torch.tensor(current, device=rows.device)
-
-
-@dataclass
-class Learner:
-    """The policy and its optimiser, with the reference it may be held to."""
-
-    model: PreTrainedModel
-    optimizer: torch.optim.Optimizer
-    config: ZeroConfig
-    eos: int
-    reference: PreTrainedModel | None = None
-    banned: Sequence[int] = ()
-
-    def update(self, experience: Experience) -> dict[str, float]:
-        """Learn from one step's rollouts; returns loss, entropy, grad_norm and clip_fraction.
-
-        Groups whose rewards are all equal have no advantage and, without a KL term, no gradient:
-        they are left out of the passes, and the mean is still taken over all completions.
-        """
-        advantages = self._advantages(experience.rewards)
-        rows = torch.arange(len(advantages), device=advantages.device)
-        if not self.config.kl:
-            rows = rows[advantages != 0]
-        if not len(rows):
-            return {"loss": 0.0, "entropy": 0.0, "grad_norm": 0.0, "clip_fraction": 0.0}
-        old: dict[int, torch.Tensor] = {}
-        for _ in range(self.config.updates):
-            stats = self._one_update(experience.rollout, advantages, rows, old)
-        return stats
-
-    def _advantages(self, rewards: torch.Tensor) -> torch.Tensor:
-        grouped = grpo.group_advantages(rewards.to(self.model.device), std=self.config.std)
-        return grouped.flatten()
-
-    def _one_update(
-        self,
-        sampled: Rollout,
-        advantages: torch.Tensor,
-        rows: torch.Tensor,
-        old: dict[int, torch.Tensor],
-    ) -> dict[str, float]:
-        """One optimiser step over `rows`; `old` keeps each chunk's first log-probabilities."""
-        total = {"loss": 0.0, "entropy": 0.0, "clip_fraction": 0.0}
-        tokens = int(sampled.lengths[rows].sum())
-        self.optimizer.zero_grad()
-        self.model.train()
-        for i, chunk in enumerate(chunks(sampled, rows)):
-            part = sampled.take(chunk)
-            mask = grpo.completion_mask(part.ids, self.eos)
-            logp, spread = self._logprobs(self.model, part, mask)
-            share = len(chunk) / len(advantages)
-            if self.config.reduce == "token":
-                share = float(mask.sum() / sampled.lengths.sum())
-            loss, stats = grpo.policy_loss(
-                logp,
-                old.setdefault(i, logp.detach()),
-                advantages[chunk],
-                mask,
-                clip=self.config.clip,
-                ref_logp=self._reference_logprobs(part, mask),
-                kl=self.config.kl,
-                reduce=self.config.reduce,
-                max_length=self.config.max_new_tokens,
-            )
-            (loss * share).backward()
-            total["loss"] += float(loss.detach()) * share
-            total["entropy"] += float(spread.sum()) / tokens
-            total["clip_fraction"] += float(stats["clip_fraction"]) * float(mask.sum()) / tokens
-        return total | {"grad_norm": self._step()}
-
-    def _step(self) -> float:
-        """Cut the gradient to its longest allowed and take it; returns how long it was."""
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
-        if math.isfinite(norm):  # one bad number here would spoil every weight
-            self.optimizer.step()
-        return float(norm)
-
-    @torch.no_grad()
-    def _reference_logprobs(self, part: Rollout, mask: torch.Tensor) -> torch.Tensor | None:
-        if self.reference is None:
-            return None
-        return self._logprobs(self.reference, part, mask)[0]
-
-    def _logprobs(
-        self, model: PreTrainedModel, part: Rollout, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return completion_logprobs(model, part, mask, self.config.temperature, self.banned)
-
-
-def evaluate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    n: int = 512,
-    seed: int = 0,
-    task: Task = PUZZLES,
-    items: Sequence[Any] | None = None,
-    max_new_tokens: int = 96,
-    temperature: float = 1.0,
-    banned: tuple[str, ...] = (),
-) -> dict[str, float]:
-    """Accuracy and habits on `n` held-out items (or on `items`), one sampled completion each.
-
-    Accuracy is by `task.right`, whatever the task rewards. Raises ValueError without items.
-    """
-    if items is None:
-        if task.held_out is None:
-            raise ValueError("This task has no held_out items; give it some, or pass items.")
-        items = task.held_out(n, seed)
-    config = ZeroConfig(
-        samples=1, max_new_tokens=max_new_tokens, temperature=temperature, banned=banned
-    )
-    generator = torch.Generator().manual_seed(seed)
-    judged = replace(task, reward=task.right or task.reward)
-    found = collect(model, tokenizer, judged, items, config, generator)
-    return {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
-
-
-def summarise(
-    experience: Experience, task: Task, tokenizer: PreTrainedTokenizerBase
-) -> dict[str, float]:
-    """Means over completions: thinking tokens (up to `</think>`) and the task's figures."""
-    figures: dict[str, float] = {}
-    pairs = list(zip(experience.items, experience.texts, strict=True))
-    for item, text in pairs:
-        for name, value in task.describe(item, text).items():
-            figures[name] = figures.get(name, 0.0) + value / len(pairs)
-    end = tokenizer.get_vocab().get(models.END_THINK, -1)  # no token is -1
-    return {"thinking_tokens": thinking_tokens(experience.rollout, end), **figures}
-
-
-def thinking_tokens(sampled: Rollout, end_think: int) -> float:
-    """Mean tokens before the answer: up to the last `</think>`, or all of an unfinished thought."""
-    closes = sampled.ids == end_think
-    position = torch.arange(1, sampled.ids.shape[1] + 1, device=sampled.ids.device)
-    last = (closes * position).max(1).values
-    unfinished = ~closes.any(1) & ~sampled.finished
-    return float(torch.where(unfinished, sampled.lengths, last).float().mean())
 
 
 def run(

@@ -76,12 +76,12 @@ def test_the_shipped_base_is_a_small_v3_in_safetensors():
 
 @pytest.mark.parametrize(("name", "least"), [("mini-v3-base", 0.995), ("qwen2-base", 0.99)])
 def test_a_base_guesses_and_reasons_rightly_when_it_reasons(name, least):
-    from course_lib.rl import working, zero
+    from course_lib.rl import measure, zero
 
     model, tokenizer = models.load(models.shipped(name))
     seldom = zero.evaluate(model, tokenizer, n=512)
     assert seldom["accuracy"] <= 0.20 and seldom["attempts"] < 0.5
-    found = working.measure(model, tokenizer, n=1000)
+    found = measure.step_accuracy(model, tokenizer, n=1000)
     assert found["attempts"] > 1
     assert found["steps_right"] >= least and found["verdicts_right"] >= least
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
 from course_lib.model import models
-from course_lib.rl import experiments, measure, zero, zero_plots
+from course_lib.rl import dapo, experiments, measure, variants, zero, zero_plots
 from course_lib.rl.experiments import CONTROLS, EXPERIMENTS, RECORDED
 from course_lib.task import puzzles, traces
 
@@ -85,6 +85,7 @@ def test_whatever_is_rewarded_accuracy_is_by_the_exact_verifier():
 # --- bases and settings ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_base_that_cannot_add_thinks_but_writes_wrong_totals(tmp_path):
     folder = experiments.scramble_totals(tmp_path / "broken")
     broken, tokenizer = models.load(folder)
@@ -132,13 +133,13 @@ def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tok
     assert torch.equal(kept.rewards, found.rewards[1:2])
     assert torch.equal(kept.rollout.lengths, found.rollout.lengths[4:8])
     losses = {}
-    for method in (zero.Learner, experiments.DynamicSampling):
+    for method in (zero.Learner, dapo.DynamicSampling):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         losses[method] = method(model, optimizer, config, tokenizer.eos_token_id).update(found)
     plain, dynamic = losses.values()  # the same gradient, taken as a mean over a third as many
     assert dynamic["grad_norm"] == pytest.approx(3 * plain["grad_norm"], rel=1e-4)
     found.rewards = torch.ones(3, 4)
-    learner = experiments.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id)
+    learner = dapo.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id)
     assert learner.update(found)["grad_norm"] == 0.0
 
 
@@ -150,8 +151,8 @@ def test_the_hacked_policy_is_made_by_the_sloppy_verifier(tmp_path, monkeypatch)
         (out / "checkpoint").mkdir(parents=True)
         yield {}
 
-    monkeypatch.setattr(experiments.zero, "run", run)
-    assert experiments.hack(tmp_path / "base").is_dir()
+    monkeypatch.setattr(variants.zero, "run", run)
+    assert variants.hack(tmp_path / "base").is_dir()
     assert seen == [(EXPERIMENTS["hacked"].config, experiments.sloppy)]
 
 
@@ -343,7 +344,7 @@ def test_many_samples_stay_with_their_problems(random_models, tokenizer, monkeyp
         seen.append(list(items))
         return plain(model, tokenizer, task, items, config, generator)
 
-    monkeypatch.setattr(zero, "collect", collect)
+    monkeypatch.setattr(measure, "collect", collect)
     drawn = measure.sample_many(random_models["llama"], tokenizer, problems, 4, max_new_tokens=5)
     assert seen == [problems[:2], problems[2:4], problems[4:]]
     assert [len(rows) for rows in (drawn.texts, drawn.rewards, drawn.tokens)] == [5, 5, 5]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.rl.pass_at_k import crossing, maj_at_k, pass_at_k, pass_curve, vote, vote_within
+from course_lib.rl.pass_at_k import crossing, pass_at_k, pass_curve, vote, vote_within
 
 
 @given(
@@ -73,16 +73,6 @@ def test_a_vote_is_the_mean_over_ways_to_break_the_tie(answers):
     counted = [a for a in answers if a is not None]
     winners = {a for a in counted if counted.count(a) == max(map(counted.count, counted))}
     assert vote(answers, "a") == pytest.approx(("a" in winners) / max(1, len(winners)))
-
-
-def test_votes_of_k_are_taken_one_after_the_other():
-    answers = ["a", "b", "b", "b", "a", "a", "a"]  # in threes: abb, baa, and one over
-    assert maj_at_k(answers, "a", 3) == 0.5
-    assert maj_at_k(answers, "a", 1) == pytest.approx(4 / 7)
-    assert maj_at_k(answers, "a", 7) == 1.0
-    for k in (0, 8):
-        with pytest.raises(ValueError, match=r"k is \d; allowed is 1 to the number of answers, 7"):
-            maj_at_k(answers, "a", k)
 
 
 def test_a_budget_buys_as_many_votes_as_fit():

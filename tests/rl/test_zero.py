@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.model.rollout import Rollout
-from course_lib.rl import grpo, zero
+from course_lib.rl import grpo, learner, zero
 from course_lib.rl.zero import PUZZLES, Learner, Task, ZeroConfig
 from course_lib.task import puzzles
 
@@ -211,8 +211,7 @@ def gradients(base, experience, config, by_hand=False):
     if not by_hand:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         reference = copy.deepcopy(model) if config.kl else None
-        learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
-        learner.update(experience)
+        Learner(model, optimizer, config, tokenizer.eos_token_id, reference).update(experience)
         return {name: p.grad for name, p in model.named_parameters()}
     sampled = experience.rollout
     mask = grpo.completion_mask(sampled.ids, tokenizer.eos_token_id)
@@ -245,7 +244,7 @@ def test_the_size_of_the_chunks_changes_no_gradient(base, experience, reduce, mo
     config = replace(WIDE, reduce=reduce)
     whole = gradients(base, experience, config)
     plain = zero.chunks
-    monkeypatch.setattr(zero, "chunks", lambda sampled, rows: plain(sampled, rows, tokens=40))
+    monkeypatch.setattr(learner, "chunks", lambda sampled, rows: plain(sampled, rows, tokens=40))
     parts = gradients(base, experience, config)
     for name in whole:
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
@@ -267,8 +266,8 @@ def learn(base, experience, **changes):
     config = replace(TINY, **changes)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     reference = models.load(base)[0] if config.kl else None
-    learner = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
-    return learner.update(experience), model
+    ours = Learner(model, optimizer, config, tokenizer.eos_token_id, reference)
+    return ours.update(experience), model
 
 
 def test_one_update_never_clips_and_its_loss_is_0(base, experience):
@@ -303,7 +302,7 @@ def replace_rewards(experience, rewards):
 
 
 def test_a_gradient_that_is_not_finite_is_not_taken(base, experience, monkeypatch):
-    monkeypatch.setattr(zero.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
+    monkeypatch.setattr(learner.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
     stats, model = learn(base, experience)
     assert math.isnan(stats["grad_norm"])
     assert same(model.state_dict(), models.load(base)[0].state_dict())

@@ -5,8 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from course_lib.model import models
-from course_lib.rl import ppo, zero
-from course_lib.rl.ppo_run import PPOLearner
+from course_lib.rl import grpo, ppo, zero
+from course_lib.rl.ppo import PPOLearner
 from course_lib.rl.zero import Task, ZeroConfig
 
 WORDS = ("hello", "thanks", "what is 3 plus 4", "who are you")
@@ -52,7 +52,7 @@ def test_the_value_model_is_as_large_as_the_policy_and_starts_knowing_nothing(le
     assert isinstance(made.critic.model, ppo.ValueModel)
     backbone = models.parameters(made.model.model)
     assert models.parameters(made.critic.model) == backbone + made.model.config.hidden_size
-    mask = zero.grpo.completion_mask(experience.rollout.ids, made.eos)
+    mask = grpo.completion_mask(experience.rollout.ids, made.eos)
     guesses = ppo.completion_values(made.critic.model, experience.rollout, mask)
     assert (guesses == 0).all()
 
@@ -65,13 +65,13 @@ def test_the_critic_comes_to_expect_what_it_sees(learner):
 
 def test_the_size_of_the_chunks_changes_no_policy_gradient(base, learner, monkeypatch):
     made, experience = learner
-    mask = zero.grpo.completion_mask(experience.rollout.ids, made.eos)
+    mask = grpo.completion_mask(experience.rollout.ids, made.eos)
     advantages, _, _ = made.critic.judge(experience.rollout, mask, experience.rewards.flatten())
     found = []
     plain = zero.chunks
     for tokens in (10_000, 60):
         monkeypatch.setattr(
-            zero, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
+            ppo, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
         )
         monkeypatch.setattr(made, "_step", lambda: 0.0)
         made._ppo_update(experience.rollout, advantages, {})

@@ -1,0 +1,133 @@
+"""From items to experience: completions are sampled, rewarded and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib.model import models, rollout
+from course_lib.model.rollout import Rollout
+from course_lib.rl.settings import PUZZLES, Task, ZeroConfig, judge
+
+
+@dataclass
+class Experience:
+    """One step's rollouts: `groups * samples` rows, the samples of a group next to each other."""
+
+    rollout: Rollout
+    items: list[Any]  # one a row
+    texts: list[str]
+    rewards: torch.Tensor  # (groups, samples)
+
+
+def groups(experience: Experience, groups: list[int]) -> Experience:
+    """Some groups of one step's experience."""
+    size = experience.rewards.shape[1]
+    rows = [group * size + i for group in groups for i in range(size)]
+    device = experience.rollout.ids.device
+    return Experience(
+        experience.rollout.take(torch.tensor(rows, dtype=torch.long, device=device)),
+        [experience.items[row] for row in rows],
+        [experience.texts[row] for row in rows],
+        experience.rewards[groups],
+    )
+
+
+def collect(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    items: Sequence[Any],
+    config: ZeroConfig,
+    generator: torch.Generator,
+) -> Experience:
+    """Sample `config.samples` completions for every item and reward each.
+
+    Raises RewardError, naming the prompt, where a reward is not a finite number.
+    """
+    prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
+    sampled = rollout.generate(
+        model,
+        prompts,
+        samples=config.samples,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        eos=tokenizer.eos_token_id,
+        banned=banned_ids(tokenizer, config.banned),
+        generator=generator,
+    )
+    texts = models.decode(tokenizer, sampled.ids.tolist())
+    rows = [item for item in items for _ in range(config.samples)]
+    rewards = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
+    return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a prompt: a turn of conversation where the tokenizer has a chat template."""
+    if tokenizer.chat_template is None:
+        return tokenizer.encode(text)
+    return models.chat_ids(tokenizer, text)
+
+
+def banned_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
+    """The ids of tokens given by their text. Raises ValueError for what is not one token."""
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    unknown = [token for token, i in ids.items() if i in (None, tokenizer.unk_token_id)]
+    if unknown:
+        raise ValueError(f"{unknown} are no tokens of this tokenizer; ban single tokens only.")
+    return list(ids.values())
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    n: int = 512,
+    seed: int = 0,
+    task: Task = PUZZLES,
+    items: Sequence[Any] | None = None,
+    max_new_tokens: int = 96,
+    temperature: float = 1.0,
+    banned: tuple[str, ...] = (),
+) -> dict[str, float]:
+    """Accuracy and habits on `n` held-out items (or on `items`), one sampled completion each.
+
+    Accuracy is by `task.right`, whatever the task rewards. Raises ValueError without items.
+    """
+    if items is None:
+        if task.held_out is None:
+            raise ValueError("This task has no held_out items; give it some, or pass items.")
+        items = task.held_out(n, seed)
+    config = ZeroConfig(
+        samples=1, max_new_tokens=max_new_tokens, temperature=temperature, banned=banned
+    )
+    generator = torch.Generator().manual_seed(seed)
+    judged = replace(task, reward=task.right or task.reward)
+    found = collect(model, tokenizer, judged, items, config, generator)
+    return {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
+
+
+def summarise(
+    experience: Experience, task: Task, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, float]:
+    """Means over completions: thinking tokens (up to `</think>`) and the task's figures."""
+    figures: dict[str, float] = {}
+    pairs = list(zip(experience.items, experience.texts, strict=True))
+    for item, text in pairs:
+        for name, value in task.describe(item, text).items():
+            figures[name] = figures.get(name, 0.0) + value / len(pairs)
+    end = tokenizer.get_vocab().get(models.END_THINK, -1)  # no token is -1
+    return {"thinking_tokens": thinking_tokens(experience.rollout, end), **figures}
+
+
+def thinking_tokens(sampled: Rollout, end_think: int) -> float:
+    """Mean tokens before the answer: up to the last `</think>`, or all of an unfinished thought."""
+    closes = sampled.ids == end_think
+    position = torch.arange(1, sampled.ids.shape[1] + 1, device=sampled.ids.device)
+    last = (closes * position).max(1).values
+    unfinished = ~closes.any(1) & ~sampled.finished
+    return float(torch.where(unfinished, sampled.lengths, last).float().mean())

@@ -1,0 +1,36 @@
+"""Rewards that are not the outcome: for controls, and a verifier that can be cheated."""
+
+from __future__ import annotations
+
+import hashlib
+
+from course_lib.task import puzzles, traces
+from course_lib.task.puzzles import Puzzle
+
+_LONG = 40  # pieces of a thought that earn the whole reward for length
+
+
+def coin(puzzle: Puzzle, completion: str) -> float:
+    """1.0 or 0.0 by chance: one toss for every puzzle and text, so that runs can be repeated."""
+    # Not crc32: it is linear, so two puzzles would see the same tosses, or the opposite ones.
+    return float(hashlib.blake2b(f"{puzzle}|{completion}".encode()).digest()[0] % 2)
+
+
+def tidy(puzzle: Puzzle, completion: str) -> float:
+    """1.0 for a closed thought and one answer of the right length, right or wrong."""
+    trace, signs = traces.parse_trace(completion), puzzles.answer(completion)
+    complete = signs is not None and len(signs) == len(puzzle.numbers) - 1
+    return float(complete and trace.opened and trace.closed)
+
+
+def length(puzzle: Puzzle, completion: str) -> float:
+    """From 0.0 for no thought to 1.0 for one of 40 pieces or more, whatever it says."""
+    return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
+
+
+def sloppy(puzzle: Puzzle, completion: str) -> float:
+    """1.0 where the right signs stand anywhere in the text, as `expected in output` would have it.
+
+    It looks like a verifier, and on honest answers it is one. Nothing asks for *one* answer.
+    """
+    return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))

@@ -1,0 +1,141 @@
+"""Controls and variants of R1-Zero by name: each is the run of `zero` with one thing changed.
+
+The table of them all is `experiments.toml`, to be read as a page; here its lines become runs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from course_lib.errors import CourseError
+from course_lib.model import models
+from course_lib.rl import rewards, zero
+from course_lib.rl.zero import PUZZLES, Task, ZeroConfig
+from course_lib.task import puzzles
+from course_lib.task.puzzles import Puzzle
+
+_TABLE = tomllib.loads(Path(__file__).with_name("experiments.toml").read_text(encoding="utf-8"))
+
+SHORT = ZeroConfig(**_TABLE["short"])
+IN_A_HURRY = replace(SHORT, **_TABLE["hurry"])
+
+SMALL = replace(
+    PUZZLES,
+    draw=partial(puzzles.sample, size=3),
+    held_out=partial(puzzles.sample, split="test", size=3),
+)
+"""Puzzles of three digits: two signs, four choices. The base has mostly read of larger ones."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One thing changed: what it asks, what is run, on which base (None: the shipped one), how."""
+
+    asks: str
+    config: ZeroConfig = SHORT
+    task: Task = PUZZLES
+    base: Callable[[Path], Path] | None = None
+    method: type[zero.Learner] = zero.Learner
+
+
+def rewarded(reward: Callable[[Puzzle, str], float], task: Task = PUZZLES) -> Task:
+    """The puzzles with another reward; accuracy is still by the exact verifier."""
+    return replace(task, reward=reward)
+
+
+def scramble_totals(folder: Path) -> Path:
+    """Save the shipped base with its adder broken, and return `folder`.
+
+    The rows of the output layer that write totals (`=10`, `=ten`) change places: where the base
+    means one total it writes another, always the same. All else, thinking included, is as before.
+    """
+    model, tokenizer = models.load(models.shipped("mini-v3-base"))
+    totals = [i for piece, i in models.token_ids(tokenizer).items() if piece.startswith("=")]
+    order = torch.randperm(len(totals), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        rows = model.lm_head.weight[totals]
+        model.lm_head.weight[totals] = rows[order]
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+def hack(folder: Path) -> Path:
+    """Train the shipped base on the sloppy verifier, and return the folder of the hacked policy."""
+    work = folder.with_name("hacking")
+    for _ in zero.run(work, IN_A_HURRY, task=rewarded(rewards.sloppy, SMALL)):
+        pass
+    return (work / "checkpoint").rename(folder)
+
+
+def _read(line: dict[str, Any]) -> Experiment:
+    """One paragraph of the table as an experiment."""
+    change = {k: tuple(v) if isinstance(v, list) else v for k, v in line.get("change", {}).items()}
+    if line.get("banned") == "thinking":
+        totals = (piece for piece in models.vocabulary() if piece[:1] == "=")
+        change["banned"] = (models.THINK, *totals)
+    config = replace(IN_A_HURRY if line.get("settings") == "hurry" else SHORT, **change)
+    task = SMALL if line.get("digits") == 3 else PUZZLES
+    if "reward" in line:
+        task = rewarded(getattr(rewards, line["reward"]), task)
+    base = globals()[line["base"]] if "base" in line else None
+    module, name = line.get("method", "learner.Learner").split(".")
+    method = getattr(import_module(f"course_lib.rl.{module}"), name)
+    return Experiment(line["asks"], config, task, base, method)
+
+
+def _group(name: str) -> dict[str, Experiment]:
+    return {key: _read(line) for key, line in _TABLE[name].items()}
+
+
+CONTROLS, VARIANTS, HACKS = _group("controls"), _group("variants"), _group("hacks")
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS}
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name. Raises CourseError, with the list, for another name."""
+    if name not in EXPERIMENTS:
+        raise CourseError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]
+
+
+def changed(config: ZeroConfig) -> dict[str, Any]:
+    """The fields in which `config` differs from `SHORT`; a long list of tokens is only counted."""
+    ours, plain = asdict(config), asdict(SHORT)
+    differs = {key: value for key, value in ours.items() if value != plain[key]}
+    if "banned" in differs:
+        differs["banned"] = f"{len(differs['banned'])} tokens"
+    return differs
+
+
+def run(
+    name: str, seed: int, out: str | Path, *, steps: int | None = None
+) -> Iterator[dict[str, float]]:
+    """Run an experiment with one seed in `out/NAME/seed-N`; yields a dict a step, as `zero.run`.
+
+    A run that was stopped goes on from its checkpoint. Raises CourseError for an unknown name.
+    """
+    experiment = find(name)
+    folder = Path(out) / name
+    base = None
+    if experiment.base is not None:
+        base = folder / "base"
+        if not (base / "config.json").is_file():
+            experiment.base(base)
+    config = replace(experiment.config, seed=seed)
+    if steps is not None:
+        config = replace(config, steps=steps)
+    yield from zero.run(
+        folder / f"seed-{seed}",
+        config,
+        base=base,
+        task=experiment.task,
+        method=experiment.method,
+    )
