@@ -1,7 +1,9 @@
 """No number and no comparison in the notebooks' prose without a source or a finding."""
 
+import json
 from pathlib import Path
 
+import fold_predictions
 import prose_lint
 import pytest
 
@@ -22,3 +24,36 @@ def test_every_number_in_prose_is_backed(notebook):
 def test_every_comparison_in_prose_has_a_finding(name):
     found = prose_lint.unfound_sentences(NOTEBOOKS[0].with_name(f"{name}.ipynb"))
     assert not found, "\n".join(f"cell {cell}: {lack}: “{text}”" for cell, text, lack in found)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_answer_stands_open_below_its_prediction(notebook):
+    book = json.loads(notebook.read_text(encoding="utf-8"))
+    if not fold_predictions.asks(book):
+        pytest.skip("its predictions are not asked for yet")
+    open_ = [
+        c for c in fold_predictions.after_a_prediction(book) if not fold_predictions.is_folded(c)
+    ]
+    shown = ["".join(cell["source"])[:60] for cell in open_]
+    assert not shown, f"run tests/fold_predictions.py on it: {shown}"
+
+
+def test_an_open_answer_is_caught(tmp_path):
+    text = {"cell_type": "markdown", "metadata": {}, "source": "**Predict.** How many?"}
+    asked = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "predict('a')"}
+    answer = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "print(1)"}
+    after = {**text, "source": "**You should see** one."}
+    path = tmp_path / "lesson.ipynb"
+    path.write_text(json.dumps({"cells": [text, asked, answer, after, {**answer, "source": "2"}]}))
+    book = json.loads(path.read_text())
+    assert fold_predictions.asks(book)
+    assert [c["source"] for c in fold_predictions.after_a_prediction(book)] == ["print(1)"]
+    assert fold_predictions.fold(path) == 1
+    cells = json.loads(path.read_text())["cells"]
+    assert [fold_predictions.is_folded(cell) for cell in cells] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
