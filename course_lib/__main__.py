@@ -63,12 +63,12 @@ def zero(args: argparse.Namespace) -> None:
 
 def distill(args: argparse.Namespace) -> None:
     """Train a dense student on a teacher's correct traces."""
-    from course_lib.distill import trace_sft
+    from course_lib.distill import distill, trace_sft
     from course_lib.local import preflight
 
     preflight.require_memory()
     config = trace_sft.DistillConfig(seed=args.seed, **_given(args, "steps"))
-    run = trace_sft.run(args.teacher, args.out, config, base=args.base)
+    run = distill.run(args.teacher, args.out, config, base=args.base)
     last = _follow(run, config.steps, ("loss", "accuracy"))
     print(json.dumps(last))
 

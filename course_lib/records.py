@@ -34,9 +34,14 @@ def stamp(machine: str, command: str) -> Record:
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Keep a record in one piece: whoever reads meanwhile sees the old one or the new one."""
+    write_text(path, json.dumps(record) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}.new")
-    aside.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     aside.replace(path)
 
 

@@ -1,8 +1,10 @@
 """Lesson 5, distillation: reasoning passed on to small dense models.
 
-Read `trace_sft` (fine-tuning on the teacher's traces, as DeepSeek did), `distill` and `soft_labels`
-(learning from its probabilities), `distill_lab` (the experiments), `distill_plots` and
-`model_card`.
+Read `trace_sft` (fine-tuning on the teacher's traces, as DeepSeek did), `distill` (that as a run in
+a folder, with its `model_card`) and `soft_labels` (learning from the teacher's probabilities). Then
+the experiments: `bench` (what all stand on), `experiments` (size, data, soft labels), `fight`
+(against GRPO), `lost` (what is forgotten), `distill_lab` (each by name, with its record) and
+`distill_plots`.
 
 May import: rl, local, facts and everything below them.
 """

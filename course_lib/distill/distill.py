@@ -1,86 +1,120 @@
-"""Soft-label distillation: bring the student's next-token distributions to the teacher's.
+"""Distillation as one run in one folder: traces, updates, student, card; it goes on when stopped.
 
-The divergence is that of GKD (Agarwal et al., arXiv 2306.13649). DeepSeek did *not* do this for the
-R1 distills: they fine-tuned on sampled traces (`course_lib.model.sft`), which needs the teacher's
-text and neither its logits nor its vocabulary.
+What is kept: `traces.json` (what the teacher said that was right), `checkpoint` (the student on its
+way), `metrics.jsonl` (a line a step), `model` (the finished student with its card) and `run.json`
+(what the run is made of).
 """
 
 from __future__ import annotations
 
-import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from course_lib import records
+from course_lib.distill import model_card, trace_sft
+from course_lib.distill.trace_sft import DistillConfig, Trace
+from course_lib.errors import CourseError
+from course_lib.model import checkpoints, models, pretrain
+from course_lib.rl import zero
+from course_lib.runtime import use_threads
+from course_lib.task import puzzles
+
+_EVERY = 50  # updates from one checkpoint to the next
 
 
-def generalized_jsd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
+def run(
+    teacher: str | Path,
+    out: str | Path,
+    config: DistillConfig | None = None,
     *,
-    beta: float,
-    temperature: float = 1.0,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The generalised Jensen-Shannon divergence of GKD, mean over tokens, in nats.
+    base: str | Path | None = None,
+) -> Iterator[dict[str, float]]:
+    """Distil the model in folder `teacher` into the student base; yields one dict a step.
 
-    Both logits are (..., vocabulary) and for the same tokens; `mask` (...) is 1 where a token
-    counts, and None counts all. With teacher P, student Q and the mixture M = beta P + (1 - beta) Q
-    it is `beta KL(P || M) + (1 - beta) KL(Q || M)`. That goes to 0 at both ends of `beta`, so at
-    the ends, as in the paper and in TRL, it is the divergence it goes to 0 in proportion to: at 0
-    forward KL(P || Q), which covers all that the teacher does, and at 1 reverse KL(Q || P), which
-    seeks what it does most. `temperature` divides both logits, and no temperature squared
-    multiplies the result.
-
-    Only the student gets a gradient. A token ruled out by both (a logit of minus infinity) adds
-    nothing. Raises ValueError for shapes that do not fit (as with different vocabularies), a beta
-    outside 0 to 1, a temperature not above 0, or a mask without tokens.
+    The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
+    the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder. Stop
+    it whenever you like, even by force: the same call gives the lines so far and goes on from the
+    last checkpoint. Raises CourseError where `out` holds a run with other settings or models.
     """
-    _check(student_logits, teacher_logits, beta, temperature, mask)
-    if mask is not None:
-        counted = mask.bool()
-        student_logits, teacher_logits = student_logits[counted], teacher_logits[counted]
-    student = (student_logits / temperature).log_softmax(-1)
-    teacher = (teacher_logits.detach() / temperature).log_softmax(-1)
-    # Finite where both rule a token out, because the mixture has no gradient at minus infinity.
-    neither = (student == -math.inf) & (teacher == -math.inf)
-    lowest = torch.finfo(student.dtype).min
-    student, teacher = student.masked_fill(neither, lowest), teacher.masked_fill(neither, lowest)
-    if beta == 0:
-        return kl_divergence(teacher, student).mean()
-    if beta == 1:
-        return kl_divergence(student, teacher).mean()
-    mixture = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
-    parts = beta * kl_divergence(teacher, mixture) + (1 - beta) * kl_divergence(student, mixture)
-    return parts.mean()
+    config, out = config or DistillConfig(), Path(out)
+    base = Path(base or models.shipped("qwen2-base"))
+    use_threads()
+    _claim(out, config, Path(teacher), base)
+    expert, tokenizer = models.load(teacher)
+    folder = out / "checkpoint"
+    resume = checkpoints.has_state(folder)
+    student, other = models.load(folder if resume else base)
+    trace_sft.require_same_vocabulary(tokenizer, other)
+    optimizer = pretrain.make_optimizer(student, config.learning_rate, decay=0.0)
+    start = checkpoints.load_state(folder, student, optimizer)["step"] if resume else 0
+    began = time.perf_counter()
+    # 1. Traces: the teacher's right answers, sampled once and kept.
+    kept = _traces(out / "traces.json", expert, tokenizer, config)
+    learnt = trace_sft.fitting(kept, student.config.max_position_embeddings, drop=config.drop_long)
+    log = checkpoints.Log(out / "metrics.jsonl", keep=start)
+    if log.lines:
+        began -= log.lines[-1]["seconds"]
+        yield from list(log.lines)
+    else:
+        yield _note(log, began, step=0, traces=config.traces, kept=len(kept))
+    # 2. Updates: the student learns to predict every token of them.
+    eos = tokenizer.eos_token_id
+    steps = trace_sft.finetune(student, learnt, config, eos, optimizer=optimizer, start=start)
+    for step, loss in steps:
+        found = {}
+        if step == config.steps:
+            found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=config.seed)
+        # The line first, then the checkpoint that counts it: no kill leaves a hole in the log.
+        line = _note(log, began, step=step, loss=loss, **found)
+        if step == config.steps:
+            # 3. The student and its card.
+            models.save(student, tokenizer, out / "model")
+            model_card.write(out / "model", student, expert, asdict(config), log.lines)
+        if step == config.steps or step % _EVERY == 0:
+            checkpoints.save(folder, student, tokenizer, optimizer, {"step": step})
+        yield line
 
 
-def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(P || Q) in nats from log-probabilities: (..., vocabulary) to (...)."""
-    # Where P is 0 the term is 0, even where the difference of logarithms is not a finite number.
-    impossible = p == -math.inf
-    return (p.exp() * (p - q).masked_fill(impossible, 0.0)).sum(-1)
-
-
-def _check(
-    student: Tensor, teacher: Tensor, beta: float, temperature: float, mask: Tensor | None
-) -> None:
-    if student.ndim and teacher.ndim and student.shape[-1] != teacher.shape[-1]:
-        raise ValueError(
-            f"teacher_logits has a vocabulary of {teacher.shape[-1]} and student_logits one of "
-            f"{student.shape[-1]}; allowed is the same vocabulary, or distil from sampled text."
+def _claim(out: Path, config: DistillConfig, teacher: Path, base: Path) -> None:
+    """Say what the run is made of; refuse to go on with another's, or over an older student."""
+    if (out / "model").exists() and not (out / checkpoints.ABOUT).is_file():
+        raise CourseError(
+            f"{out} holds a student from an earlier version, which does not say how it was made; "
+            "give another --out, or delete the folder to start again."
         )
-    if student.ndim < 1 or student.shape != teacher.shape:
-        raise ValueError(
-            f"teacher_logits has shape {tuple(teacher.shape)}; allowed is student_logits', "
-            f"{tuple(student.shape)}."
-        )
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta is {beta}; allowed is 0 (forward KL) to 1 (reverse KL).")
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; allowed is a finite number above 0.")
-    if mask is not None and mask.shape != student.shape[:-1]:
-        raise ValueError(
-            f"mask has shape {tuple(mask.shape)}; allowed is {tuple(student.shape[:-1])}."
-        )
-    if not (student.shape[:-1].numel() if mask is None else bool(mask.any())):
-        raise ValueError("No token counts; allowed is a mask with at least one 1.")
+    weights = {
+        name: checkpoints.fingerprint(folder)
+        for name, folder in (("teacher", teacher), ("base", base))
+    }
+    checkpoints.claim(out, {**asdict(config), **weights})
+
+
+def _traces(
+    path: Path, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
+) -> list[Trace]:
+    """The right traces of those sampled: from the file, or sampled and written there."""
+    if path.is_file():
+        read = records.read(path, "the same command in another folder", lambda r: r["kept"][0][1])
+        return [Trace(prompt, completion) for prompt, completion in read["kept"]]
+    traces, right = trace_sft.gather(
+        teacher,
+        tokenizer,
+        puzzles.sample(config.traces, config.seed),
+        seed=config.seed,
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+    )
+    kept = [trace for trace, good in zip(traces, right, strict=True) if good]
+    if kept:
+        records.write(path, {"kept": [(trace.prompt, trace.completion) for trace in kept]})
+    return kept
+
+
+def _note(log: checkpoints.Log, began: float, **figures: float) -> dict[str, float]:
+    line = figures | {"seconds": time.perf_counter() - began}
+    log.write(line)
+    return line

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import PreTrainedModel
-
-if TYPE_CHECKING:
-    from course_lib.distill.trace_sft import DistillConfig
 
 _TEXT = """---
 library_name: transformers
@@ -54,12 +51,12 @@ def write(
     folder: str | Path,
     student: PreTrainedModel,
     teacher: PreTrainedModel,
-    config: DistillConfig,
+    config: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
 ) -> str:
     """Write `folder/README.md` from a run's models, settings and log; returns its text.
 
-    `lines` is the log of `students.run`: the first has `kept`, the last the figures measured.
+    `lines` is the log of `distill.run`: the first has `kept`, the last the figures measured.
     """
     first, last = lines[0], lines[-1]
     sizes = [sum(p.numel() for p in model.parameters()) for model in (student, teacher)]
@@ -69,12 +66,12 @@ def write(
         parameters=sizes[0],
         teacher=sizes[1],
         share=sizes[0] / sizes[1],
-        asked=config.traces,
-        tokens=config.tokens,
-        temperature=config.temperature,
-        rate=config.learning_rate,
-        seed=config.seed,
-        puzzles=config.evaluate_puzzles,
+        asked=config["traces"],
+        tokens=config["tokens"],
+        temperature=config["temperature"],
+        rate=config["learning_rate"],
+        seed=config["seed"],
+        puzzles=config["evaluate_puzzles"],
         context=student.config.max_position_embeddings,
         **{**last, "kept": first["kept"], "steps": last["step"]},
     )

@@ -6,22 +6,19 @@ as the mini-V3, mostly bare guesses. It sees no reward and no logits of the teac
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib.distill import model_card
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, models, pretrain, rollout
+from course_lib.model import models, pretrain, rollout
 from course_lib.model.sft import sft_loss
 from course_lib.rl import zero
-from course_lib.runtime import use_threads
 from course_lib.task import puzzles
 
 
@@ -132,94 +129,55 @@ def _row(trace: Trace) -> tuple[list[int], list[float]]:
     return trace.prompt + trace.completion, weights
 
 
-def run(
-    teacher: str | Path,
-    out: str | Path,
-    config: DistillConfig | None = None,
-    *,
-    base: str | Path | None = None,
-) -> Iterator[dict[str, float]]:
-    """Distil the model in folder `teacher` into the student base; yields one dict a step.
-
-    The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
-    the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder.
-    """
-    config = config or DistillConfig()
-    use_threads()
-    out = Path(out)
-    began = time.perf_counter()
-    expert, tokenizer = models.load(teacher)
-    student, other = models.load(base or models.shipped("qwen2-base"))
-    require_same_vocabulary(tokenizer, other)
-    kept = _right_traces(expert, tokenizer, config)
-    learnt = fitting(kept, student.config.max_position_embeddings, drop=config.drop_long)
-    out.mkdir(parents=True, exist_ok=True)
-    log = checkpoints.Log(out / "metrics.jsonl", keep=-1)
-    yield _note(log, began, step=0, traces=config.traces, kept=len(kept))
-    for step, loss in finetune(student, learnt, config, tokenizer.eos_token_id):
-        found = {}
-        if step == config.steps:
-            found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=config.seed)
-            models.save(student, tokenizer, out / "model")
-        line = _note(log, began, step=step, loss=loss, **found)
-        if step == config.steps:
-            model_card.write(out / "model", student, expert, config, log.lines)
-        yield line
-
-
-def _right_traces(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
-) -> list[Trace]:
-    """The traces of a run: the right ones of those sampled."""
-    traces, right = gather(
-        teacher,
-        tokenizer,
-        puzzles.sample(config.traces, config.seed),
-        seed=config.seed,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-    )
-    return [trace for trace, good in zip(traces, right, strict=True) if good]
-
-
-def _note(log: checkpoints.Log, began: float, **figures: float) -> dict[str, float]:
-    line = figures | {"seconds": time.perf_counter() - began}
-    log.write(line)
-    return line
-
-
 def finetune(
-    model: PreTrainedModel, traces: Sequence[Trace], config: DistillConfig, pad: int
+    model: PreTrainedModel,
+    traces: Sequence[Trace],
+    config: DistillConfig,
+    pad: int,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[int, float]]:
     """Supervised fine-tuning on `traces`, prompts masked: yields step and loss (nats per token).
 
-    Raises CourseError as `fitting` does, before the first step.
+    Goes on after `start` updates with the `optimizer` that made them. Raises CourseError as
+    `fitting` does, before the first step.
     """
     kept = fitting(traces, model.config.max_position_embeddings, drop=config.drop_long)
-    read = batches(kept, config.tokens, config.seed, pad)
+    read = islice(batches(kept, config.tokens, config.seed, pad), start, None)
 
     def loss(_: int) -> Tensor:
-        batch = next(read)
+        batch = next(read)  # ids and weights: (documents, tokens)
         ids, weights = batch.ids.to(model.device), batch.weights.to(model.device)
-        return sft_loss(model(ids, use_cache=False).logits, ids, weights)
+        logits = model(ids, use_cache=False).logits  # (documents, tokens, vocabulary)
+        return sft_loss(logits, ids, weights)
 
-    yield from descend(model, config, loss)
+    yield from descend(model, config, loss, optimizer=optimizer, start=start)
 
 
 def descend(
-    model: PreTrainedModel, config: DistillConfig, loss: Callable[[int], Tensor]
+    model: PreTrainedModel,
+    config: DistillConfig,
+    loss: Callable[[int], Tensor],
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[int, float]]:
     """`config.steps` updates of AdamW on `loss(step)`, warmed up, then falling to 0: step, loss."""
-    optimizer = pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
+    optimizer = optimizer or pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
     model.train()
-    for step in range(1, config.steps + 1):
+    for step in range(start + 1, config.steps + 1):
+        # 1. How far to go: the learning rate rises for `warmup` steps and then falls to 0.
         rise, fall = min(1.0, step / config.warmup), 1 - (step - 1) / config.steps
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rise * fall
+        # 2. How wrong: the loss of one batch, in nats per token.
         value = loss(step)
+        # 3. Which way: the gradient, cut to a length of at most 1.
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        # 4. One update of every weight.
         optimizer.step()
         yield step, float(value.detach())
     model.eval()

@@ -6,18 +6,53 @@ last one. Everything is safetensors and JSON; nothing that is read back can run 
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model import models
 
 _TENSORS, _STATE = "trainer.safetensors", "trainer.json"
+ABOUT = "run.json"
+"""The file in a run's folder that says what the run is made of."""
+
+
+def claim(out: Path, about: Mapping[str, Any]) -> None:
+    """Write into the folder `out` what a run is made of, or find that it is the run there.
+
+    `about` is its settings by name, and whatever else decides it. Raises CourseError for a folder
+    with another run, naming what differs: a run goes on as it began, or its curve would mean
+    nothing.
+    """
+    path, ours = out / ABOUT, json.loads(json.dumps(about))
+    if not path.is_file():
+        records.write(path, ours)
+        return
+    theirs = records.read(path, "the same command in another folder", what="settings of a run")
+    changed = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
+    if changed:
+        raise CourseError(
+            f"{out} belongs to a run with other settings ({', '.join(changed)}); give another "
+            "--out, or delete the folder to start again."
+        )
+
+
+def fingerprint(folder: str | Path) -> str:
+    """What tells one model's weights from another's: a hash of the safetensors in a folder."""
+    found = hashlib.sha256()
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:16]
 
 
 def save(

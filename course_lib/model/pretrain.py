@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.model.router import balance_bias
 from course_lib.model.router import load as expert_load
@@ -179,12 +180,15 @@ def run(
 ) -> Iterator[dict]:
     """Pretrain into `out/checkpoint`, yielding one dict a step: step, seconds, loss, imbalance.
 
-    Goes on from `out/checkpoint` if there is one. Stop it whenever you like.
+    Goes on from `out/checkpoint` if there is one. Stop it whenever you like. Raises CourseError
+    where `out` holds a run with other settings or another architecture.
     """
     config = config or PretrainConfig()
     use_threads()
     out = Path(out)
     folder = out / "checkpoint"
+    architecture = architecture or models.mini_v3_config(models.build_tokenizer())
+    _claim(out, config, architecture)
     model, tokenizer, optimizer, state = _start(folder, config, architecture)
     log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"])
     ids = piece_ids(tokenizer)
@@ -204,8 +208,24 @@ def run(
         yield line
 
 
+def _claim(out: Path, config: PretrainConfig, architecture: PretrainedConfig) -> None:
+    """Refuse a folder that holds another run, or another kind of model from before runs said so."""
+    shape = {
+        k: getattr(architecture, k) for k in ("model_type", "hidden_size", "num_hidden_layers")
+    }
+    if checkpoints.has_state(out / "checkpoint"):
+        there = models.load(out / "checkpoint")[0].config
+        changed = sorted(k for k, v in shape.items() if getattr(there, k) != v)
+        if changed:
+            raise CourseError(
+                f"{out} holds a {there.model_type} of another shape ({', '.join(changed)}); give "
+                "another --out, or delete the folder to start again."
+            )
+    checkpoints.claim(out, {**asdict(config), **shape})
+
+
 def _start(
-    folder: Path, config: PretrainConfig, architecture: PretrainedConfig | None
+    folder: Path, config: PretrainConfig, architecture: PretrainedConfig
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, torch.optim.AdamW, dict]:
     """The model, tokenizer, optimiser and state to begin with: fresh, or from a checkpoint."""
     if checkpoints.has_state(folder):
@@ -214,7 +234,7 @@ def _start(
         return model, tokenizer, optimizer, checkpoints.load_state(folder, model, optimizer)
     torch.manual_seed(config.seed)
     tokenizer = models.build_tokenizer()
-    model = AutoModelForCausalLM.from_config(architecture or models.mini_v3_config(tokenizer))
+    model = AutoModelForCausalLM.from_config(architecture)
     model.to(device())
     folder.parent.mkdir(parents=True, exist_ok=True)
     optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)

@@ -1,31 +1,29 @@
 """Recorded pipelines: several seeds put together, read back, and set beside the paper's table.
 
 `python -m course_lib.pipeline.stage_records runs/a runs/b --machine "..." --to FILE` writes the
-record from folders that `python -m course_lib pipeline --variants` has filled.
+record from folders that `python -m course_lib pipeline --variants` has filled; `--onto FILE` adds
+them to the seeds of an earlier record.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from course_lib import facts
+from course_lib import facts, records
 from course_lib.errors import CourseError
-from course_lib.model import models
-from course_lib.pipeline import pipeline, rejection_sampling
-from course_lib.pipeline.pipeline_variants import FOLDER, VARIANTS, curve
+from course_lib.pipeline import rejection_sampling, stages
 from course_lib.pipeline.rejection_sampling import Sample
+from course_lib.pipeline.variants import FOLDER, VARIANTS, curve
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD = models.ASSETS / "recorded" / "pipeline.json"
+RECORD = records.RECORDED / "pipeline.json"
 COMMAND = "python -m course_lib pipeline --variants --seed SEED --out DIR"
 
 FIGURES: dict[str, tuple[str, float]] = {
@@ -65,27 +63,42 @@ class Spread:
         return f"{self.mean:.1f} ± {self.deviation:.1f}"
 
 
-def collect(folders: Sequence[str | Path], machine: str) -> dict[str, Any]:
+# --- what is recorded --------------------------------------------------------------------------
+
+
+def collect(
+    folders: Sequence[str | Path], machine: str, onto: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """One record of several finished pipelines, each with its variants where it has them.
 
-    Sample traces and R1-Zero's raw answers are those of the first folder. Raises CourseError for a
-    folder without a table, or for pipelines whose settings differ in more than the seed.
+    Sample traces and R1-Zero's raw answers are those of the first folder, or of the record `onto`,
+    whose seeds stay in front. Raises CourseError for a folder without a table, for a seed that
+    `onto` has already, or for pipelines whose settings differ in more than the seed.
     """
     tables = [_read_table(Path(folder)) for folder in folders]
-    settings = [{**table["config"], "seed": None} for table in tables]
+    settings = [{**table["config"], "seed": None} for table in (*([onto] if onto else []), *tables)]
     if any(other != settings[0] for other in settings):
         raise CourseError("The pipelines have different settings; record them apart.")
-    first = Path(folders[0])
+    runs = [_run(Path(f), t) for f, t in zip(folders, tables, strict=True)]
+    if onto is None:
+        return {**_head(Path(folders[0]), tables[0], machine), "runs": runs}
+    twice = {run["seed"] for run in onto["runs"]} & {run["seed"] for run in runs}
+    if twice:
+        raise CourseError(f"The record has seed {min(twice)} already; give other folders.")
+    where = f"{onto['machine']}; from seed {runs[0]['seed']} on: {machine}"
+    stamped = records.stamp(where, COMMAND) if machine not in onto["machine"] else {}
+    return {**onto, **stamped, "runs": [*onto["runs"], *runs]}
+
+
+def _head(first: Path, table: Mapping[str, Any], machine: str) -> dict[str, Any]:
+    """What a record has once: its stamp, its settings, and what the models said."""
     return {
-        "machine": machine,
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": COMMAND,
-        "config": tables[0]["config"],
-        "runs": [_run(Path(f), t) for f, t in zip(folders, tables, strict=True)],
-        "traces": {name: row["traces"] for name, row in _rows(first, tables[0]).items()},
+        **records.stamp(machine, COMMAND),
+        "config": table["config"],
+        "traces": {name: row["traces"] for name, row in _rows(first, table).items()},
         "answers": [
             rejection_sampling.to_line(sample)
-            for sample in pipeline.read_samples(first / "cold_start/answers.jsonl")
+            for sample in stages.read_samples(first / "cold_start/answers.jsonl")
         ],
     }
 
@@ -96,13 +109,13 @@ def _read_table(folder: Path) -> dict[str, Any]:
         raise CourseError(
             f"{folder} has no table.json; `python -m course_lib pipeline --out {folder}` makes it."
         )
-    return pipeline.read(path)
+    return stages.read(path)
 
 
 def _rows(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """The stages' rows and those of the variants that were run."""
     paths = {name: folder / FOLDER / name / "row.json" for name in VARIANTS}
-    extra = {name: pipeline.read(path) for name, path in paths.items() if path.is_file()}
+    extra = {name: stages.read(path) for name, path in paths.items() if path.is_file()}
     return {**table["rows"], **extra}
 
 
@@ -123,16 +136,7 @@ def _run(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
 
 def load(path: str | Path = RECORD) -> dict[str, Any]:
     """The course's own record, or another one. Raises CourseError if it is missing or damaged."""
-    try:
-        record = json.loads(Path(path).read_text())
-        if not record["runs"]:
-            raise ValueError("no runs")
-        return record
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CourseError(
-            f"The record {path} cannot be read; make it again with `python -m "
-            "course_lib.pipeline.stage_records`."
-        ) from error
+    return records.read(path, COMMAND, lambda record: record["runs"][0]["figures"])
 
 
 def answers(record: Mapping[str, Any]) -> list[Sample]:
@@ -189,9 +193,75 @@ def paper_table(metrics: Sequence[str] = PAPER) -> pd.DataFrame:
 def said(record: Mapping[str, Any]) -> str:
     """Where the record comes from, in a sentence."""
     seeds = len(record["runs"])
-    return (
-        f"Recorded on {record['date']} on {record['machine']}, {seeds} "
-        f"seed{'s' if seeds > 1 else ''}, by `{record['command']}`."
+    return records.said(record, f", {seeds} seed{'s' if seeds > 1 else ''}")
+
+
+# --- recipes: which stages a recorded model went through ------------------------------------------
+
+REWARDS = ("none", "accuracy", "accuracy + format", "accuracy + format + language")
+PREFERENCES = ("none", "last part", "alone and long")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The stages between the base and a model.
+
+    `reward` is that of the reasoning RL, `preference` how the reward model was used at the end.
+    """
+
+    cold_start: bool
+    reward: str
+    sft: bool
+    preference: str = "none"
+
+    def words(self) -> str:
+        """The recipe as a chain: base -> cold start -> ..."""
+        steps = ["base"]
+        steps += ["cold start"] if self.cold_start else []
+        steps += [f"RL ({self.reward})"] if self.reward != "none" else []
+        steps += ["rejection sampling and SFT"] if self.sft else []
+        if self.preference == "last part":
+            steps.append("RL with preferences in its last part")
+        elif self.preference != "none":
+            steps.append("RL with the reward model alone, for long")
+        return " → ".join(steps)
+
+
+_ACCURACY, _NO_LANGUAGE, _ALL = REWARDS[1:]
+
+RECIPES: dict[str, Recipe] = {
+    "base": Recipe(False, "none", False),
+    "zero": Recipe(False, _ACCURACY, False),
+    "zero_no_language": Recipe(False, _NO_LANGUAGE, False),
+    "zero_rules": Recipe(False, _ALL, False),
+    "zero_sft": Recipe(False, _ACCURACY, True),
+    "dev1": Recipe(True, "none", False),
+    "dev2_no_language": Recipe(True, _NO_LANGUAGE, False),
+    "dev2": Recipe(True, _ALL, False),
+    "dev2_preference": Recipe(True, _ALL, False, "last part"),
+    "dev3": Recipe(True, _ALL, True),
+    "r1": Recipe(True, _ALL, True, "last part"),
+    "overuse": Recipe(True, _ALL, True, "alone and long"),
+}
+"""The pipeline's models and its variants, by name."""
+
+
+def find(recipe: Recipe, recorded: Iterable[str]) -> str | None:
+    """The name of the recorded model made by this recipe, or None if nobody ran it."""
+    return next((name for name in recorded if RECIPES.get(name) == recipe), None)
+
+
+def nearest(recipe: Recipe, recorded: Iterable[str]) -> str:
+    """The recorded model whose recipe differs in the fewest switches; of equals the first.
+
+    Raises ValueError where nothing known is recorded.
+    """
+    wanted = asdict(recipe)
+    known = [name for name in recorded if name in RECIPES]
+    if not known:
+        raise ValueError("nothing is recorded: give the names of models that were run")
+    return min(
+        known, key=lambda name: sum(wanted[k] != v for k, v in asdict(RECIPES[name]).items())
     )
 
 
@@ -201,8 +271,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="folders of finished pipelines")
     parser.add_argument("--machine", required=True, help="said in the record")
     parser.add_argument("--to", type=Path, default=RECORD, help="the file to write")
+    parser.add_argument("--onto", type=Path, help="a record that has other seeds already")
     args = parser.parse_args(argv)
-    pipeline.write(args.to, json.dumps(collect(args.folders, args.machine)) + "\n")
+    onto = load(args.onto) if args.onto else None
+    records.write(args.to, collect(args.folders, args.machine, onto))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as ipw
 
 from course_lib.distill import distill_lab
-from course_lib.distill.distill_lab import COUNTS
+from course_lib.distill.bench import COUNTS, SHIPPED
 from course_lib.local import trace_html
 from course_lib.show import svg
 from course_lib.show.theme import TEXT_COLOUR, escape
@@ -52,7 +52,7 @@ def _rows() -> tuple[Mapping[str, Any], ...]:
 
 def _source(student: str) -> str:
     """Where, when and how the figures of a student were recorded."""
-    name = "quality" if student == distill_lab.SHIPPED else "sizes"
+    name = "quality" if student == SHIPPED else "sizes"
     return distill_lab.said(distill_lab.load_record(name))
 
 

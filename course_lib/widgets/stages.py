@@ -8,14 +8,20 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from course_lib.pipeline import recipes, stage_records
-from course_lib.pipeline.recipes import PREFERENCES, REWARDS, Recipe
-from course_lib.pipeline.stage_records import FIGURES, spread
+from course_lib.pipeline import stage_records
+from course_lib.pipeline.stage_records import (
+    FIGURES,
+    PREFERENCES,
+    RECIPES,
+    REWARDS,
+    Recipe,
+    spread,
+)
 from course_lib.show.theme import TEXT_COLOUR, escape
 from course_lib.widgets.base import Widget, choice, slider, tick
 
 SIDES = ("left", "right")
-FIRST = {"left": recipes.RECIPES["zero"], "right": recipes.RECIPES["r1"]}
+FIRST = {"left": RECIPES["zero"], "right": RECIPES["r1"]}
 
 
 @cache
@@ -49,7 +55,7 @@ class StageExplorer(Widget):
 
     def model(self, side: str) -> str | None:
         """The recorded model of a side's recipe; None if that combination was not run."""
-        return recipes.find(self.recipe(side), _record()["traces"])
+        return stage_records.find(self.recipe(side), _record()["traces"])
 
     def picture(self) -> str:
         """One table: a column a side, a row a figure, and at its foot what each model said."""
@@ -79,7 +85,7 @@ class StageExplorer(Widget):
     def _words(self, side: str) -> str:
         name, recipe = self.model(side), self.recipe(side)
         if name is None:
-            other = recipes.RECIPES[recipes.nearest(recipe, _record()["traces"])]
+            other = RECIPES[stage_records.nearest(recipe, _record()["traces"])]
             return f"{side.capitalize()}: this was not run; the nearest that was: {other.words()}."
         shown = ("accuracy", "consistency", "thinking_tokens")
         said = ", ".join(f"{FIGURES[key][0]} {_cell(name, key)}" for key in shown)

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course_lib.distill import distill_lab, soft_labels, trace_sft
-from course_lib.distill.distill_lab import EXPERIMENTS, Bench, Student
+from course_lib.distill import bench as benches
+from course_lib.distill import distill_lab, experiments, fight, lost, soft_labels, trace_sft
+from course_lib.distill.bench import Bench, Student
+from course_lib.distill.distill_lab import EXPERIMENTS
 from course_lib.errors import CourseError
 from course_lib.model import models
-from course_lib.task import puzzles, traces
+from course_lib.task import chat, puzzles, traces
 
 PUZZLE = puzzles.parse("7 ? 3 ? 5 ? 2 = 11")  # - + +
 HONEST = "<think> +3=10 +5=15 +2=17 no -3=4 +5=9 +2=11 yes</think> - + +"
@@ -27,22 +29,23 @@ TINY = trace_sft.DistillConfig(
 def bench(tmp_path, monkeypatch):
     """The base as a teacher that is seldom right, and students that have read almost nothing."""
     small = {"qwen2 32x1": Student("qwen2", 32, 1), "llama 16x1": Student("llama", 16, 1)}
-    monkeypatch.setattr(distill_lab, "STUDENTS", small)
-    monkeypatch.setattr(distill_lab, "PRETRAINED", 2)
-    monkeypatch.setattr(distill_lab, "COUNTS", (2, 4))
+    monkeypatch.setattr(benches, "PRETRAINED", 2)
+    for module in (benches, experiments):
+        monkeypatch.setattr(module, "STUDENTS", small)
+        monkeypatch.setattr(module, "COUNTS", (2, 4))
     return Bench(models.shipped("mini-v3-base"), tmp_path, 0, TINY)
 
 
 def test_a_right_answer_with_wrong_working_or_none_is_lucky():
     texts = [HONEST, SLIP, FALSE_CHECK, " - + +", " + + +"]
-    shares = [distill_lab.lucky([PUZZLE], [text]) for text in texts]
+    shares = [benches.lucky([PUZZLE], [text]) for text in texts]
     assert shares == [0.0, 1.0, 1.0, 1.0, 0.0]
-    assert distill_lab.lucky([PUZZLE] * 5, texts) == 0.75  # of the right ones
+    assert benches.lucky([PUZZLE] * 5, texts) == 0.75  # of the right ones
 
 
 def test_step_errors_are_a_share_of_all_steps():
-    assert distill_lab.step_errors([PUZZLE] * 2, [HONEST, SLIP]) == 2 / 9  # of six and three
-    assert distill_lab.step_errors([PUZZLE], [" - + +"]) == 0.0
+    assert benches.step_errors([PUZZLE] * 2, [HONEST, SLIP]) == 2 / 9  # of six and three
+    assert benches.step_errors([PUZZLE], [" - + +"]) == 0.0
 
 
 def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
@@ -57,8 +60,8 @@ def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
         rewards = [puzzles.reward(*pair) for pair in zip(items, texts, strict=True)]
         return SimpleNamespace(texts=texts, rewards=torch.tensor(rewards))
 
-    monkeypatch.setattr(distill_lab, "_answers", four_signs)
-    found = distill_lab.other_lengths(None, None, 4, 0)
+    monkeypatch.setattr(benches, "_answers", four_signs)
+    found = benches.other_lengths(None, None, 4, 0)
     assert asked == [(3, 96)] * 4 + [(5, 192)] * 4
     assert found == {
         "three_digits": 0.0, "five_digits": 0.75, "five_digits_signs": 0.75,
@@ -69,23 +72,23 @@ def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
 def test_students_of_one_comparison_have_read_as_much(bench):
     """Bases pretrained by different amounts would confound size with reading."""
     read = {}
-    for name in distill_lab.STUDENTS:
+    for name in benches.STUDENTS:
         log = bench.base(name).parent / "metrics.jsonl"
         read[name] = len(log.read_text().splitlines())
     assert len(read) == 2 and len(set(read.values())) == 1
-    assert bench.base(distill_lab.SHIPPED) == models.shipped("qwen2-base")
+    assert bench.base(benches.SHIPPED) == models.shipped("qwen2-base")
 
 
 def test_a_trace_without_its_thought_is_the_bare_answer(tokenizer):
     ids = tokenizer.encode(HONEST, add_special_tokens=False)
-    bare = distill_lab.without_thinking(trace_sft.Trace([1], ids), tokenizer)
+    bare = benches.without_thinking(trace_sft.Trace([1], ids), tokenizer)
     assert models.decode(tokenizer, [bare.completion]) == [" - + +"] and bare.prompt == [1]
-    assert distill_lab.without_thinking(bare, tokenizer) == bare
+    assert benches.without_thinking(bare, tokenizer) == bare
 
 
 def test_the_kinds_of_data_differ_as_they_are_named(bench, monkeypatch):
-    monkeypatch.setattr(distill_lab, "COUNTS", (2, 100))
-    kinds = distill_lab.datasets(bench.answers, bench.tokenizer)
+    monkeypatch.setattr(benches, "COUNTS", (2, 100))
+    kinds = benches.datasets(bench.answers, bench.tokenizer)
     right = sum(a.right for a in bench.answers)
     assert 0 < right < 24
     assert [len(k) for k in kinds.values()] == [right, 48, 48 - right, right, right]
@@ -117,7 +120,7 @@ def test_measures_are_shares_and_the_examples_are_real(bench):
 @pytest.mark.parametrize("name", ["sizes", "quality", "soft"])
 def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch):
     figures = {"accuracy": 0.12345, "examples": {"p": "t"}}
-    monkeypatch.setattr(distill_lab, "measure", lambda *_: figures)
+    monkeypatch.setattr(benches, "measure", lambda *_: figures)
     record = distill_lab.run(name, bench, "a test")
     assert record == json.loads((bench.out / f"distill-{name}.json").read_text())
     count = {"sizes": 1 + 2 * 3, "quality": 5, "soft": 4}[name]
@@ -127,6 +130,13 @@ def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch)
     assert distill_lab.run(name, bench, "a test") == record  # nothing is run again
     words = distill_lab.table(record, ["data"], {"accuracy": ".1%"})
     assert len(words.splitlines()) >= 2 and "1 seed:" in distill_lab.said(record)
+
+
+def test_the_search_tries_each_way_at_each_rate_on_seeds_of_its_own(bench, monkeypatch):
+    monkeypatch.setattr(experiments, "SOFT", {"traces, as DeepSeek": None})
+    rows = list(experiments.soft_rates(bench))
+    assert [row["rate"] for row in rows] == list(experiments.SOFT_RATES)
+    assert EXPERIMENTS["soft-rates"].first == EXPERIMENTS["fight-rates"].first == 10
 
 
 def test_a_seed_that_was_cut_short_is_run_anew_and_others_are_kept(bench, monkeypatch):
@@ -154,40 +164,89 @@ def test_a_seed_that_was_cut_short_is_run_anew_and_others_are_kept(bench, monkey
     }  # fmt: skip
 
 
-def test_the_fight_gives_both_sides_equal_updates_and_tokens(bench):
-    plan = replace(
-        distill_lab.FIGHT, steps=2, puzzles=2, samples=8, evaluate_every=1, evaluate_puzzles=8,
+def small_fight():
+    return replace(
+        fight.FIGHT, steps=2, puzzles=2, samples=8, evaluate_every=1, evaluate_puzzles=8,
         max_new_tokens=32,
     )  # fmt: skip
-    alone, distilled, after = distill_lab.fight(bench, plan)
-    assert [r["data"] for r in (alone, distilled, after)] == [
-        "GRPO from its base", "distillation", "GRPO after distillation",
+
+
+def test_the_fight_gives_both_sides_equal_updates_and_tokens(bench):
+    alone, distilled, twice, after = fight.fight(bench, small_fight())
+    assert [r["data"] for r in (alone, distilled, twice, after)] == [
+        "GRPO from its base", "distillation", "distillation, second budget",
+        "GRPO after distillation",
     ]  # fmt: skip
     assert alone["updates"] == distilled["updates"] == after["updates"] == [0, 1, 2]
     budget = alone["sampled"][-1]
     assert alone["sampled"][0] == 0 < budget
     assert budget - 48 <= distilled["sampled"][-1] <= budget
+    # A second budget is as large as the first.
+    assert twice["updates"][-1] == 4 and twice["rate"] == distilled["rate"]
+    assert 2 * budget - 48 <= twice["sampled"][-1] <= 2 * budget
+    assert after["accuracy"][0] == distilled["accuracy"][-1]
+    for row in (alone, distilled, twice, after):
+        assert row["rate"] == fight.BEST.get(row["data"], fight.BEST["distillation"])
+        assert 0 < row["trained"][-1] <= row["sampled"][-1]
+
+
+def test_every_rate_of_every_side_is_searched(bench):
+    rows = list(fight.rates(bench, small_fight()))
+    found = {}
+    for row in rows:
+        found.setdefault(row["data"], []).append(row["rate"])
+        assert row["updates"] == 2
+    assert {side: tuple(rates) for side, rates in found.items()} == fight.RATES
+
+
+def test_groups_of_equal_rewards_are_sampled_and_teach_nothing():
+    rewards = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    rollout = SimpleNamespace(lengths=torch.tensor([3, 4, 50, 60]))
+    learner = object.__new__(fight._Counting)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fight.zero.Learner, "update", lambda *_: {"loss": 0.5})
+        found = learner.update(SimpleNamespace(rewards=rewards, rollout=rollout))
+    assert found == {"loss": 0.5, "sampled": 117, "trained": 7}
 
 
 def test_a_budget_buys_what_it_pays_for(bench):
     costs = [len(a.trace.completion) for a in bench.answers]
-    assert len(distill_lab._buy(bench, sum(costs[:7]))) == 7
-    assert len(distill_lab._buy(bench, sum(costs[:7]) - 1)) == 6
+    assert len(fight._buy(bench, sum(costs[:7]))) == 7
+    assert len(fight._buy(bench, sum(costs[:7]) - 1)) == 6
     budget = 3 * sum(costs)  # the puzzles run out, and more are asked
-    paid = sum(len(a.trace.completion) for a in distill_lab._buy(bench, budget))
+    paid = sum(len(a.trace.completion) for a in fight._buy(bench, budget))
     assert budget - TINY.max_new_tokens < paid <= budget
 
 
-def test_a_record_is_cut_to_its_ends_and_to_some_rows():
-    rows = [
-        {"data": "a", "seed": 0, "accuracy": [0.1, 0.5]},
-        {"data": "b", "seed": 0, "accuracy": [0.1, 0.9]},
-    ]
-    ends = distill_lab.at_the_end({"name": "fight", "rows": rows})
-    assert [r["accuracy"] for r in ends["rows"]] == [0.5, 0.9] and ends["name"] == "fight"
-    assert distill_lab.where(ends, data="b", seed=0)["rows"] == [rows[1] | {"accuracy": 0.9}]
-    assert not distill_lab.where(ends, data="b", seed=1)["rows"]
-    assert rows[0]["accuracy"] == [0.1, 0.5]
+def test_a_record_is_cut_to_some_rows():
+    rows = [{"data": "a", "seed": 0}, {"data": "b", "seed": 0}]
+    found = distill_lab.where({"name": "quality", "rows": rows}, data="b", seed=0)
+    assert found == {"name": "quality", "rows": rows[1:]}
+    assert not distill_lab.where(found, data="b", seed=1)["rows"]
+
+
+def test_a_record_with_other_settings_is_refused_and_another_machine_is_said(bench, monkeypatch):
+    plain = distill_lab.Experiment("?", lambda bench: iter([{"data": "a", "accuracy": 0.5}]))
+    monkeypatch.setitem(EXPERIMENTS, "sizes", plain)
+    distill_lab.run("sizes", bench, "one machine")
+    found = distill_lab.run("sizes", replace(bench, seed=1), "another")
+    assert found["machine"] == "one machine; from seed 1 on: another"
+    other = replace(bench, seed=2, config=replace(TINY, steps=3))
+    with pytest.raises(CourseError, match="made with other settings"):
+        distill_lab.run("sizes", other, "another")
+    assert distill_lab.load_record("sizes", bench.out) == found
+
+
+def test_what_is_lost_is_measured_of_the_base_too(bench):
+    rows = list(lost.lost(bench))
+    assert [row["data"] for row in rows] == ["nothing yet", "traces", "traces and conversation"]
+    for row in rows:
+        assert 0 <= row["chat_right"] <= 1
+        assert all(row[f"loss, {kind}"] > 0 for kind in lost.KINDS)
+    talk = lost.conversation(bench.tokenizer, 40, 0)
+    texts = models.decode(bench.tokenizer, [trace.completion for trace in talk])
+    asked = {tuple(models.chat_ids(bench.tokenizer, c.prompt)): c for c in chat.prompts()}
+    assert all(chat.is_right(asked[tuple(t.prompt)], x) for t, x in zip(talk, texts, strict=True))
 
 
 def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
@@ -206,7 +265,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(bench):
     batch = next(trace_sft.batches([a.trace for a in bench.answers], 512, 0, 0))
     same = soft_labels.divergence(bench.expert, bench.expert, batch, 0.5)
     assert float(same.detach()) == pytest.approx(0.0, abs=1e-5)
-    student, _ = models.load(bench.base(distill_lab.SHIPPED))
+    student, _ = models.load(bench.base(benches.SHIPPED))
     apart = soft_labels.divergence(student, bench.expert, batch, 0.5)
     assert float(apart.detach()) > 1e-3
 

@@ -162,8 +162,8 @@ def test_what_was_not_run_is_said(recorded):
 
 
 def test_a_student_of_the_other_experiments_names_their_record(recorded, monkeypatch):
-    monkeypatch.setattr(distill_lab, "SHIPPED", "small")
+    monkeypatch.setattr(distills, "SHIPPED", "small")
     widget = distills.DistillExplorer("d", student="small", data="answers only")
     assert "distill-lab quality" in widget.text()
-    monkeypatch.setattr(distill_lab, "SHIPPED", "another")
+    monkeypatch.setattr(distills, "SHIPPED", "another")
     assert "distill-lab sizes" in widget.text()

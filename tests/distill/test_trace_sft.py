@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from course_lib.distill import trace_sft
+from course_lib.distill import distill, trace_sft
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.rl import zero
@@ -69,7 +69,7 @@ def test_no_right_trace_among_those_sampled_stops_a_run(tmp_path, random_models,
     models.save(random_models["mini_v3"], tokenizer, tmp_path / "untrained")
     config = replace(SMALL, traces=4, max_new_tokens=4)
     with pytest.raises(CourseError, match="not one trace"):
-        next(trace_sft.run(tmp_path / "untrained", tmp_path / "o", config))
+        next(distill.run(tmp_path / "untrained", tmp_path / "o", config))
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing(random_models, monkeypatch):
@@ -89,7 +89,7 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing(random_models, monkeypa
 
 
 def test_a_run_leaves_a_student_that_loads_and_says_what_it_kept(tmp_path):
-    lines = list(trace_sft.run(models.shipped("mini-v3-base"), tmp_path / "out", SMALL))
+    lines = list(distill.run(models.shipped("mini-v3-base"), tmp_path / "out", SMALL))
     assert lines[0]["traces"] == 48 and 0 < lines[0]["kept"] < 48
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
     assert {"accuracy", "thinking_tokens", "seconds"} <= lines[-1].keys()
@@ -112,9 +112,7 @@ def test_other_vocabularies_are_refused(tmp_path, random_models, tokenizer):
     models.save(random_models["llama"], other, tmp_path / "m")
     with pytest.raises(CourseError, match=r"vocabularies \(\d+ and \d+ tokens, 1 entries"):
         next(
-            trace_sft.run(
-                models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m"
-            )
+            distill.run(models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m")
         )
 
 

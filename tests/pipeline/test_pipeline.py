@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
+from course_lib import records as files
 from course_lib.errors import CourseError
 from course_lib.model import models
-from course_lib.pipeline import pipeline, pipeline_variants, reward_model, stage_work
+from course_lib.pipeline import pipeline, reward_model, stage_work, stages, variants
 from course_lib.pipeline import stage_records as records
-from course_lib.pipeline.pipeline import STAGES, TINY
+from course_lib.pipeline.stages import STAGES, TINY
 from course_lib.task import chat, rewards
 from course_lib.task.chat import Chat, Pair
 from course_lib.task.puzzles import Puzzle, is_test
@@ -35,7 +36,7 @@ def test_every_stage_runs_in_order_and_leaves_what_the_next_needs(finished):
 def test_the_table_has_every_model_and_figure(finished):
     out, _ = finished
     table = json.loads((out / "table.json").read_text())
-    assert list(table["rows"]) == list(pipeline.MODELS)
+    assert list(table["rows"]) == list(stages.MODELS)
     for row in table["rows"].values():
         assert {*stage_work.HABITS, "thinking_tokens", "chat_right", "preference"} <= {
             *row["figures"]
@@ -67,10 +68,10 @@ def test_a_stage_that_is_gone_is_made_again_and_equal(finished, tmp_path):
 def test_cold_start_data_is_rewritten_and_rejection_data_is_clean(finished):
     out, _ = finished
     for name in ("cold_start", "rejection"):
-        for sample in pipeline.read_samples(out / name / "samples.jsonl"):
+        for sample in stages.read_samples(out / name / "samples.jsonl"):
             assert rewards.RuleReward()(sample.puzzle, sample.completion) == 3
             assert rewards.readability(sample.puzzle, sample.completion) == 1
-    raw = pipeline.read_samples(out / "cold_start/answers.jsonl")
+    raw = stages.read_samples(out / "cold_start/answers.jsonl")
     assert len(raw) == TINY.cold_start_puzzles
 
 
@@ -85,7 +86,7 @@ def test_a_missing_input_says_which_command_makes_it(tmp_path, stage, maker):
 def test_unknown_stages_and_other_settings_are_refused(tmp_path):
     with pytest.raises(CourseError, match="no stage 'dev9'; the stages are zero, cold_start"):
         list(pipeline.run(tmp_path, TINY, only=["dev9"]))
-    pipeline.write(tmp_path / "pipeline.json", json.dumps({"seed": 7}))
+    files.write(tmp_path / "pipeline.json", {"seed": 7})
     with pytest.raises(CourseError, match="other settings"):
         list(pipeline.run(tmp_path, TINY))
 
@@ -102,7 +103,7 @@ def test_a_damaged_data_file_says_what_to_do(tmp_path):
     for text in ('{"prompt": 3}', "[", '{"prompt": "1 ? 2 = 3"}'):
         path.write_text(text)
         with pytest.raises(CourseError, match="run its stage again"):
-            pipeline.read_samples(path)
+            stages.read_samples(path)
 
 
 def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
@@ -171,18 +172,18 @@ def test_a_reward_model_wants_pairs_and_a_whole_folder(tmp_path):
 
 def test_a_variant_says_what_it_needs(tmp_path):
     with pytest.raises(CourseError, match="--only zero"):
-        list(pipeline_variants.run(tmp_path, TINY, ("zero_rules",)))
+        list(variants.run(tmp_path, TINY, ("zero_rules",)))
 
 
 def test_a_record_of_runs_with_variants(finished, tmp_path):
     out, _ = finished
-    list(pipeline_variants.run(out, TINY, ("dev2_no_language", "overuse", "rules_for_long")))
+    list(variants.run(out, TINY, ("dev2_no_language", "overuse", "rules_for_long")))
     path = tmp_path / "record.json"
     records.main([str(out), str(out), "--machine", "a test", "--to", str(path)])
     record = records.load(path)
     assert len(record["runs"]) == 2 and "2 seeds" in records.said(record)
-    variants = {"dev2_no_language", "overuse", "rules_for_long"}
-    assert set(record["traces"]) == {*pipeline.MODELS, *variants}
+    more = {"dev2_no_language", "overuse", "rules_for_long"}
+    assert set(record["traces"]) == {*stages.MODELS, *more}
     for name in ("overuse", "rules_for_long"):
         curve = record["runs"][0][name]
         assert len(curve["step"]) == len(curve["reward"]) == TINY.overuse_steps
@@ -203,10 +204,10 @@ def test_a_record_wants_finished_pipelines_of_equal_settings(finished, tmp_path)
         records.collect([tmp_path], "a test")
     table = json.loads((out / "table.json").read_text())
     table["config"]["sft_updates"] += 1
-    pipeline.write(tmp_path / "table.json", json.dumps(table))
+    files.write(tmp_path / "table.json", table)
     with pytest.raises(CourseError, match="different settings"):
         records.collect([out, tmp_path], "a test")
-    with pytest.raises(CourseError, match="cannot be read"):
+    with pytest.raises(CourseError, match="holds no record"):
         records.load(tmp_path / "nowhere.json")
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from course_lib.pipeline import recipes, stage_plots
+from course_lib.pipeline import stage_plots
 from course_lib.pipeline import stage_records as records
-from course_lib.pipeline.recipes import RECIPES, Recipe
+from course_lib.pipeline.stage_records import RECIPES, Recipe
 from course_lib.widgets import stages
 
 
@@ -43,16 +43,16 @@ def explorer(monkeypatch):
 def test_recipes_are_all_different_and_found_again():
     assert len(set(RECIPES.values())) == len(RECIPES)
     for name, recipe in RECIPES.items():
-        assert recipes.find(recipe, RECIPES) == name
-        assert recipe.reward in recipes.REWARDS and recipe.preference in recipes.PREFERENCES
+        assert records.find(recipe, RECIPES) == name
+        assert recipe.reward in records.REWARDS and recipe.preference in records.PREFERENCES
 
 
 def test_only_what_was_run_is_found_and_the_nearest_named():
-    assert recipes.find(RECIPES["dev3"], ["zero", "r1"]) is None
-    assert recipes.nearest(RECIPES["dev3"], ["base", "zero", "r1"]) == "r1"
-    assert recipes.nearest(RECIPES["dev1"], ["r1", "base"]) == "base"
+    assert records.find(RECIPES["dev3"], ["zero", "r1"]) is None
+    assert records.nearest(RECIPES["dev3"], ["base", "zero", "r1"]) == "r1"
+    assert records.nearest(RECIPES["dev1"], ["r1", "base"]) == "base"
     with pytest.raises(ValueError, match="nothing is recorded"):
-        recipes.nearest(RECIPES["dev1"], ["unheard of"])
+        records.nearest(RECIPES["dev1"], ["unheard of"])
 
 
 def test_a_recipe_says_its_stages_in_order():
@@ -103,7 +103,7 @@ def test_the_table_has_a_row_a_figure():
     table = records.table(made_up(), {"zero": "R1-Zero", "r1": "R1"})
     assert table.loc["accuracy, %", "R1"] == "50.5 ± 0.7"
     assert len(table) == len(records.FIGURES)
-    assert "on a made-up machine, 2 seeds, by `none`." in records.said(made_up())
+    assert "on a made-up machine, 2 seeds: none" in records.said(made_up())
 
 
 def test_the_sifting_picture_adds_up():

@@ -13,7 +13,7 @@ import torch
 from torch import tensor
 from transformers import DeepseekV3ForCausalLM
 
-from course_lib.distill.distill import generalized_jsd
+from course_lib.distill.soft_labels import generalized_jsd
 from course_lib.model import models
 from course_lib.model.logprobs import entropy, token_logprobs
 from course_lib.model.sft import collate, sft_loss

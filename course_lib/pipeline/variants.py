@@ -1,22 +1,22 @@
 """The pipeline with a stage left out, a reward left out, or the reward model trusted too long.
 
-Each variant starts from models that `course_lib.pipeline.pipeline` has left in a folder and adds
+Each variant starts from models that the stages have left in a folder and adds
 one row of the same figures; together with the stages they are the combinations the stage explorer
 shows.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from course_lib import records
 from course_lib.model.checkpoints import read_log
-from course_lib.pipeline import pipeline, rejection_sampling, reward_model, stage_work
-from course_lib.pipeline.pipeline import Lines, PipelineConfig, rl_config
+from course_lib.pipeline import rejection_sampling, reward_model, stage_work, stages
+from course_lib.pipeline.stages import Lines, PipelineConfig, rl_config
 from course_lib.rl import zero
 from course_lib.task import rewards
 
@@ -54,7 +54,7 @@ def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     )
     sifted = rejection_sampling.sift(samples)
     yield {"kept": len(sifted.kept)}
-    pairs = pipeline.with_conversation(sifted.kept, config)
+    pairs = stages.with_conversation(sifted.kept, config)
     yield from stage_work.fine_tune(folder / "checkpoint", pairs, config.sft_updates, config.seed)
 
 
@@ -118,20 +118,20 @@ def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> 
     for name in only or VARIANTS:
         variant, folder = VARIANTS[name], out / FOLDER / name
         for stage in variant.needs:
-            pipeline.require_made(out, stage, f"variant {name}")
+            stages.require_made(out, stage, f"variant {name}")
         began = time.perf_counter()
         if not (folder / "row.json").is_file():
             for line in variant.work(out, folder, config):
                 yield {"stage": name, **line}
             row = _row(out, folder, config)
-            pipeline.write(folder / "row.json", json.dumps(row))
+            records.write(folder / "row.json", row)
         seconds = time.perf_counter() - began
         yield {"stage": name, "done": True, "seconds": seconds, "about": variant.about}
 
 
 def _row(out: Path, folder: Path, config: PipelineConfig) -> dict[str, Any]:
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    return pipeline.measure_for(config, folder / "checkpoint", judge)
+    return stages.measure_for(config, folder / "checkpoint", judge)
 
 
 def curve(out: str | Path, name: str = "overuse") -> dict[str, list[float]]:

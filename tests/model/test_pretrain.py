@@ -1,0 +1,57 @@
+"""A run of pretraining in its folder: it goes on when killed, and only as what it began as."""
+
+from dataclasses import replace
+
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.model import checkpoints, models, pretrain
+
+TINY = pretrain.PretrainConfig(steps=4, tokens=128, checkpoint_every=2)
+
+
+@pytest.fixture(scope="module")
+def shapes(tokenizer):
+    """Two families, as small as they come."""
+    return {
+        family: models.student_config(tokenizer, family, hidden=16, layers=1)
+        for family in ("qwen2", "llama")
+    }
+
+
+@pytest.fixture
+def killed(shapes, tmp_path):
+    """A folder in which a run was killed after its third update."""
+    run = pretrain.run(tmp_path, TINY, shapes["qwen2"])
+    for _ in range(3):
+        next(run)
+    run.close()
+    return tmp_path
+
+
+def test_a_killed_run_goes_on_and_its_log_has_no_hole(killed, shapes):
+    assert [line["step"] for line in pretrain.run(killed, TINY, shapes["qwen2"])] == [3, 4]
+    log = checkpoints.read_log(killed / "metrics.jsonl")
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+
+
+def test_another_family_in_the_same_folder_is_refused(killed, shapes):
+    log = (killed / "metrics.jsonl").read_bytes()
+    with pytest.raises(CourseError, match=r"holds a qwen2 of another shape \(model_type"):
+        next(pretrain.run(killed, TINY, shapes["llama"]))
+    (killed / checkpoints.ABOUT).unlink()  # as runs were kept before they said what they are
+    with pytest.raises(CourseError, match=r"holds a qwen2 of another shape \(model_type"):
+        next(pretrain.run(killed, TINY, shapes["llama"]))
+    assert (killed / "metrics.jsonl").read_bytes() == log
+
+
+def test_other_settings_are_refused_by_name(killed, shapes):
+    with pytest.raises(CourseError, match=r"other settings \(seed, steps\)"):
+        next(pretrain.run(killed, replace(TINY, seed=5, steps=9), shapes["qwen2"]))
+
+
+def test_weights_are_told_apart_by_their_bytes(killed, tmp_path_factory):
+    here = checkpoints.fingerprint(killed / "checkpoint")
+    assert here == checkpoints.fingerprint(killed / "checkpoint")
+    assert here != checkpoints.fingerprint(models.shipped("qwen2-base"))
+    assert checkpoints.fingerprint(tmp_path_factory.mktemp("empty")) != here
