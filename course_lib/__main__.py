@@ -20,6 +20,7 @@ ELSEWHERE = {
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
     "moe-race": ("moe.moe_race", "Train the small models of lesson 2 again, with several seeds."),
+    "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),
     "grade": ("classroom.grade", "Grade a folder of submissions."),
     "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),
 }
@@ -88,40 +89,6 @@ def evaluate(args: argparse.Namespace) -> None:
             model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature
         )
     print(json.dumps(found | {"puzzles": args.puzzles}))
-
-
-def ask(args: argparse.Namespace) -> None:
-    """Put one puzzle to a model and watch it think."""
-    from course_lib.distill import trace_sft
-    from course_lib.model import models
-    from course_lib.task import puzzles
-
-    try:
-        puzzle = puzzles.parse(args.puzzle)
-    except ValueError as error:
-        raise CourseError(str(error)) from error
-    model, tokenizer = models.load(args.model)
-    text = ""
-    for piece in trace_sft.stream(model, tokenizer, puzzles.prompt(puzzle), seed=args.seed):
-        text += piece
-        print(piece, end="", flush=True)
-    print("\n" + verdict(puzzle, text))
-
-
-def verdict(puzzle, completion: str) -> str:
-    """What the verifier says of a completion, in a sentence."""
-    from course_lib.task import puzzles
-
-    signs = puzzles.answer(completion)
-    if not puzzles.solutions(puzzle):
-        return f"No choice of + and - makes {puzzle}, so no answer can be right."
-    if signs is None or len(signs) != len(puzzle.numbers) - 1:
-        return "That is not exactly one answer, so it is worth 0."
-    filled = str(puzzle.numbers[0]) + "".join(
-        f" {s} {n}" for s, n in zip(signs, puzzle.numbers[1:], strict=True)
-    )
-    total = puzzles.total(puzzle.numbers, signs)
-    return f"{filled} = {total}: {'right' if total == puzzle.target else 'wrong'}."
 
 
 def export_gguf(args: argparse.Namespace) -> None:
@@ -201,10 +168,6 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--think", action="store_true", help="begin every answer with <think>; count right steps"
     )
-    command = _add(commands, ask)
-    command.add_argument("--model", type=Path, required=True, help="model folder")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("puzzle", help='for example "7 ? 3 ? 5 ? 2 = 11"')
     command = _add(commands, export_gguf)
     command.add_argument("--model", type=Path, required=True, help="model folder, Qwen2 or Llama")
     command.add_argument("--out", type=Path, required=True, help="the GGUF file to write")

@@ -175,19 +175,25 @@ def _add_tensor(writer: gguf.GGUFWriter, name: str, weights: Array, kind: str) -
         writer.add_tensor(name, weights.astype(np.float16))
 
 
-_TURNS = (
-    "{{ .System }}{{ range .Messages }}"
-    f'{{{{ if eq .Role "user" }}}}{models.USER}{{{{ .Content }}}}'
-    f'{{{{ else if eq .Role "assistant" }}}}{models.ASSISTANT}{{{{ .Content }}}}{models.EOS}'
-    "{{ end }}{{ end }}"
-)
+# Ollama keeps thoughts apart from answers where a template names both, as this one does, and only
+# the last message gets its thought back: earlier ones are not fed again, as in R1's own template.
+_TURNS = f"""{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
+{{{{- range $i, $_ := .Messages }}}}
+{{{{- $last := eq (len (slice $.Messages $i)) 1 }}}}
+{{{{- if eq .Role "user" }}}}{models.USER}{{{{ .Content }}}}
+{{{{- else if eq .Role "assistant" }}}}{models.ASSISTANT}
+{{{{- if and $last .Thinking }}}}{models.THINK}{{{{ .Thinking }}}}{models.END_THINK}{{{{ end }}}}
+{{{{- .Content }}}}{{{{ if not $last }}}}{models.EOS}{{{{ end }}}}
+{{{{- end }}}}
+{{{{- if and $last (ne .Role "assistant") }}}}{models.ASSISTANT}{{{{ end }}}}
+{{{{- end }}}}"""
 
 
 def _modelfile(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     """What `ollama create` reads. Ollama writes templates in another language than transformers."""
     lines = [f"FROM ./{name}"]
     if tokenizer.chat_template == models.CHAT_TEMPLATE:
-        lines.append(f'TEMPLATE """{models.BOS}{_TURNS}{models.ASSISTANT}"""')
+        lines.append(f'TEMPLATE """{models.BOS}{_TURNS}"""')
     lines += [
         f"PARAMETER num_ctx {model.config.max_position_embeddings}",
         "PARAMETER temperature 0.6",

@@ -57,7 +57,8 @@ def test_ask_says_when_a_puzzle_has_no_solution(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["ask", "--model", "MODEL", "what is love"],
+        ["ask", "--model", "MODEL", "what ? is = love", "--temperature", "-1"],
+        ["ask", "--model", "MODEL", "7 ? 3 = "],
         ["ask", "--model", "nowhere", "7 ? 3 = 4"],
         ["evaluate", "--model", "."],
         ["zero", "--out", "OUT", "--base", "nowhere"],

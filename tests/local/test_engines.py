@@ -21,8 +21,9 @@ from course_lib.limits import dataflow
 from course_lib.local import engines
 from course_lib.local.engines import catalogue, download
 from course_lib.local.engines.base import force_thinking
+from course_lib.local.engines.wire import Wire
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
-from course_lib.local.engines.with_ollama import OllamaEngine, installed
+from course_lib.local.engines.with_ollama import OllamaEngine
 from course_lib.local.engines.with_transformers import StopFilter, TransformersEngine, pick
 from course_lib.local.export import export_gguf
 from course_lib.model import models
@@ -309,16 +310,15 @@ def test_llama_cpp_dies_in_the_middle_and_what_came_is_kept(gguf_file, in_llama_
             return httpx.Response(200, stream=Dying(end))
         return httpx.Response(200, json={"prompt": "p", "tokens": [1, 2]})
 
-    living = in_llama_cpp._client
-    in_llama_cpp._client = httpx.Client(
-        base_url="http://127.0.0.1", transport=httpx.MockTransport(handle)
-    )
+    living = in_llama_cpp._wire
+    dying = httpx.MockTransport(handle)
+    in_llama_cpp._wire = Wire("llama.cpp", "http://127.0.0.1", transport=dying)
     try:
         stream = in_llama_cpp.stream(QUESTION)
-        with pytest.raises(CourseError, match=r"llama\.cpp broke off .* what had come is kept"):
+        with pytest.raises(CourseError, match=r"llama\.cpp at .*; what had come is kept; open it"):
             list(stream)
     finally:
-        in_llama_cpp._client = living
+        in_llama_cpp._wire = living
     assert stream.text == "one two " and stream.summary is None
 
 
@@ -327,15 +327,6 @@ def test_an_engine_that_was_closed_says_so_in_a_sentence(gguf_file):
     engine.close()
     with pytest.raises(CourseError, match="open it again"):
         list(engine.stream(QUESTION))
-
-
-def test_a_real_ollama_answers_where_one_runs():
-    """Not the stand-in: skipped, with the reason, where no server with a model is there."""
-    here = sorted(installed(), key=lambda entry: entry[1])
-    if not here:
-        pytest.skip("no Ollama server with a model listens at its usual address")
-    stream = OllamaEngine(here[0][0]).stream(ask("Say yes."), max_tokens=8, temperature=0)
-    assert "".join(stream) and 1 <= stream.summary.completion_tokens <= 8
 
 
 def test_a_truncated_gguf(gguf_file, tmp_path):
@@ -481,7 +472,61 @@ def test_a_distill_in_the_hugging_face_cache_comes_first(alone, tmp_path, studen
 def test_one_that_fails_is_passed_over_and_none_is_said_so(alone, tmp_path, monkeypatch):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF")
-    assert engines.best(ollama=alone, gguf=broken).model == "student"
+    monkeypatch.setattr(catalogue, "_downloads", lambda: catalogue._named(broken))
+    assert engines.best(ollama=alone).model == "student"
     monkeypatch.setattr(models, "ASSETS", tmp_path / "nothing")
     with pytest.raises(CourseError, match=r"No model can answer here\. broken\.gguf"):
-        engines.best(ollama=alone, gguf=broken)
+        engines.best(ollama=alone)
+
+
+@pytest.mark.parametrize("name", ["typo.gguf", "cut.gguf", "\0"])
+def test_a_named_file_that_cannot_be_opened_is_an_error_and_no_other_model(
+    alone, tmp_path, monkeypatch, name
+):
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF")
+    path = str(tmp_path / name)
+    with pytest.raises(CourseError, match=r"There is no GGUF file|not a sound GGUF"):
+        engines.best(ollama=alone, gguf=path)
+    with pytest.raises(CourseError, match=r"There is no GGUF file|not a sound GGUF|is no folder"):
+        engines.named(path, ollama=alone)
+    if name != "\0":
+        monkeypatch.setenv(catalogue.GGUF_VARIABLE, path)
+        with pytest.raises(CourseError, match=r"There is no GGUF file|not a sound GGUF"):
+            engines.best(ollama=alone)
+
+
+def test_named_opens_what_is_named_and_nothing_else(alone, student, gguf_file, standin):
+    opened = engines.named(str(gguf_file), ollama=alone)
+    assert str(opened) == "student.gguf in llama.cpp"
+    assert str(engines.named(str(student), ollama=alone)) == "student in transformers"
+    assert str(engines.named("student:latest", ollama=standin.address)).endswith("in Ollama")
+    server = engines.named(f"{opened._server.listening_address}/v1")
+    assert "".join(server.stream(QUESTION, max_tokens=9, temperature=0))
+    opened.close()
+    with pytest.raises(CourseError, match="is no folder with a model, no GGUF file and no URL"):
+        engines.named("student", ollama=alone)
+
+
+def test_memory_and_disk_are_known_before_a_download(alone, monkeypatch):
+    first = engines.available(ollama=alone)[0]
+    assert first.memory == 2 * first.bytes  # kept in two bytes a weight, held in four
+    monkeypatch.setattr(
+        "psutil.virtual_memory", lambda: type("M", (), {"available": 5_000_000_000})()
+    )
+    assert first.bytes < 5_000_000_000 and not first.fits
+    with pytest.raises(CourseError, match=r"needs 7\.1 GB of memory.*nothing was downloaded"):
+        first.open(yes=True)
+    monkeypatch.setattr(download, "_free_disk", lambda folder: 10**8)
+    with pytest.raises(CourseError, match=r"3,554 MB and the disk of .* has 100 MB free"):
+        download.distill(size=first.bytes, yes=True)
+
+
+def test_all_end_tokens_of_a_model_end_an_answer(student, tmp_path):
+    """A generation_config with one end, a config with two, and the tokenizer's own."""
+    folder = shutil.copytree(student, tmp_path / "ends")
+    for name, ends in (("generation_config.json", 5), ("config.json", [6, 7])):
+        path = folder / name
+        told = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(told | {"eos_token_id": ends}))
+    engine = TransformersEngine(folder)
+    assert engine._ends == {5, 6, 7, engine._tokenizer.eos_token_id}

@@ -37,7 +37,9 @@ def test_tokens_and_greedy_text_are_the_same(student, tmp_path):
         "Grüße, what is 12345?\n\n\tIt's (this) <think>",
     ]
     for text in texts:
-        theirs = two._ask("/tokenize", content=text, add_special=True, parse_special=True)
+        theirs = two._wire.ask(
+            "/tokenize", {"content": text, "add_special": True, "parse_special": True}
+        )
         assert one._tokenizer.encode(text, add_special_tokens=False) == theirs["tokens"]
     for n in range(6):
         question = [{"role": "user", "content": f"{n + 1} ? 3 ? 5 ? 2 = {n}"}]

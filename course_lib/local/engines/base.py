@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from course_lib.errors import CourseError
-from course_lib.task.traces import OPEN
+from course_lib.task.traces import CLOSE, OPEN
 
 Messages = Sequence[Mapping[str, str]]
 
 # DeepSeek's recommendations for R1 and its distills: https://github.com/deepseek-ai/DeepSeek-R1
 TEMPERATURE, TOP_P = 0.6, 0.95
-CONTEXT = 16_384  # Ollama's own default, 4,096, cuts long thinking off
+CONTEXT = 16_384  # with Ollama's own default, 4,096, a long thought pushes its question out
 
 _ROLES = ("system", "user", "assistant")
 _DEEPSEEK = re.compile(r"deepseek[-_]?r1", re.IGNORECASE)
@@ -66,6 +66,7 @@ class Summary:
     completion_tokens: int
     prompt_seconds: float
     seconds: float
+    cut: int = 0  # tokens of the prompt, at least, that the server did not read
 
     @property
     def prompt_speed(self) -> float:
@@ -79,17 +80,19 @@ class Summary:
 
     def text(self) -> str:
         """One line for a reader, which always says who answered."""
+        cut = f"; the prompt was cut: at least {self.cut} more were sent" if self.cut else ""
         return (
             f"{self.model} in {self.engine}: {self.prompt_tokens} tokens read at "
             f"{self.prompt_speed:.0f}/s, {self.completion_tokens} written at {self.speed:.0f}/s, "
-            f"ended by {self.finish}"
+            f"ended by {self.finish}{cut}"
         )
 
 
 class Stream:
     """An answer as it comes: iterate over its pieces; `summary` is there when they have ended.
 
-    Whatever happens, `text` holds what has come so far. `prefilled` says that the prompt ended with
+    In a `with` statement it is closed at the end, which stops the server's work too. Whatever
+    happens, `text` holds what has come so far. `prefilled` says that the prompt ended with
     an opening tag, so that the text begins inside the thought (see `traces.parse_trace`).
     """
 
@@ -116,9 +119,17 @@ class Stream:
                 return piece
         raise StopIteration
 
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Stop the answer; the engine is free for the next."""
-        self._pieces.close()  # type: ignore[attr-defined]
+        """Stop the answer, and the server's work on it; the engine is free for the next."""
+        stop = getattr(self._pieces, "close", None)  # a plain iterator has nothing to stop
+        if stop is not None:
+            stop()
 
 
 class Engine(ABC):
@@ -157,6 +168,16 @@ class Engine(ABC):
         return f"{self.model} in {self.kind}"
 
 
+def without_thoughts(messages: Messages) -> list[dict[str, str]]:
+    """The messages, earlier answers without their thoughts, as R1's chat template has it."""
+    return [
+        dict(one) | {"content": one["content"].rpartition(CLOSE)[2]}
+        if one["role"] == "assistant"
+        else dict(one)
+        for one in messages
+    ]
+
+
 def is_deepseek(model: str) -> bool:
     """Whether this is DeepSeek's R1 or one of its distills, going by the name."""
     return bool(_DEEPSEEK.search(model))
@@ -183,6 +204,22 @@ def room(prompt_tokens: int, context: int, max_tokens: int | None) -> int:
             "prompt or open the engine with a larger context."
         )
     return min(max_tokens or context, context - prompt_tokens)
+
+
+class Tags:
+    """Gives a thought that a server sends apart from the answer its tags back."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def join(self, thought: str, content: str) -> str:
+        """The next piece of the text, of a piece of the thought and one of the answer."""
+        text = thought if self._open or not thought else f"{OPEN}\n{thought}"
+        self._open = self._open or bool(thought)
+        if content:
+            text += f"\n{CLOSE}\n\n" * self._open + content
+            self._open = False
+        return text
 
 
 class Clock:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,8 @@ from course_lib.errors import CourseError
 from course_lib.local import memory
 from course_lib.local.engines import download
 from course_lib.local.engines.base import Engine, is_deepseek
-from course_lib.local.engines.with_ollama import ADDRESS, OllamaEngine, installed
+from course_lib.local.engines.with_ollama import ADDRESS, OllamaEngine, Tag, installed
+from course_lib.local.engines.with_openai import OpenAIEngine
 from course_lib.moe.architectures import CONFIGS
 
 GGUF_VARIABLE = "INSIDE_R1_GGUF"
@@ -23,9 +25,15 @@ _READ_SPEED = 200e6  # bytes a second from disk into memory, for the estimate
 _DENSE = ("qwen2", "llama")
 
 
+HERE, DOWNLOAD, ELSEWHERE = "here", "download", "elsewhere"
+
+
 @dataclass(frozen=True)
 class Option:
-    """A model that could answer. `state` is "here" or "download"; `seconds` until it is ready."""
+    """A model that could answer. `state` is HERE, DOWNLOAD or ELSEWHERE; sizes are bytes.
+
+    `bytes` is what is stored or fetched, `memory` what it takes when it is open.
+    """
 
     model: str
     engine: str
@@ -33,27 +41,41 @@ class Option:
     bytes: int
     licence: str
     opener: Callable[[bool], Engine]
+    memory: int = 0
+    place: str = ""
 
     @property
     def seconds(self) -> float:
         """An estimate: reading it from disk, or fetching it at 50 Mbit/s."""
-        return self.bytes / (_READ_SPEED if self.state == "here" else _DOWNLOAD_SPEED)
+        return self.bytes / (_READ_SPEED if self.state == HERE else _DOWNLOAD_SPEED)
 
     @property
     def fits(self) -> bool:
         """Whether its weights fit into the memory that is free now."""
-        return self.bytes < psutil.virtual_memory().available
+        return max(self.memory, self.bytes) < psutil.virtual_memory().available
 
     def open(self, *, yes: bool = False) -> Engine:
-        """Load it. What must be fetched first needs `yes=True`. Raises CourseError."""
+        """Load it. What must be fetched first needs `yes=True`. Raises CourseError.
+
+        What lives elsewhere is not opened here: nothing is sent away by way of a list.
+        """
+        if self.state == DOWNLOAD and not self.fits:
+            raise CourseError(
+                f"{self.model} needs {max(self.memory, self.bytes) / memory.GB:.1f} GB of memory, "
+                "more than is free; nothing was downloaded. Choose a quantised one in Ollama or "
+                "llama.cpp."
+            )
         return self.opener(yes)
 
     def text(self) -> str:
         """One line for a reader."""
+        if self.state == ELSEWHERE:
+            where = f"elsewhere, at {self.place}; never chosen by itself"
+            return f"{self.model} in {self.engine}: {where}"
         size = (
             f"{self.bytes / memory.GB:.2f} GB" if self.bytes > 1e8 else f"{self.bytes / 1e6:.1f} MB"
         )
-        ready = "here" if self.state == "here" else f"a download of about {self.seconds:.0f} s"
+        ready = "here" if self.state == HERE else f"a download of about {self.seconds:.0f} s"
         fits = "" if self.fits else "; more than the free memory"
         return f"{self.model} in {self.engine}: {size}, {self.licence}, {ready}{fits}"
 
@@ -62,28 +84,44 @@ def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[
     """Every model that could answer, in order of preference.
 
     DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file `gguf` (or the one
-    that `INSIDE_R1_GGUF` names); downloads; the course's own distill; whatever else Ollama has.
+    that `INSIDE_R1_GGUF` names), whose absence raises CourseError; downloads; the course's own
+    distill; whatever else Ollama has; last what Ollama lists and does not have: its cloud's models.
     """
-    in_ollama = [_in_ollama(name, size, ollama) for name, size in installed(ollama)]
-    theirs = [option for option in in_ollama if is_deepseek(option.model)]
-    others = [option for option in in_ollama if not is_deepseek(option.model)]
+    in_ollama = [_in_ollama(tag, ollama) for tag in installed(ollama)]
+    near = [option for option in in_ollama if option.state == HERE]
     return [
-        *sorted([*theirs, *_in_hub_cache()], key=lambda option: -option.bytes),
+        *sorted(
+            [*(one for one in near if is_deepseek(one.model)), *_in_hub_cache()],
+            key=lambda option: -option.bytes,
+        ),
         *_named(gguf or os.environ.get(GGUF_VARIABLE)),
         *_downloads(),
         *_shipped(),
-        *others,
+        *(one for one in near if not is_deepseek(one.model)),
+        *(one for one in in_ollama if one.state == ELSEWHERE),
     ]
 
 
-def best(*, gguf: str | Path | None = None, ollama: str = ADDRESS, yes: bool = False) -> Engine:
-    """Open the first of `available` that fits into memory; downloads only with `yes=True`.
+def best(
+    *,
+    gguf: str | Path | None = None,
+    server: str = "",
+    ollama: str = ADDRESS,
+    yes: bool = False,
+) -> Engine:
+    """Open what is named, or the first of `available` that is here and fits into memory.
 
-    One that fails to open is passed over. Raises CourseError if none is left.
+    A GGUF file or the URL of a server that is named is opened or is an error, and nothing else
+    answers in its place. One of the others that fails to open is passed over. Downloads only with
+    `yes=True`; nothing that lives elsewhere. Raises CourseError if none is left.
     """
+    if server:
+        return OpenAIEngine(server)
+    if named := gguf or os.environ.get(GGUF_VARIABLE):
+        return next(_named(named)).open()
     failures = []
-    for option in available(gguf=gguf, ollama=ollama):
-        if option.fits and (yes or option.state == "here"):
+    for option in available(ollama=ollama):
+        if option.fits and (option.state == HERE or (yes and option.state == DOWNLOAD)):
             try:
                 return option.open(yes=yes)
             except CourseError as error:
@@ -91,9 +129,37 @@ def best(*, gguf: str | Path | None = None, ollama: str = ADDRESS, yes: bool = F
     raise CourseError(" ".join(["No model can answer here.", *failures]))
 
 
-def _in_ollama(name: str, size: int, host: str) -> Option:
-    licence = "MIT and its base model's" if is_deepseek(name) else "see `ollama show`"
-    return Option(name, "Ollama", "here", size, licence, lambda _: OllamaEngine(name, host))
+def named(model: str, *, ollama: str = ADDRESS) -> Engine:
+    """What `model` names: a folder, a GGUF file, a server's URL, or a tag that Ollama has.
+
+    Raises CourseError, and never opens another model, where it is none of them.
+    """
+    if model.startswith(("http://", "https://")):
+        return OpenAIEngine(model)
+    path = Path(model)
+    if path.is_dir():
+        return _transformers(path, path.resolve().name)
+    if path.is_file() or path.suffix == ".gguf":
+        return next(_named(path)).open()
+    if ":" in model or installed(ollama):
+        return OllamaEngine(model, ollama)
+    raise CourseError(
+        f"{model!r} is no folder with a model, no GGUF file and no URL, and no Ollama that could "
+        f"know it answers at {ollama}."
+    )
+
+
+def _in_ollama(tag: Tag, host: str) -> Option:
+    licence = "MIT and its base model's" if is_deepseek(tag.name) else "see `ollama show`"
+    return Option(
+        model=tag.name,
+        engine="Ollama",
+        state=ELSEWHERE if tag.elsewhere else HERE,
+        bytes=tag.size,
+        licence=licence,
+        opener=lambda _: OllamaEngine(tag.name, host),
+        place=tag.elsewhere,
+    )
 
 
 def _in_hub_cache() -> Iterator[Option]:
@@ -117,9 +183,13 @@ def _folder(folder: Path, name: str, licence: str = "MIT and its base model's") 
     weights = list(folder.glob("*.safetensors"))
     if weights and (folder / "config.json").is_file():
         size = sum(file.stat().st_size for file in weights)
-        yield Option(
-            name, "transformers", "here", size, licence, lambda _: _transformers(folder, name)
-        )
+        in_memory = download.bytes_in_float32(folder)
+        opener = partial(_open_folder, folder, name)
+        yield Option(name, "transformers", HERE, size, licence, opener, in_memory)
+
+
+def _open_folder(folder: Path, name: str, _: bool) -> Engine:
+    return _transformers(folder, name)
 
 
 def _transformers(folder: Path, name: str) -> Engine:
@@ -135,11 +205,17 @@ def _llama_cpp(path: Path) -> Engine:
 
 
 def _named(gguf: str | Path | None) -> Iterator[Option]:
-    if gguf is not None:
-        path = Path(gguf)
-        size = path.stat().st_size if path.is_file() else 0
-        licence = "the file's own licence"
-        yield Option(path.name, "llama.cpp", "here", size, licence, lambda _: _llama_cpp(path))
+    if gguf is None:
+        return
+    path = Path(gguf)
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+    except (OSError, ValueError):
+        size = -1
+    if size < 0:
+        raise CourseError(f"There is no GGUF file at {path}; name one that is there.")
+    licence = "the file's own licence"
+    yield Option(path.name, "llama.cpp", HERE, size, licence, lambda _: _llama_cpp(path))
 
 
 def _downloads() -> Iterator[Option]:
@@ -149,18 +225,19 @@ def _downloads() -> Iterator[Option]:
         yield Option(
             model=download.DISTILL,
             engine="transformers",
-            state="download",
+            state=DOWNLOAD,
             bytes=size,
             licence="MIT, from Apache-2.0",
             opener=lambda yes: _transformers(
                 download.distill(size=size, yes=yes), download.DISTILL
             ),
+            memory=2 * size,  # fetched in bfloat16, held in float32
         )
     here = (download.cache_folder() / download.SMOLLM2).exists()
     yield Option(
         model=download.SMOLLM2,
         engine="llama.cpp",
-        state="here" if here else "download",
+        state=HERE if here else DOWNLOAD,
         bytes=download.SMOLLM2_BYTES,
         licence="Apache-2.0",
         opener=lambda yes: _llama_cpp(download.smollm2(yes=yes)),

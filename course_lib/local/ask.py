@@ -1,0 +1,77 @@
+"""`python -m course_lib ask`: a question in words, or a puzzle, to any model."""
+
+from __future__ import annotations
+
+import argparse
+
+from course_lib.errors import CourseError
+from course_lib.local import engines
+from course_lib.local.engines.with_ollama import ADDRESS
+from course_lib.task import puzzles, traces
+from course_lib.task.puzzles import Puzzle
+
+
+def main(argv: list[str]) -> int:
+    """Ask, print the answer as it comes, who answered and, of a puzzle, whether it is right."""
+    args = _parser().parse_args(argv)
+    puzzle = _puzzle(args.question)
+    asked = puzzles.prompt(puzzle) if puzzle else args.question
+    if not asked.strip():
+        raise CourseError("The question is empty; write one in quotes.")
+    engine = engines.named(args.model, ollama=args.ollama) if args.model else engines.best()
+    print(f"{engine} answers.", flush=True)
+    messages = [{"role": "user", "content": asked}]
+    options = {"max_tokens": args.max_tokens, "seed": args.seed}
+    try:
+        with engine.stream(messages, temperature=args.temperature, **options) as stream:
+            print(traces.OPEN * stream.prefilled, end="")
+            for piece in stream:
+                print(piece, end="", flush=True)
+    finally:
+        engine.close()
+    print(f"\n{stream.summary.text() if stream.summary else ''}")
+    if puzzle:
+        print(verdict(puzzle, stream.text))
+    return 0
+
+
+def _puzzle(question: str) -> Puzzle | None:
+    """The puzzle that a question is, or None where it is words."""
+    try:
+        return puzzles.parse(question)
+    except ValueError as error:
+        if "?" in question and "=" in question and not any(map(str.isalpha, question)):
+            raise CourseError(str(error)) from error  # meant as a puzzle, and none
+        return None
+
+
+def verdict(puzzle: Puzzle, completion: str) -> str:
+    """What the verifier says of a completion, in a sentence."""
+    signs = puzzles.answer(completion)
+    if not puzzles.solutions(puzzle):
+        return f"No choice of + and - makes {puzzle}, so no answer can be right."
+    if signs is None or len(signs) != len(puzzle.numbers) - 1:
+        return "That is not exactly one answer, so it is worth 0."
+    pairs = zip(signs, puzzle.numbers[1:], strict=True)
+    filled = f"{puzzle.numbers[0]}{''.join(f' {sign} {number}' for sign, number in pairs)}"
+    total = puzzles.total(puzzle.numbers, signs)
+    return f"{filled} = {total}: {'right' if total == puzzle.target else 'wrong'}."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib ask",
+        description="Ask a model on this machine, in words or with a puzzle. Ctrl-C stops it.",
+    )
+    parser.add_argument(
+        "--model",
+        default="",
+        help="a model folder, a GGUF file, a tag that Ollama has such as deepseek-r1:7b, or the "
+        "URL of an OpenAI-compatible server (the best that is here)",
+    )
+    parser.add_argument("--seed", type=int, help="equal seeds give equal answers")
+    parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (0.6)")
+    parser.add_argument("--max-tokens", type=int, help="end the answer here (the context's end)")
+    parser.add_argument("--ollama", default=ADDRESS, help=f"where Ollama listens ({ADDRESS})")
+    parser.add_argument("question", help='in quotes: "Why is the sky blue?" or "7 ? 3 ? 5 = 9"')
+    return parser

@@ -1,0 +1,136 @@
+"""Any server with OpenAI's protocol, by its URL: vLLM, SGLang, llama.cpp's own, LM Studio and more.
+
+This is how a company runs one model for many: the server keeps the weights once, puts the requests
+of all who ask into one batch, and asks for a key. The interface here stays the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from course_lib.errors import CourseError
+from course_lib.local.engines.base import (
+    CONTEXT,
+    Clock,
+    Engine,
+    Request,
+    Stream,
+    Summary,
+    Tags,
+    room,
+    without_thoughts,
+)
+from course_lib.local.engines.wire import PATIENCE, Wire
+from course_lib.local.engines.with_ollama import least_tokens
+
+KEY_VARIABLE = "INSIDE_R1_SERVER_KEY"
+_HINT = "ask whoever runs the server, or choose another engine"
+_THOUGHT = ("reasoning_content", "reasoning")  # what llama.cpp and SGLang, and what vLLM call it
+
+
+class OpenAIEngine(Engine):
+    """A model behind an OpenAI-compatible server at `url`, with or without its `/v1`."""
+
+    kind = "a server"
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        *,
+        key: str | None = None,
+        context: int | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Take `model`, or the only one that the server has. The key is `key` or the environment's.
+
+        Raises CourseError where nothing answers, the key is refused, or the model must be named.
+        """
+        address = url.rstrip("/").removesuffix("/v1")
+        secret = os.environ.get(KEY_VARIABLE, "") if key is None else key
+        self._wire = Wire("the server", address, hint=_HINT, key=secret, patience=patience)
+        self.kind = f"a server at {urlsplit(address).netloc}"
+        listed = self._wire.ask("/v1/models").get("data")
+        models = (
+            [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        )
+        found = self._chosen(models, model)
+        self.model = str(found.get("id", ""))
+        limit = found.get("max_model_len")  # vLLM and SGLang say it
+        self.context = context or (limit if isinstance(limit, int) and limit > 0 else CONTEXT)
+
+    def _chosen(self, models: list[dict[str, Any]], model: str) -> dict[str, Any]:
+        wanted = [one for one in models if not model or one.get("id") == model]
+        if len(wanted) == 1:
+            return wanted[0]
+        names = ", ".join(str(one.get("id")) for one in models[:20]) or "none"
+        raise CourseError(f"{self._wire.address} has these models: {names}. Name one of them.")
+
+    def _stream(self, request: Request) -> Stream:
+        messages = without_thoughts(request.messages)
+        least = sum(least_tokens(message["content"]) for message in messages)
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": room(least, self.context, request.max_tokens),
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if request.seed is not None:
+            body["seed"] = request.seed
+        return Stream(self._answer(body))
+
+    def _answer(self, body: dict[str, Any]) -> Iterator[str | Summary]:
+        clock, tags, finish, pieces = Clock(), Tags(), "", 0
+        usage: dict[str, Any] = {}
+        for event in self._wire.objects("/v1/chat/completions", body, body["max_tokens"]):
+            usage = event.get("usage") or usage
+            choice = _first(event.get("choices"))
+            finish = str(choice.get("finish_reason") or finish)
+            thought, content = self._pieces(choice.get("delta"))
+            pieces += bool(thought or content)
+            if pieces == 1 and not finish:
+                clock.first_token()
+            yield tags.join(thought, content)
+        if not finish:
+            raise self._wire.fault("broke off in the middle of its answer")
+        yield self._summary(finish, usage, pieces, clock)
+
+    def _pieces(self, delta: object) -> tuple[str, str]:
+        """The thought and the content in a delta, either of them mostly empty."""
+        found = delta if isinstance(delta, dict) else {}
+        thought = next((found[name] for name in _THOUGHT if found.get(name)), "")
+        content = found.get("content") or ""
+        if not (isinstance(thought, str) and isinstance(content, str)):
+            raise self._wire.fault("sent a piece that is no text")
+        return thought, content
+
+    def _summary(self, finish: str, usage: dict[str, Any], pieces: int, clock: Clock) -> Summary:
+        counts = usage if isinstance(usage, dict) else {}
+        reading, writing = clock.seconds()
+        read, written = counts.get("prompt_tokens"), counts.get("completion_tokens")
+        return Summary(
+            engine=self.kind,
+            model=self.model,
+            finish=finish,
+            prompt_tokens=read if isinstance(read, int) else 0,
+            completion_tokens=written if isinstance(written, int) else pieces,
+            prompt_seconds=reading,
+            seconds=writing,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
+
+
+def _first(choices: object) -> dict[str, Any]:
+    found = choices[0] if isinstance(choices, list) and choices else {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,209 @@
+"""Broken and hostile servers: one sentence, within a stated time, and nothing sent elsewhere."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.local import engines
+from course_lib.local.engines.wire import LONGEST_LINE, Wire, host_of, on_this_machine
+from course_lib.local.engines.with_ollama import OllamaEngine, installed
+from course_lib.local.engines.with_openai import OpenAIEngine
+
+QUESTION = [{"role": "user", "content": "secret of my firm"}]
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+LINE = json.dumps({"model": "m", "message": {"role": "assistant", "content": "a"}, "done": False})
+EVENT = "data: " + json.dumps({"choices": [{"delta": {"content": "a"}}]})
+PATIENCE = 1.0
+
+
+def for_ever(piece, pause=0.0):
+    while True:
+        yield piece
+        time.sleep(pause)
+
+
+ANSWERS = {  # what stands in the place of an answer, as pieces of bytes
+    "garbage": lambda: [OK, os.urandom(5000) + b"\n"],
+    "no HTTP at all": lambda: [b"220 smtp ready\r\n"],
+    "nothing": lambda: [],
+    "5": lambda: [OK, b"5\n"],
+    "null": lambda: [OK, b"null\n"],
+    "a list": lambda: [OK, b"[1]\n"],
+    "deep arrays": lambda: [OK, b"[" * 200_000 + b"]" * 200_000 + b"\n"],
+    "a deep message": lambda: [OK, b'{"message":' + b"[" * 100_000 + b"\n"],
+    "odd types": lambda: [OK, b'{"message": 5, "choices": 7, "data": 8, "models": 9}\n'],
+    "a text that is none": lambda: [
+        OK,
+        b'{"message":{"content":[1]},"choices":[{"delta":{"content":[1]}}]}\n',
+    ],
+    "cut": lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", LINE.encode() + b"\n"],
+    "cut within a line": lambda: [OK, LINE.encode()[:30]],
+    "an error": lambda: [OK, b'{"error": "out of memory"}\n'],
+    "a redirection": lambda: [
+        b"HTTP/1.1 307 T\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"
+    ],
+    "a refusal": lambda: [b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nbad"],
+    "an endless stream": lambda: [OK] + [(LINE + "\n" + EVENT + "\n\n").encode() * 50] * 200_000,
+    "endless empty lines": lambda: [OK] + [b"\n" * 5000] * 200_000,
+    "a line of 300 MB": lambda: [OK] + [b"x" * (1 << 20)] * 300,
+    "silence": lambda: [OK, None],
+    "a drip": lambda: [OK, *(b"x" for _ in range(600))],
+    "dripping headers": lambda: [b"HTTP/1.1 200 OK\r\n", *(b"x" for _ in range(600))],
+}
+GOOD = {
+    "GET /v1/models": b'{"data": [{"id": "m"}]}',
+    "POST /api/show": b'{"capabilities": ["completion"]}',
+}
+DRIPS = ("a drip", "dripping headers")
+
+
+class Hostile:
+    """A raw server that keeps what it is asked; `good`: it answers the opening requests well."""
+
+    def __init__(self, answer, good=True):
+        self.answer, self.good, self.asked, self.stopped = answer, good, [], threading.Event()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listening.accept()
+                threading.Thread(target=self.reply, args=(connection,), daemon=True).start()
+
+    def reply(self, connection):
+        with connection, contextlib.suppress(OSError):
+            head = connection.recv(65536).decode("latin-1")
+            self.asked.append(head)
+            opening = " ".join(head.split()[:2])
+            if self.good and opening in GOOD:
+                connection.sendall(OK + GOOD[opening])
+                return
+            for piece in ANSWERS[self.answer]():
+                if piece is None:
+                    self.stopped.wait(30)
+                    return
+                connection.sendall(piece)
+                if self.answer in DRIPS:
+                    time.sleep(0.1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.listening.close()
+
+
+def ask_ollama(address):
+    engine = OllamaEngine("m", address, patience=PATIENCE, context=2048)
+    return engine.stream(QUESTION, max_tokens=100)
+
+
+def ask_server(address):
+    return OpenAIEngine(address, patience=PATIENCE).stream(QUESTION, max_tokens=100)
+
+
+@pytest.mark.parametrize("ask", [ask_ollama, ask_server])
+@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_broken_server_ends_in_one_sentence_in_time(ask, answer, good):
+    began = time.monotonic()
+    with Hostile(answer, good) as server:
+        stream = None
+        with pytest.raises(CourseError) as caught:
+            stream = ask(server.address)
+            list(stream)
+        assert time.monotonic() - began < 5 * PATIENCE
+        assert len(str(caught.value)) < 700 and "\n" not in str(caught.value)
+        if stream is not None:
+            assert set(stream.text) <= {"a"} and stream.summary is None
+        assert not any("secret" in one for one in server.asked) or good or answer == "odd types"
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_broken_server_hides_no_other_engine(answer):
+    with Hostile(answer, good=False) as server:
+        began = time.monotonic()
+        assert installed(server.address) == []
+        assert time.monotonic() - began < 8
+
+
+def test_a_line_has_an_end_and_a_wire_serves_again_after_it():
+    with Hostile("a line of 300 MB") as server:
+        wire = Wire("it", server.address)
+        with pytest.raises(CourseError, match=f"a line of more than {LONGEST_LINE:,} bytes"):
+            list(wire.lines("/x", {}))
+        assert wire.ask("/v1/models") == {"data": [{"id": "m"}]}
+
+
+def test_a_wire_serves_again_after_headers_that_never_ended():
+    with Hostile("dripping headers") as server:
+        wire = Wire("it", server.address, patience=0.3)
+        with pytest.raises(CourseError, match=r"nothing whole for 0\.3 seconds"):
+            wire.ask("/x", {})
+        assert wire.ask("/v1/models") == {"data": [{"id": "m"}]}
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("http://localhost:11434", True), ("http://127.0.0.1", True), ("http://[::1]:1", True),
+        ("http://127.9.9.9:1", True), ("http://[::ffff:127.0.0.1]", True),
+        ("http://LOCALHOST.:1", True), ("http://localhost.evil.example", False),
+        ("http://192.168.0.2:8000", False), ("http://0.0.0.0:1", False),
+        ("https://a.example", False),
+        ("http://127.0.0.1@evil.example", False), ("http://user@127.0.0.1:1", True),
+    ],
+)  # fmt: skip
+def test_what_lies_on_this_machine(address, near):
+    assert on_this_machine(address) is near
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost:11434", "ftp://a", "http://", "http://[", "x" * 999]
+)
+def test_what_is_no_address(address):
+    with pytest.raises(CourseError, match="is no address of a server"):
+        host_of(address)
+
+
+def test_a_key_goes_encrypted_or_stays_here():
+    Wire("it", "http://127.0.0.1:1", key="k")
+    Wire("it", "https://a.example", key="k")
+    with pytest.raises(CourseError, match="is not sent unencrypted"):
+        Wire("it", "http://a.example", key="k")
+    with pytest.raises(CourseError, match="printable ASCII"):
+        Wire("it", "https://a.example", key="k\n")
+
+
+PROXIES = ("http://127.0.0.1:%d", "socks5://127.0.0.1:%d", "nonsense:%d", "http://[%d")
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
+def test_a_proxy_neither_gets_the_prompt_nor_stops_an_engine(monkeypatch, proxy, name):
+    """A local server is asked directly, whatever the environment says of proxies."""
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    with Hostile("a refusal") as middle, Hostile("an error") as server:
+        port = int(middle.address.rpartition(":")[2])
+        monkeypatch.setenv(name, proxy % port if "%" in proxy else proxy)
+        for ask in (ask_ollama, ask_server):
+            with pytest.raises(CourseError, match=r"failed \(out of memory\)"):
+                list(ask(server.address))
+        assert middle.asked == []
+        assert engines.available(ollama=server.address)
+
+
+def test_a_proxy_that_cannot_be_used_is_one_sentence_for_a_server_elsewhere(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(CourseError, match=r"cannot be asked|Nothing answers"):
+        OpenAIEngine("http://192.0.2.1:8000")
