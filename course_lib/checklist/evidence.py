@@ -180,8 +180,9 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _number(line: Mapping[str, Any], name: str) -> float | None:
     value = line.get(name)
-    usable = isinstance(value, int | float) and math.isfinite(value) and value >= 0
-    return float(value) if usable else None
+    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+        return float(value)
+    return None
 
 
 def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:

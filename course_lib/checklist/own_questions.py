@@ -12,18 +12,46 @@ from pathlib import Path
 
 from course_lib.checklist import live_checks
 from course_lib.checklist.evidence import Evidence, Run
-from course_lib.checklist.quiz import Choice, Number, Option, Prediction, Slip, State, States, fixed
+from course_lib.checklist.quiz import (
+    Ask,
+    Choice,
+    Number,
+    Option,
+    Prediction,
+    Slip,
+    State,
+    States,
+    fixed,
+)
 from course_lib.facts import value
 from course_lib.limits.dataflow import LOOPBACK, Recording
 from course_lib.local import memory
 from course_lib.model import accounting
-from course_lib.moe.architectures import CONFIGS
+from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
+
+FOR_THE_SYSTEM = 2 * memory.GIB
+"""Bytes that we leave to the operating system and a browser when asking what fits."""
 
 GUESSING = 100 / 2**3
 """Percent right by guessing: a puzzle of four digits has three signs to choose."""
 
+BUSY = 3.0
+"""How many times faster or slower a machine may be than when the learner measured it."""
+
 LEAST_THINKING = 0.1
 """Mean tokens of thinking in an answer; below it a ratio says nothing."""
+
+
+def of(question: str, now: Evidence, states: States) -> tuple[Ask, ...]:
+    """What a question asks about the learner's own things, as far as they are there."""
+    made: dict[str, tuple[Ask, ...]] = {
+        "cost": own_bill(now),
+        "training": own_growth(now),
+        "distills": own_distill(now, states),
+        "local": (*ceiling(now), *own_speed(now, states)),
+        "data": audit(now, states),
+    }
+    return made.get(question, ())
 
 
 def story(run: Run) -> str:
@@ -132,7 +160,8 @@ def ceiling(now: Evidence) -> tuple[Number, ...]:
     """The speed that this machine's memory allows; nothing where it has not been measured."""
     if not now.bandwidth:
         return ()
-    config, context = CONFIGS["R1-Distill-Qwen-7B"], value("ollama.context.under_24_gib")
+    config = CONFIGS["R1-Distill-Qwen-7B"]
+    context = int(value("ollama.context.under_24_gib"))
     held = memory.weights_bytes(config, "q4_k_m") / memory.GB
 
     def most(quantisation: str) -> Callable[[State], float]:
@@ -170,14 +199,14 @@ def own_speed(now: Evidence, states: States) -> tuple[Prediction, ...]:
     ask = Number(
         "own_speed",
         f"Run {whose}, {read / 1e6:.1f} MB in 32 bits, in transformers on this machine: how many "
-        "tokens a second will it write, one answer after the other? Within half of it is right.",
+        "tokens a second will it write, one answer after the other? A busy machine is slower: "
+        f"anything within {BUSY:.0f} times of what comes is right.",
         "tokens/s",
         lambda s: s["speed"].speed,
         f"A model of {read / 1e6:.1f} MB is not held up by memory but by what each step costs in "
         "the program; for one of several GB it is the other way round.",
-        tolerance=0.5,
-        near=0.9,
         slips=_memory_bound(read, now.bandwidth),
+        factor=BUSY,
     )
 
     def run() -> State:
@@ -233,3 +262,55 @@ def _found(state: State) -> str:
     if flow.events:
         return f"It stayed on this machine ({LOOPBACK} and the like)."
     return "The weights are in a file and the arithmetic is done here: there is nobody to ask."
+
+
+# --- what fits ------------------------------------------------------------------------------------
+
+
+def needed_gib(tag: str, context: int) -> float:
+    """GiB for an Ollama tag's model in Q4_K_M with a cache for `context` tokens, and overhead."""
+    return memory.estimate(CONFIGS[OLLAMA_TAGS[tag]], "q4_k_m", context).total / memory.GIB
+
+
+def room_in(machine: Evidence) -> float:
+    """GiB for a model: what the system leaves of the memory, or a graphics card's where larger."""
+    return max(machine.memory - FOR_THE_SYSTEM, machine.graphics, 0) / memory.GIB
+
+
+def largest_that_fits(machine: Evidence, context: int) -> str:
+    """The largest tag that fits into a machine's room; 'none' if not even the smallest does."""
+    room = room_in(machine)
+    fitting = [tag for tag in OLLAMA_TAGS if needed_gib(tag, context) <= room]
+    return max(fitting, key=lambda tag: needed_gib(tag, context), default="none")
+
+
+def fits(context: int, now: Evidence) -> Choice:
+    """Which is the largest distill that this machine holds with a context of so many tokens."""
+    options = {
+        tag: Option(f"{tag} ({OLLAMA_TAGS[tag]})", _fit_reply(tag, context)) for tag in OLLAMA_TAGS
+    }
+    smallest = min(OLLAMA_TAGS, key=lambda tag: needed_gib(tag, context))
+    options["none"] = Option("None of them", _fit_reply(smallest, context))
+    own = f" and a graphics card with {now.graphics / memory.GIB:.1f} GiB of its own"
+    card = own if now.graphics else ""
+    return Choice(
+        "fits",
+        f"This machine has {now.memory / memory.GIB:.1f} GiB of memory{card}. Leave "
+        f"{FOR_THE_SYSTEM // memory.GIB} GiB of memory to the system and take a context of "
+        f"{context:,} tokens. Which is the largest model that fits, even if it runs slowly?",
+        options,
+        lambda s: largest_that_fits(s["evidence"], context),
+        as_listed=True,
+    )
+
+
+def _fit_reply(tag: str, context: int) -> Callable[[State], str]:
+    def reply(state: State) -> str:
+        room = room_in(state["evidence"])
+        needed = needed_gib(tag, context)
+        fits = "it fits" if needed <= room else "it does not fit"
+        best = largest_that_fits(state["evidence"], context)
+        more = "" if needed > room or best == tag else ", and it is not the largest that does"
+        return f"{tag} needs {needed:.1f} GiB and there are {room:.1f}: {fits}{more}."
+
+    return reply

@@ -134,9 +134,9 @@ class Slip:
 class Number:
     """Give a number in `unit`; `right(state)` computes it.
 
-    Within `tolerance` (a share of the right value) an answer is right, within `near` it is close.
-    A slip is named within `SLIP` of its own value, and no further off than an answer may be,
-    unless it is right as well.
+    Within `tolerance` (a share of the right value) an answer is right, and within `factor` times
+    it either way; within `near` it is close. The nearest slip is named within `SLIP` of its own
+    value, and no further off than an answer may be, unless it is right as well.
     """
 
     name: str
@@ -147,6 +147,7 @@ class Number:
     tolerance: float = 0.05
     near: float = 0.25
     slips: Sequence[Slip] = ()
+    factor: float = 1.0
 
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on what was typed."""
@@ -157,20 +158,26 @@ class Number:
         if given is None:
             return Verdict(Outcome.BLANK, f"Type a number in {self.unit}.")
         right = self.right(state)
-        if _within(given, right, self.tolerance):
+        if _within(given, right, self.tolerance) or _within_factor(given, right, self.factor):
             return Verdict(Outcome.RIGHT, say(self.reply, state))
-        for slip in self.slips:
+        slips = [(abs(given - slip.value(state)), slip) for slip in self.slips]
+        if slips:
+            _, slip = min(slips, key=lambda pair: pair[0])
             if _within(given, slip.value(state), min(SLIP, self.tolerance)):
                 reply = say(slip.reply, state)
                 return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
         side = "more" if given > right else "less"
         if _within(given, right, self.near):
             return Verdict(Outcome.CLOSE, f"Close, though your number is {side} than it should be.")
-        return Verdict(Outcome.WRONG, f"Your number is {side} than it should be. Try the widget.")
+        return Verdict(Outcome.WRONG, f"Your number is {side} than it should be.")
 
 
 def _within(given: float, value: float, share: float) -> bool:
     return abs(given - value) <= share * abs(value) + 1e-12
+
+
+def _within_factor(given: float, value: float, factor: float) -> bool:
+    return given * value > 0 and 1 / factor < given / value < factor
 
 
 @dataclass(frozen=True)
@@ -245,6 +252,8 @@ class Prediction:
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on a guess; the run happens only once there is one."""
         if not _is_given(self.ask, answer):
+            if isinstance(self.ask, Number) and (answer or "").strip():
+                return self.ask.judge(answer, state)  # says that it cannot be read
             reply = "Predict first: the run starts once you have said what you expect."
             return Verdict(Outcome.BLANK, reply)
         seen = {**state, **self.run()}
@@ -270,7 +279,8 @@ class Question:
 
     `state()` gathers what the verdicts are computed from, anew at every check. `explore` says in
     a sentence where the learner can find out. `later` names the ways that are asked at the end
-    only, because they are about what the learner has built by then.
+    only, because they are about what the learner has built by then. `first` holds, by name, the
+    forms in which ways are asked before the course; without one, a way is asked twice alike.
     """
 
     name: str
@@ -279,10 +289,13 @@ class Question:
     state: Callable[[], State] = field(default=dict)
     explore: str = ""
     later: Sequence[str] = ()
+    first: Mapping[str, Ask] = field(default_factory=dict)
 
     def asked(self, phase: str) -> list[Ask]:
-        """The ways that are asked in a phase: all of them, or those before the course."""
-        return [way for way in self.ways if phase != "before" or way.name not in self.later]
+        """The ways that are asked in a phase, in the form of that phase."""
+        if phase != "before":
+            return list(self.ways)
+        return [self.first.get(way.name, way) for way in self.ways if way.name not in self.later]
 
 
 def overall(outcomes: Sequence[str]) -> Outcome:

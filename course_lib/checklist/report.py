@@ -18,6 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from course_lib import facts
+from course_lib.checklist import predictions
 from course_lib.checklist.progress import Progress
 from course_lib.checklist.quiz import (
     Ask,
@@ -32,6 +34,13 @@ from course_lib.checklist.quiz import (
 from course_lib.errors import CourseError
 from course_lib.show import svg
 from course_lib.show.theme import NO_MATHS, escape
+
+READ_NEXT = {
+    "How it was done, in its makers' words": "r1.aime_2024.pass_at_1",
+    "What it was built on": "v3.stated.total",
+    "Whether a trace says what a model thinks": "faithfulness.r1_hints",
+}
+"""What to read when every question is right: why -> a key of the ledger whose source it is."""
 
 _WORDS = {
     Outcome.BLANK: "not answered",
@@ -65,7 +74,8 @@ class Explored(Protocol):
 class Row:
     """One way of answering one question: what was given before and after, and the last reply.
 
-    `before` is None for a way that is asked at the end only.
+    `before` is None for a way that is asked at the end only. `first` is the prompt before the
+    course, where it was another.
     """
 
     prompt: str
@@ -73,6 +83,7 @@ class Row:
     after: Outcome
     reply: str
     given: tuple[str, str] = ("", "")
+    first: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,13 +111,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """Questions, own numbers, what was explored (title, picture, words), when and where."""
+    """Questions, own numbers, what was explored (title, picture, words), when, where, and whose.
+
+    `sections` are lists under a title: own words, predictions, exercises, what to read next.
+    """
 
     parts: tuple[Part, ...]
     explored: tuple[tuple[str, str, str], ...]
     when: str
     machine: str
     numbers: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def build(
@@ -114,16 +130,53 @@ def build(
     progress: Progress,
     explored: Sequence[Explored] = (),
     numbers: Mapping[str, str] | None = None,
+    exercises: str = "",
 ) -> Report:
     """Gather the report from the progress and from widgets as the learner has set them.
 
-    `numbers` are the learner's own, by what they are of, as `evidence.described` gives them.
+    `numbers` are the learner's own, by what they are of, as `evidence.described` gives them;
+    `exercises` are lines on how far they are, as `progress_cli.text` gives them.
     """
     now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
     seen = tuple((item.title, item.picture(), item.text()) for item in explored)
     parts = tuple(_part(question, progress) for question in questions)
-    return Report(parts, seen, now, machine, tuple((numbers or {}).items()))
+    sections = (
+        ("In my own words", tuple(_own_words(questions, progress))),
+        ("What I predicted", tuple(_predicted(progress))),
+        ("Exercises", tuple(exercises.splitlines())),
+        ("What to read next", tuple(_next(questions, parts))),
+    )
+    filled = tuple(section for section in sections if section[1])
+    own = tuple((numbers or {}).items())
+    return Report(parts, seen, now, machine, own, _words(progress, "name"), filled)
+
+
+def _words(progress: Progress, name: str) -> str:
+    """What the learner wrote under a name, on one line and no longer than a page."""
+    return " ".join(str(progress.entry("words", name).get("text", "")).split())[:3000]
+
+
+def _own_words(questions: Sequence[Question], progress: Progress) -> Iterator[str]:
+    for question in questions:
+        if said := _words(progress, question.name):
+            yield f"{question.title} {said}"
+
+
+def _predicted(progress: Progress) -> Iterator[str]:
+    for entry in progress.sections.get(predictions.SECTION, {}).values():
+        if entry.get("reply"):
+            yield f"{entry.get('prompt', '')} {entry['reply']}"
+
+
+def _next(questions: Sequence[Question], parts: Sequence[Part]) -> Iterator[str]:
+    """Where to go for each question that is not right yet; then the papers themselves."""
+    for question, part in zip(questions, parts, strict=True):
+        if part.after is not Outcome.RIGHT and question.explore:
+            yield f"{question.title} {question.explore}"
+    for why, key in READ_NEXT.items():
+        source = facts.fact(key).source
+        yield f"{why}: {source.title}, {source.address.removeprefix('https://')}"
 
 
 def _part(question: Question, progress: Progress) -> Part:
@@ -133,8 +186,10 @@ def _part(question: Question, progress: Progress) -> Part:
         before, after = (progress.entry(phase, name) for phase in ("before", "after"))
         reply = str(after.get("reply", before.get("reply", "")))
         first = None if way.name in question.later else _outcome(before)
-        given = (_given(way, before), _given(way, after))
-        rows.append(Row(way.prompt, first, _outcome(after), reply, given))
+        form = question.first.get(way.name, way)
+        given = (_given(form, before), _given(way, after))
+        other = "" if form.prompt == way.prompt or first is None else form.prompt
+        rows.append(Row(way.prompt, first, _outcome(after), reply, given, other))
     return Part(question.title, tuple(rows))
 
 
@@ -148,8 +203,8 @@ def _given(way: Ask, entry: Mapping) -> str:
     if isinstance(ask, Choice):
         names = {key: option.text for key, option in ask.options.items()}
     said = [names.get(str(value), str(value)) for value in answer.values() if value]
-    unit = f" {ask.unit}" if said and isinstance(ask, Number) else ""
-    return "; ".join(said) + unit
+    bare = isinstance(ask, Number) and said and not re.search(r"[^\W\d_]|%", said[0])
+    return "; ".join(said) + (f" {ask.unit}" if bare else "")
 
 
 def _outcome(entry: dict) -> Outcome:
@@ -168,7 +223,7 @@ def summary(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its pictures are the files that `pictures` names."""
-    lines = ["# Inside R1: what I know now", "", f"{report.when}. {report.machine}.", ""]
+    lines = [f"# {_plain(_title(report))}", "", f"{report.when}. {report.machine}.", ""]
     lines += [summary(report), "", "| Question | Before | Now |", "|---|---|---|"]
     for part in report.parts:
         cells = (part.title, _standing(part, "before"), _standing(part, "after"))
@@ -176,6 +231,8 @@ def to_markdown(report: Report) -> str:
     if report.numbers:
         lines += ["", "## My own numbers", ""]
         lines += [f"- {_plain(name)}: {_plain(said)}" for name, said in report.numbers]
+    for title, said in report.sections:
+        lines += ["", f"## {_plain(title)}", "", *(f"- {_plain(line)}" for line in said)]
     for part in report.parts:
         lines += ["", f"## {_plain(part.title)}", ""]
         for row in part.rows:
@@ -207,7 +264,8 @@ def pictures(report: Report) -> dict[str, str]:
 def _change(row: Row) -> str:
     before, after = (f" ({given})" if given else "" for given in row.given)
     first = "not asked" if row.before is None else f"{_WORDS[row.before]}{before}"
-    return f"Before: {first}; now: {_WORDS[row.after]}{after}."
+    other = f" (it was asked as: {row.first})" if row.first else ""
+    return f"Before: {first}{other}; now: {_WORDS[row.after]}{after}."
 
 
 def _plain(text: str) -> str:
@@ -229,8 +287,8 @@ def to_html(report: Report) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Inside R1: what I know now</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>Inside R1: what I know now</h1>{_answers(report)}{_explored(report)}"
+        f"<title>{escape(_title(report))}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{escape(_title(report))}</h1>{_answers(report)}{_explored(report)}"
         "</main></body></html>\n"
     )
 
@@ -255,7 +313,18 @@ def _answers(report: Report) -> str:
         "<table><caption>The six questions, before and now</caption>"
         '<thead><tr><th scope="col">Question</th><th scope="col">Before</th>'
         f'<th scope="col">Now</th></tr></thead><tbody>{table}</tbody></table>'
-        f"{_numbers(report)}{''.join(map(_section, report.parts))}"
+        f"{_numbers(report)}{_lists(report)}{''.join(map(_section, report.parts))}"
+    )
+
+
+def _title(report: Report) -> str:
+    return f"Inside R1: what {report.name + ' knows' if report.name else 'I know'} now"
+
+
+def _lists(report: Report) -> str:
+    return "".join(
+        f"<h2>{escape(title)}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in said)}</ul>"
+        for title, said in report.sections
     )
 
 

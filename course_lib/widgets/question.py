@@ -7,6 +7,7 @@ question.show(questions.checklist()["cost"])   # in the checklist; phase="before
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets as ipw
@@ -145,6 +146,47 @@ def show(question: Question, phase: str = "after") -> None:
     """Display all ways of answering a question, one below the other, each with its twin."""
     for way in question.asked(phase):
         display(Way(question, way, phase))
+
+
+class OwnWords(base.Widget):
+    """A name, and a few sentences on each question, for the report; kept as soon as typed."""
+
+    title = "In my own words"
+
+    def __init__(self, questions: Iterable[Question]) -> None:
+        self.questions = list(questions)
+        super().__init__()
+        if self.state == self._first:
+            kept = progress.load()
+            said = {name: str(kept.entry("words", name).get("text", "")) for name in self.state}
+            self._put(said)
+            self.state = self._read()
+
+    def controls(self) -> dict[str, ipw.ValueWidget]:
+        made: dict[str, ipw.ValueWidget] = {"name": _line("Name on the report (or nothing)")}
+        made["name"].continuous_update = False
+        for question in self.questions:
+            made[question.name] = ipw.Textarea(
+                description=question.title,
+                tooltip=question.title,
+                continuous_update=False,
+                style={"description_width": "initial"},
+                layout={"width": "min(100%, 60em)"},
+            )
+        return made
+
+    def text(self) -> str:
+        written = sum(bool(said.strip()) for name, said in self.state.items() if name != "name")
+        return f"{written} of {len(self.questions)} in your own words. {self._notice}".strip()
+
+    _notice = ""
+
+    def _changed(self) -> None:
+        before = self.state
+        for name, said in self._read().items():
+            if said != before[name]:
+                self._notice = progress.record(name, "written", "words", text=said)
+        super()._changed()
 
 
 def _radio(options: dict[str, str]) -> ipw.RadioButtons:

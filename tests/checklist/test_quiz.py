@@ -14,6 +14,7 @@ from course_lib.checklist.quiz import (
     Outcome,
     Prediction,
     Slip,
+    fixed,
 )
 
 COST = Number(
@@ -212,3 +213,23 @@ def test_a_choice_can_be_predicted_too():
 )
 def test_a_question_is_as_good_as_what_needs_attention_most(outcomes, expected):
     assert quiz.overall(outcomes) == expected
+
+
+def test_the_nearest_slip_is_named():
+    slips = (Slip(fixed(100), "the first", "One."), Slip(fixed(102), "the second", "Two."))
+    asked = Number("n", "?", "s", fixed(500), "Yes.", slips=slips)
+    assert "the second" in asked.judge("101.5", {}).reply
+    assert "the first" in asked.judge("100.5", {}).reply
+
+
+def test_within_a_factor_either_way_is_right():
+    asked = Number("n", "?", "s", fixed(300), "Yes.", factor=3.0)
+    assert asked.judge("110", {}).outcome is asked.judge("890", {}).outcome is Outcome.RIGHT
+    assert asked.judge("90", {}).outcome is Outcome.WRONG
+    assert asked.judge("-300", {}).outcome is Outcome.WRONG
+
+
+def test_a_prediction_in_words_is_told_that_it_is_no_number():
+    asked = Prediction(Number("n", "?", "s", fixed(3), "Yes."), lambda: pytest.fail("ran"), str)
+    assert "cannot be read" in asked.judge("two", {}).reply
+    assert "Predict first" in asked.judge("", {}).reply

@@ -200,3 +200,47 @@ def test_the_pictures_are_saved_beside_the_markdown(whole, tmp_path):
     _, markdown = report.save(whole, tmp_path)
     for name in report.pictures(whole):
         assert (markdown.parent / name).read_text(encoding="utf-8").startswith("<svg")
+
+
+OWN = Progress(
+    {
+        "words": {"name": {"outcome": "written", "text": "Ada <b>"}, "q": {"text": "It\nthinks."}},
+        "predictions": {
+            "01.a": {"prompt": "How wide?", "reply": "You predicted 3; it came to 4."},
+            "01.b": {"prompt": "Which?", "reply": ""},
+        },
+    }
+)
+
+
+def test_the_report_has_a_name_own_words_predictions_exercises_and_what_to_read():
+    asked = Question("q", "Cost", ASKS, explore="Look there.")
+    built = report.build([asked], OWN, exercises="01: 3 of 5 right\nNext: 02")
+    page, text = report.to_html(built), report.to_markdown(built)
+    assert "<h1>Inside R1: what Ada &lt;b&gt; knows now</h1>" in page and Tags(page).open == []
+    for said in ("Cost It thinks.", "How wide? You predicted 3", "01: 3 of 5 right", "Look there."):
+        assert said in page and said in text
+    assert "Which?" not in page and "arxiv.org" in page
+    assert text.startswith(r"# Inside R1: what Ada \<b\> knows now")
+
+
+def test_what_is_known_is_not_to_be_read_up_again():
+    asked = Question("q", "Cost", ASKS[:1], explore="Look there.")
+    built = report.build([asked], Progress({"after": {"q.one": entry("right")}}))
+    assert "Look there." not in report.to_html(built)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"), [("12,000", "12,000 tokens"), ("5.5 %", "5.5 %"), ("3 tokens", "3 tokens")]
+)
+def test_a_unit_is_said_once(typed, shown):
+    kept = {"q.n": entry("right") | {"answer": {"answer": typed}}}
+    built = report.build([Question("q", "Q", WAYS[2:])], Progress({"after": kept}))
+    assert built.parts[0].rows[0].given[1] == shown
+
+
+def test_another_form_before_the_course_is_shown_as_it_was_asked():
+    first = Number("one", "How many then?", "tokens", lambda s: 1, "")
+    asked = Question("q", "Q", ASKS[:1], first={"one": first})
+    built = report.build([asked], Progress({"before": {"q.one": entry("right")}}))
+    assert "it was asked as: How many then?" in report.to_html(built)

@@ -185,3 +185,13 @@ def test_show_displays_every_way(monkeypatch):
     question.show(COST, "before")
     assert [way.way.name for way in shown] == ["cost", "why", "order", "cost"]
     assert all(way.phase == "before" for way in shown)
+
+
+def test_own_words_are_kept_as_they_are_typed_and_come_back(monkeypatch):
+    asked = [Question("q", "Cost", [NUMBER])]
+    words = question.OwnWords(asked)
+    words.set(name="Ada", q="It thinks.")
+    assert progress.load().entry("words", "q")["text"] == "It thinks."
+    assert "1 of 1" in words.text()
+    monkeypatch.setattr("course_lib.widgets.base._STATES", {})
+    assert question.OwnWords(asked).state == {"name": "Ada", "q": "It thinks."}
