@@ -1,20 +1,24 @@
 """Training state on disk: a Hugging Face folder with the optimiser beside the weights, and a log.
 
 A checkpoint is written aside and renamed, so a run that is killed at any moment goes on from its
-last one. Everything is safetensors and JSON; nothing that is read back can run code.
+last one; it holds sums of its files, so that a damaged one is never taken for whole. Everything is
+safetensors and JSON; nothing that is read back can run code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib import records
@@ -24,6 +28,49 @@ from course_lib.model import models
 _TENSORS, _STATE = "trainer.safetensors", "trainer.json"
 ABOUT = "run.json"
 """The file in a run's folder that says what the run is made of."""
+
+_KEPT = ".kept"  # the state's key for sums of files
+_EXTRA = "|extra|"  # in front of the names of tensors that are no moments
+
+Line = dict[str, Any]
+
+
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Hold `folder` (made where missing) for one run; whoever comes second meets a CourseError.
+
+    The system lets go of the lock when its holder ends, however it ends; the file stays and says
+    nothing.
+    """
+    folder = Path(folder)
+    with telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise CourseError(
+                f"{folder} is in use by a run that has not ended, here or in another program. End "
+                "that one first (in a notebook: stop its cell, or restart the kernel), or give "
+                "another folder."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn what a disk can refuse into one sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CourseError(
+            f"{path} could not be written ({reason}); make room and start again: the run goes on "
+            "from its last checkpoint."
+        ) from error
 
 
 def claim(out: Path, about: Mapping[str, Any]) -> None:
@@ -60,20 +107,26 @@ def save(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     optimizer: torch.optim.Optimizer,
-    state: dict,
+    state: Mapping[str, Any],
+    extra: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the model, its tokenizer, the optimiser's moments and `state` (JSON) as one folder."""
+    """Write the model, its tokenizer, the optimiser's moments and `state` (JSON) as one folder.
+
+    `extra` are further tensors that a run cannot go on without, by name; see `load_state`.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
-    moments = {
+    tensors = {
         f"{names[id(p)]}|{key}": value.contiguous()
         for p, entry in optimizer.state.items()
         for key, value in entry.items()
     }
-    with models.replacing(folder) as aside:
+    tensors |= {_EXTRA + name: value.detach().clone() for name, value in (extra or {}).items()}
+    with telling(Path(folder)), models.replacing(folder) as aside:
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
-        save_file(moments, aside / _TENSORS)
-        (aside / _STATE).write_text(json.dumps(state))
+        save_file(tensors, aside / _TENSORS)
+        sums = {file.name: _sum(file) for file in sorted(aside.iterdir())}
+        (aside / _STATE).write_text(json.dumps({**state, _KEPT: sums}), encoding="utf-8")
 
 
 def has_state(folder: str | Path) -> bool:
@@ -82,64 +135,105 @@ def has_state(folder: str | Path) -> bool:
     return (Path(folder) / _STATE).is_file()
 
 
-def load_state(
-    folder: str | Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
-) -> dict:
-    """Put a checkpoint's moments into `optimizer` and return its `state`.
+def read_state(folder: str | Path) -> Line:
+    """A checkpoint's `state`, once its files are seen to be those that were saved.
 
-    `model` is the one loaded from the same folder. Raises CourseError for a damaged checkpoint.
+    Raises CourseError for a damaged checkpoint.
     """
     folder = Path(folder)
     try:
-        state = json.loads((folder / _STATE).read_text())
-        moments = load_file(folder / _TENSORS, device=str(model.device))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CourseError(
-            f"The checkpoint in {folder} is damaged ({type(error).__name__}); delete the folder to "
-            "start again, or copy the checkpoint anew."
-        ) from error
-    parameters = dict(model.named_parameters())
-    for entry, value in moments.items():
-        name, _, key = entry.partition("|")
-        if name in parameters:
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        step = state["step"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"step {step!r}")
+        for name, kept in state.pop(_KEPT, {}).items():
+            if _sum(folder / name) != kept:
+                raise ValueError(f"{name} is not what was saved")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+    return state
+
+
+def load_state(
+    folder: str | Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
+) -> Line:
+    """Put a checkpoint's moments into `optimizer` and return its `state`.
+
+    `model` is the one loaded from the same folder. Tensors that were saved as `extra` are in
+    `state["extra"]`, by name. Raises CourseError for a damaged checkpoint.
+    """
+    folder = Path(folder)
+    state = read_state(folder)
+    try:
+        tensors = load_file(folder / _TENSORS, device=str(model.device))
+        parameters = dict(model.named_parameters())
+        state["extra"] = {}
+        for entry, value in tensors.items():
+            if entry.startswith(_EXTRA):
+                state["extra"][entry.removeprefix(_EXTRA)] = value
+                continue
+            name, _, key = entry.partition("|")
+            _check_moment(parameters[name], key, value)
             # Adam's step counter lives on the CPU whatever the device.
             optimizer.state[parameters[name]][key] = value.cpu() if key == "step" else value
+    except (OSError, ValueError, LookupError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+    if not all(bool(torch.isfinite(p).all()) for p in parameters.values()):
+        raise _damaged(folder, ValueError("weights that are not finite"))
     return state
+
+
+def _check_moment(parameter: Tensor, key: str, value: Tensor) -> None:
+    if key != "step" and value.shape != parameter.shape:
+        raise ValueError(f"{key} of shape {tuple(value.shape)}")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"{key} is not finite")
+
+
+def _damaged(folder: Path, error: Exception) -> CourseError:
+    reason = str(error) if type(error) is ValueError else type(error).__name__
+    return CourseError(
+        f"The checkpoint in {folder} is damaged ({reason}); delete the folder to start again, or "
+        "copy the checkpoint anew."
+    )
+
+
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 class Log:
     """One JSON object a line, one line a step, in a file that a resumed run goes on writing."""
 
-    def __init__(self, path: Path, keep: int) -> None:
-        """Open `path` for appending, keeping only lines whose `step` is at most `keep`."""
-        self.path = path
-        lines = [line for line in read_log(path) if line["step"] <= keep]
-        aside = path.with_suffix(".new")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        aside.replace(path)
-        self.lines = lines
+    def __init__(self, path: Path, keep: int, lines: Sequence[Line] | None = None) -> None:
+        """Open `path` for appending, keeping only lines whose `step` is at most `keep`.
 
-    def write(self, line: dict) -> None:
+        `lines` are those that a checkpoint holds; without them the file's own are taken.
+        """
+        self.path = path
+        self.lines = [x for x in (read_log(path) if lines is None else lines) if x["step"] <= keep]
+        aside = path.with_suffix(".new")
+        with telling(path):
+            aside.write_text("".join(json.dumps(x) + "\n" for x in self.lines), encoding="utf-8")
+            aside.replace(path)
+
+    def write(self, line: Line) -> None:
         """Append one line."""
         self.lines.append(line)
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise CourseError(
-                f"{self.path} could not be written ({error.strerror}); make room and start again: "
-                "the run goes on from its last checkpoint."
-            ) from error
+        with telling(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
-def read_log(path: str | Path) -> list[dict]:
-    """The lines of a log; a last line that was cut short by a kill is left out."""
+def read_log(path: str | Path) -> list[Line]:
+    """The lines of a log, up to the first that is not whole: a kill may have cut the last short."""
     path = Path(path)
-    out = []
+    out: list[Line] = []
     if path.is_file():
-        for text in path.read_text().splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                out.append(json.loads(text))
-            except ValueError:
+                line = json.loads(text)
+                line["step"] + 0
+            except (ValueError, LookupError, TypeError):
                 break
+            out.append(line)
     return out

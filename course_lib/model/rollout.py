@@ -29,7 +29,8 @@ class Rollout:
 
     Shapes: `prompt_ids` (completions, prompt tokens), padded on the left where
     `prompt_mask` is 0; `ids` (completions, tokens), padded with `eos` after the first one;
-    `finished` (completions,): whether an EOS came before `max_new_tokens`.
+    `finished` (completions,): whether an EOS came before `max_new_tokens`; `logp`, where it was
+    kept, like `ids`: the log-probability that the sampler gave each token, 0 after the first EOS.
     """
 
     prompt_ids: torch.Tensor
@@ -37,6 +38,7 @@ class Rollout:
     ids: torch.Tensor
     finished: torch.Tensor
     lengths: torch.Tensor
+    logp: torch.Tensor | None = None
 
     def take(self, rows: torch.Tensor) -> Rollout:
         """The rollout of some completions only, cut to the longest of them."""
@@ -47,6 +49,7 @@ class Rollout:
             self.ids[rows, :longest],
             self.finished[rows],
             self.lengths[rows],
+            None if self.logp is None else self.logp[rows, :longest],
         )
 
 
@@ -192,11 +195,12 @@ def generate(
     temperature: float = 1.0,
     banned: Sequence[int] = (),
     generator: torch.Generator | None = None,
+    keep_logp: bool = False,
 ) -> Rollout:
     """Sample `samples` completions for each prompt (a list of token ids).
 
     `temperature` 0 is greedy; `banned` tokens are never sampled; `generator` (on the CPU) makes a
-    run repeatable. Each prompt goes through the model once, however many samples it gets.
+    run repeatable; `keep_logp` keeps the tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once, however many samples it gets.
     Raises ValueError for no prompts, an empty prompt, or a limit under one token.
     """
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
@@ -210,14 +214,16 @@ def generate(
         rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
         buffer.select(rows)
         prompt_ids, prompt_mask = prompt_ids[rows], prompt_mask[rows]
+        logp = torch.zeros(len(rows), max_new_tokens, device=model.device) if keep_logp else None
         ids = _decode(
             model, logits[rows], prompt_mask.sum(1), buffer,
-            max_new_tokens, eos, temperature, banned, generator,
+            max_new_tokens, eos, temperature, banned, generator, logp,
         )  # fmt: skip
     ended = ids == eos
     finished = ended.any(1)
     lengths = torch.where(finished, ended.int().argmax(1) + 1, ids.shape[1])
-    return Rollout(prompt_ids, prompt_mask, ids, finished, lengths)
+    logp = None if logp is None else logp[:, : ids.shape[1]]
+    return Rollout(prompt_ids, prompt_mask, ids, finished, lengths, logp)
 
 
 def stream(
@@ -276,8 +282,12 @@ def _decode(
     temperature: float,
     banned: Sequence[int],
     generator: torch.Generator | None,
+    logp: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The token loop: pick, append, drop what has finished; returns ids padded with `eos`."""
+    """The token loop: pick, append, drop what has finished; returns ids padded with `eos`.
+
+    Fills in `logp` (completions, tokens) where it is given.
+    """
     out = torch.full((len(logits), max_new_tokens), eos, device=logits.device)
     rows = torch.arange(
         len(logits), device=logits.device
@@ -288,6 +298,9 @@ def _decode(
             logits[:, list(banned)] = -torch.inf
         token = torch.where(running, pick(logits, temperature, generator), eos)
         out[rows, step] = token
+        if logp is not None:
+            scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
+            logp[rows, step] = scores.gather(1, token[:, None]).squeeze(1) * running
         running = token != eos
         if step + 1 == max_new_tokens or not running.any():
             return out[:, : step + 1]

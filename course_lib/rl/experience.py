@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.model import models, rollout
 from course_lib.model.rollout import Rollout
+from course_lib.rl.rewards import overlong_punishment
 from course_lib.rl.settings import PUZZLES, Task, ZeroConfig, judge
 
 
@@ -22,10 +23,11 @@ class Experience:
     items: list[Any]  # one a row
     texts: list[str]
     rewards: torch.Tensor  # (groups, samples)
+    seed: int = 0  # of what is left to chance in the update
 
 
 def groups(experience: Experience, groups: list[int]) -> Experience:
-    """Some groups of one step's experience."""
+    """Some groups of one step's experience, by their numbers."""
     size = experience.rewards.shape[1]
     rows = [group * size + i for group in groups for i in range(size)]
     device = experience.rollout.ids.device
@@ -34,6 +36,7 @@ def groups(experience: Experience, groups: list[int]) -> Experience:
         [experience.items[row] for row in rows],
         [experience.texts[row] for row in rows],
         experience.rewards[groups],
+        experience.seed,
     )
 
 
@@ -49,6 +52,7 @@ def collect(
 
     Raises RewardError, naming the prompt, where a reward is not a finite number.
     """
+    # 1 rollout: (groups,) items to (groups * samples, tokens) ids
     prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
     sampled = rollout.generate(
         model,
@@ -59,11 +63,17 @@ def collect(
         eos=tokenizer.eos_token_id,
         banned=banned_ids(tokenizer, config.banned),
         generator=generator,
+        keep_logp=config.needs_sampler_logp,
     )
     texts = models.decode(tokenizer, sampled.ids.tolist())
     rows = [item for item in items for _ in range(config.samples)]
-    rewards = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
-    return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
+    # 2 reward: one number a completion, (groups, samples)
+    judged = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
+    rewards = torch.tensor(judged).view(len(items), -1)
+    if config.overlong:
+        lengths = sampled.lengths.view(rewards.shape).to(rewards.device)
+        rewards = rewards + overlong_punishment(lengths, config.max_new_tokens, config.overlong)
+    return Experience(sampled, rows, texts, rewards)
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -17,8 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from course_lib.rl import kl as estimates
+from course_lib.rl.kl import Estimator, difference
+
 Std = Literal["sample", "population", "none"]
 Reduce = Literal["sequence", "token", "constant"]
+Level = Literal["token", "sequence"]
 
 _CORRECTION = {"sample": 1, "population": 0}  # what is taken from the group's size under the root
 
@@ -50,11 +54,14 @@ def policy_loss(
     advantages: Tensor,
     mask: Tensor,
     *,
-    clip: tuple[float, float] = (0.2, 0.2),
+    clip: float | tuple[float, float] = (0.2, 0.2),
     ref_logp: Tensor | None = None,
     kl: float = 0.0,
     reduce: Reduce = "sequence",
     max_length: int | None = None,
+    level: Level = "token",
+    estimator: Estimator = "k3",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The clipped surrogate of PPO with GRPO's advantages, plus `kl` times the distance to `ref`.
 
@@ -62,26 +69,32 @@ def policy_loss(
     tokens under the policy being trained, the one that sampled, and the reference. `advantages` is
     (completions,). Only `logp` gets a gradient; the rest are constants, whatever graph they hang
     on. `mask` (completions, tokens) is 1 or True where a token counts, and what stands elsewhere is
-    never looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops.
+    never looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops:
+    one number, or two. `level` says whose ratio: see `ratios`. `estimator` is `kl`'s.
 
     `reduce` is `"sequence"` (mean over each completion's tokens, then over completions:
     DeepSeekMath), `"token"` (mean over all tokens: DAPO) or `"constant"` (sum over
-    completions * `max_length`: Dr. GRPO). A completion without tokens counts as 0.
+    completions * `max_length`: Dr. GRPO). A completion without tokens counts as 0. `weights`
+    (completions, tokens) multiply the surrogate: see `truncated_weights`.
 
     Returns the loss, a scalar, and `clip_fraction` (share of the tokens whose gradient the clip
-    stops), `kl` (mean over tokens of the k3 estimate, 0.0 without `ref_logp`) and `ratio_max`.
+    stops), `kl` (mean over tokens of the estimate, 0.0 without `ref_logp`) and `ratio_max`.
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
+    clip = (clip, clip) if isinstance(clip, int | float) else clip
     _check_policy(logp, old_logp, ref_logp, advantages, mask)
     _check_options(clip, kl, ref_logp, reduce, max_length)
     mask = mask.bool()
-    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, advantages[:, None], mask, clip)
+    gains = advantages[:, None]
+    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, gains, mask, clip, level)
+    if weights is not None:
+        surrogate = surrogate * weights.detach()
     divergence = torch.zeros_like(ratio)
     if ref_logp is not None:
-        divergence = k3_divergence(logp, ref_logp, mask)
+        divergence = estimates.ESTIMATORS[estimator](logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
-    weights = token_weights(mask, reduce, max_length).to(per_token.dtype)
-    return (per_token * weights).sum(), _stats(ratio, clipped, divergence, mask)
+    shares = token_weights(mask, reduce, max_length).to(per_token.dtype)
+    return (per_token * shares).sum(), _stats(ratio, clipped, divergence, mask)
 
 
 def _stats(ratio: Tensor, clipped: Tensor, divergence: Tensor, mask: Tensor) -> dict[str, float]:
@@ -95,14 +108,19 @@ def _stats(ratio: Tensor, clipped: Tensor, divergence: Tensor, mask: Tensor) -> 
 
 
 def clipped_surrogate(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: tuple[float, float]
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip: tuple[float, float],
+    level: Level = "token",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`min(ratio * A, clip(ratio) * A)`, the ratio, and where the clip stops the gradient.
 
     All are (completions, tokens), and so are `advantages`, or (completions, 1) where a completion
     has one for all its tokens. Outside the boolean `mask` the three are 0, 1 and False.
     """
-    ratio = _difference(logp, old_logp.detach(), mask).exp()
+    ratio = ratios(logp, old_logp, mask, level)
     advantages = advantages.detach() * mask
     low, high = 1 - clip[0], 1 + clip[1]
     surrogate = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
@@ -110,13 +128,31 @@ def clipped_surrogate(
     return surrogate, ratio, clipped
 
 
-def k3_divergence(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
-    """Schulman's k3 estimate of KL(policy || reference) at each token: `r - log r - 1`, never < 0.
+def ratios(logp: Tensor, old_logp: Tensor, mask: Tensor, level: Level = "token") -> Tensor:
+    """New probability over old, (completions, tokens), 1 outside the boolean `mask`.
 
-    `r` is the reference's probability over the policy's; (completions, tokens), 0 outside `mask`.
+    At `level` "token" each token has its own. At "sequence" all tokens of a completion have the
+    completion's, the geometric mean of theirs: GSPO (Zheng et al., arXiv 2507.18071, equation 7),
+    whose loss is that with `reduce="sequence"`.
     """
-    log_r = _difference(ref_logp.detach(), logp, mask)
-    return log_r.exp() - log_r - 1
+    log_ratio = difference(logp, old_logp.detach(), mask)
+    if level == "sequence":
+        mean = log_ratio.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+        log_ratio = mean * mask
+    return log_ratio.exp()
+
+
+def truncated_weights(
+    trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float = 2.0
+) -> Tensor:
+    """Truncated importance sampling: `min(trainer's probability / sampler's, cap)` for each token.
+
+    Where the program that samples and the one that trains disagree about a policy's probabilities,
+    the surrogate times this is right again on average, but for what the cap cuts off (Yao et al.,
+    2025, "Your efficient RL framework secretly brings you off-policy RL training"). Both are
+    (completions, tokens) of the *old* policy; the result has no gradient and is 1 outside `mask`.
+    """
+    return ratios(trainer_logp.detach(), sampler_logp, mask.bool()).clamp(max=cap)
 
 
 def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -> Tensor:
@@ -129,6 +165,8 @@ def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -
         return counted / (len(mask) * counted.sum(1, keepdim=True).clamp(min=1))
     if reduce == "token":
         return counted / counted.sum()
+    if max_length is None:
+        raise ValueError("max_length is missing; reduce='constant' needs it.")
     return counted / (len(mask) * max_length)
 
 
@@ -143,11 +181,6 @@ def completion_mask(ids: Tensor, eos: int | Sequence[int]) -> Tensor:
         raise ValueError(f"ids has shape {tuple(ids.shape)}; allowed is (completions, tokens).")
     ended = torch.isin(ids, torch.as_tensor(eos, device=ids.device))
     return ended.cumsum(1) - ended.long() == 0
-
-
-def _difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
-    """`a - b` where `mask` is true and 0 elsewhere, even where the padding holds infinities."""
-    return (a - b).masked_fill(~mask, 0.0)
 
 
 def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from course_lib.errors import CourseError
 from course_lib.model import logprobs
 from course_lib.model.rollout import Rollout
-from course_lib.rl import grpo
+from course_lib.rl import contract, grpo
 from course_lib.rl.experience import Experience
+from course_lib.rl.identity import name_of
 from course_lib.rl.settings import ZeroConfig
 
 
@@ -69,9 +74,26 @@ def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = 6144) -> Iterator
         yield torch.tensor(current, device=rows.device)
 
 
+Advantages = Callable[[torch.Tensor], torch.Tensor]
+Loss = Callable[..., Any]  # gives a scalar, or a scalar and a dict of figures
+
+
+@dataclass
+class _Old:
+    """Log-probabilities (completions, tokens) of the policy that sampled; filled in when known."""
+
+    logp: torch.Tensor
+    known: bool
+
+
 @dataclass
 class Learner:
-    """The policy and its optimiser, with the reference it may be held to."""
+    """The policy and its optimiser, with the reference it may be held to.
+
+    `advantages` makes (groups, samples) of rewards of that shape; `loss` a number of logp, old_logp
+    (both (completions, tokens)), advantages (completions,) and mask. The library's own take the
+    configuration's settings; others stand for themselves, and are asked for nothing but these.
+    """
 
     model: PreTrainedModel
     optimizer: torch.optim.Optimizer
@@ -79,6 +101,19 @@ class Learner:
     eos: int
     reference: PreTrainedModel | None = None
     banned: Sequence[int] = ()
+    advantages: Advantages = grpo.group_advantages
+    loss: Loss = grpo.policy_loss
+    nature: contract.Nature = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nature = contract.Nature(self.config.reduce, skips=True)
+        if self.loss is not grpo.policy_loss:
+            self.nature = contract.look_into(self.loss)
+        if self.config.kl and "ref_logp" not in contract.names_taken(self.loss):
+            raise CourseError(
+                f"kl is {self.config.kl}, and the loss `{name_of(self.loss)}` takes no ref_logp to "
+                "be held to; set kl to 0, or add the arguments ref_logp and kl to it."
+            )
 
     def update(self, experience: Experience) -> dict[str, float]:
         """Learn from one step's rollouts; returns loss, entropy, grad_norm and clip_fraction.
@@ -86,56 +121,131 @@ class Learner:
         Groups whose rewards are all equal have no advantage and, without a KL term, no gradient:
         they are left out of the passes, and the mean is still taken over all completions.
         """
+        # 3 advantage: (groups, samples) rewards to one number for each completion, (completions,)
         advantages = self._advantages(experience.rewards)
-        rows = torch.arange(len(advantages), device=advantages.device)
-        if not self.config.kl:
-            rows = rows[advantages != 0]
-        if not len(rows):
-            return {"loss": 0.0, "entropy": 0.0, "grad_norm": 0.0, "clip_fraction": 0.0}
-        old: dict[int, torch.Tensor] = {}
+        return self.learn(experience, advantages)
+
+    def learn(self, experience: Experience, advantages: torch.Tensor) -> dict[str, float]:
+        """Take the optimiser's steps of one rollout; the figures are means over the last pass.
+
+        `advantages` is (completions,), or (completions, tokens) where each token has its own.
+        """
+        # 4 update: every completion is used `updates` times, in `minibatches` parts
+        sampled = experience.rollout
+        old = self._old_logprobs(sampled)
         for _ in range(self.config.updates):
-            stats = self._one_update(experience.rollout, advantages, rows, old)
-        return stats
+            told = [
+                self._one_update(sampled, advantages, part, old)
+                for part in self._minibatches(experience, len(advantages))
+                if self._kept(part, advantages).numel()
+            ]
+            old.known = True
+        if not told:
+            return {"loss": 0.0, "entropy": 0.0, "grad_norm": 0.0, "clip_fraction": 0.0}
+        return {name: sum(x[name] for x in told) / len(told) for name in told[0]}
 
     def _advantages(self, rewards: torch.Tensor) -> torch.Tensor:
-        grouped = grpo.group_advantages(rewards.to(self.model.device), std=self.config.std)
-        return grouped.flatten()
+        rewards = rewards.to(self.model.device)
+        if self.advantages is grpo.group_advantages:
+            return grpo.group_advantages(rewards, std=self.config.std).flatten()
+        return self.advantages(rewards).detach().flatten()
+
+    def _minibatches(self, experience: Experience, count: int) -> Sequence[torch.Tensor]:
+        """All completions' numbers, or shuffled parts of them of like size."""
+        device = experience.rollout.ids.device
+        if self.config.minibatches == 1:
+            return [torch.arange(count, device=device)]
+        shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(experience.seed))
+        return shuffled.to(device).tensor_split(self.config.minibatches)
+
+    def _kept(self, batch: torch.Tensor, advantages: torch.Tensor) -> torch.Tensor:
+        """Those of a batch that can have a gradient."""
+        if self.config.kl or not self.nature.skips or advantages.ndim == 2:
+            return batch
+        return batch[advantages[batch] != 0]
+
+    @torch.no_grad()
+    def _old_logprobs(self, sampled: Rollout) -> _Old:
+        """Where the old log-probabilities cannot be had from the first pass, they are got here."""
+        if self.config.old_from == "sampler" and sampled.logp is not None:
+            return _Old(sampled.logp.clone(), known=True)
+        old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
+        if self.config.minibatches > 1:
+            for chunk in chunks(sampled, torch.arange(len(sampled.ids), device=sampled.ids.device)):
+                part = sampled.take(chunk)
+                mask = grpo.completion_mask(part.ids, self.eos)
+                old.logp[chunk, : mask.shape[1]] = self._logprobs(self.model, part, mask)[0]
+            old.known = True
+        return old
 
     def _one_update(
-        self,
-        sampled: Rollout,
-        advantages: torch.Tensor,
-        rows: torch.Tensor,
-        old: dict[int, torch.Tensor],
+        self, sampled: Rollout, advantages: torch.Tensor, batch: torch.Tensor, old: _Old
     ) -> dict[str, float]:
-        """One optimiser step over `rows`; `old` keeps each chunk's first log-probabilities."""
-        total = {"loss": 0.0, "entropy": 0.0, "clip_fraction": 0.0}
-        tokens = int(sampled.lengths[rows].sum())
+        """One optimiser step on the completions `batch`, a chunk of like lengths at a time."""
+        rows = self._kept(batch, advantages)
+        tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
+        limit = {} if self.nature.mean != "whole" else {"tokens": sys.maxsize}
+        total: dict[str, float] = defaultdict(float)
         self.optimizer.zero_grad()
         self.model.train()
-        for i, chunk in enumerate(chunks(sampled, rows)):
+        for chunk in chunks(sampled, rows, **limit):
             part = sampled.take(chunk)
-            mask = grpo.completion_mask(part.ids, self.eos)
-            logp, spread = self._logprobs(self.model, part, mask)
-            share = len(chunk) / len(advantages)
-            if self.config.reduce == "token":
-                share = float(mask.sum() / sampled.lengths.sum())
-            loss, stats = grpo.policy_loss(
-                logp,
-                old.setdefault(i, logp.detach()),
-                advantages[chunk],
-                mask,
-                clip=self.config.clip,
-                ref_logp=self._reference_logprobs(part, mask),
-                kl=self.config.kl,
-                reduce=self.config.reduce,
-                max_length=self.config.max_new_tokens,
-            )
+            mask = grpo.completion_mask(part.ids, self.eos)  # (chunk, tokens), boolean
+            logp, spread = self._logprobs(self.model, part, mask)  # (chunk, tokens) both
+            if not old.known:
+                old.logp[chunk, : mask.shape[1]] = logp.detach()
+            before = old.logp[chunk, : mask.shape[1]]  # (chunk, tokens), a constant
+            gains = advantages[chunk]  # (chunk,), or (chunk, tokens)
+            gains = gains if gains.ndim == 1 else gains[:, : mask.shape[1]]
+            loss, stats = self._loss(logp, before, gains, mask, part)
+            share = len(chunk) / len(batch)
+            if self.nature.mean == "token":
+                share = float(mask.sum() / whole)
             (loss * share).backward()
             total["loss"] += float(loss.detach()) * share
             total["entropy"] += float(spread.sum()) / tokens
-            total["clip_fraction"] += float(stats["clip_fraction"]) * float(mask.sum()) / tokens
+            for name, value in stats.items():
+                total[name] += float(value) * float(mask.sum()) / tokens
         return total | {"grad_norm": self._step()}
+
+    def _loss(
+        self,
+        logp: torch.Tensor,
+        old: torch.Tensor,
+        advantages: torch.Tensor,
+        mask: torch.Tensor,
+        part: Rollout,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of some completions, and what is to be logged of it."""
+        options = self._options(part, mask)
+        found: dict[str, float] = {}
+        if part.logp is not None:
+            sampler = part.logp.clone()
+            found["mismatch"] = float((old - sampler)[mask].abs().mean())
+            if self.config.truncate:
+                cap = self.config.truncate
+                options["weights"] = grpo.truncated_weights(old, sampler, mask, cap)
+        taken = contract.names_taken(self.loss)
+        options = {name: value for name, value in options.items() if name in taken}
+        loss, stats = contract.parts(self.loss(logp, old, advantages, mask, **options))
+        found["clip_fraction"] = stats.get("clip_fraction", 0.0)
+        if self.reference is not None and "kl" in stats:
+            found["kl"] = stats["kl"]
+        return loss, found
+
+    def _options(self, part: Rollout, mask: torch.Tensor) -> dict[str, Any]:
+        """What the library's loss takes of the settings; of a learner's, the reference alone."""
+        config = self.config
+        held = {"ref_logp": self._reference_logprobs(part, mask), "kl": config.kl}
+        if self.loss is not grpo.policy_loss:
+            return held if config.kl else {}
+        return held | {
+            "clip": config.clip,
+            "reduce": config.reduce,
+            "max_length": config.max_new_tokens,
+            "level": config.level,
+            "estimator": config.kl_estimator,
+        }
 
     def _step(self) -> float:
         """Cut the gradient to its longest allowed and take it; returns how long it was."""
@@ -154,3 +264,22 @@ class Learner:
         self, model: PreTrainedModel, part: Rollout, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return completion_logprobs(model, part, mask, self.config.temperature, self.banned)
+
+    def refresh(self, step: int) -> None:
+        """Make the policy the reference after every so many steps, as R1's training did."""
+        every = self.config.reference_every
+        if self.reference is not None and every and step % every == 0:
+            self.reference.load_state_dict(self.model.state_dict())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What a resumed run needs besides the policy and its optimiser."""
+        if self.reference is None or not self.config.reference_every:
+            return {}
+        return {f"reference.{name}": t for name, t in self.reference.state_dict().items()}
+
+    def take(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        if self.reference is not None and tensors:
+            self.reference.load_state_dict(
+                {name.removeprefix("reference."): t for name, t in tensors.items()}
+            )

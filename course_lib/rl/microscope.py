@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib.rl import grpo
+from course_lib.rl import kl as estimates
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ def dissect(
     taught.
     """
     logp, mask = logp.detach(), mask.bool()
-    settings = {"clip": clip, "ref_logp": ref_logp, "kl": kl, "reduce": reduce}
-    loss, _ = grpo.policy_loss(logp, old_logp, advantages, mask, max_length=max_length, **settings)
+    loss, _ = grpo.policy_loss(
+        logp, old_logp, advantages, mask,
+        clip=clip, ref_logp=ref_logp, kl=kl, reduce=reduce, max_length=max_length,
+    )  # fmt: skip
     per_token = advantages.detach()[:, None]
     surrogate, ratio, clipped = grpo.clipped_surrogate(logp, old_logp, per_token, mask, clip)
     divergence, pull = _held_to(ref_logp, logp, mask)
@@ -80,8 +83,7 @@ def _held_to(ref_logp: Tensor | None, logp: Tensor, mask: Tensor) -> tuple[Tenso
     """The k3 divergence from the reference and its derivative by `logp`; zeros without one."""
     if ref_logp is None:
         return torch.zeros_like(logp), torch.zeros_like(logp)
-    pull = 1 - (ref_logp.detach() - logp).masked_fill(~mask, 0.0).exp()
-    return grpo.k3_divergence(logp, ref_logp, mask), pull
+    return estimates.k3(logp, ref_logp, mask), estimates.slope("k3", logp, ref_logp, mask)
 
 
 @dataclass(frozen=True)

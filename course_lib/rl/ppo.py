@@ -10,18 +10,20 @@ and the loop, rollouts and rewards are those of R1-Zero: `zero.run(..., method=P
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from course_lib.errors import CourseError
 from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo
+from course_lib.rl.contract import Nature
 from course_lib.rl.experience import Experience
 from course_lib.rl.learner import Learner, chunks
-
-_VALUE_RATE = 1e-3  # the head starts at 0 and has to find the level of the rewards first
 
 
 def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
@@ -172,17 +174,23 @@ class Critic:
 
 @dataclass
 class PPOLearner(Learner):
-    """A policy with a critic. The critic is not saved: a resumed run begins it anew.
+    """A policy with a critic, which learns at `value_rate` (its head starts at 0).
 
     It looks ahead without discount (lambda 1), which R1's authors found to be what PPO needs.
     """
 
+    value_rate: float = 1e-3
     critic: Critic = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.loss not in (policy_loss, grpo.policy_loss):
+            raise CourseError(
+                "PPO has a loss of its own; give your loss to a run without `method`."
+            )
+        self.loss, self.nature = policy_loss, Nature("token", skips=False)
         model = ValueModel.like(self.model)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=_VALUE_RATE, betas=self.config.betas, weight_decay=0.0
+            model.parameters(), lr=self.value_rate, betas=self.config.betas, weight_decay=0.0
         )
         self.critic = Critic(model, optimizer, lam=1.0)
 
@@ -191,33 +199,34 @@ class PPOLearner(Learner):
         sampled = experience.rollout
         mask = grpo.completion_mask(sampled.ids, self.eos)
         rewards = experience.rewards.flatten().to(mask.device)
+        # 3 advantage: (completions, tokens), by what the value model expected at each token
         advantages, returns, values = self.critic.judge(sampled, mask, rewards)
-        old: dict[int, torch.Tensor] = {}
-        for _ in range(self.config.updates):
-            stats = self._ppo_update(sampled, advantages, old)
+        # 4 update: of the policy as by GRPO, and of the value model
+        stats = self.learn(experience, advantages)
         value_loss = self._learn_values(sampled, mask, returns, values)
         return stats | {"value_loss": value_loss}
 
-    def _ppo_update(
-        self, sampled: Rollout, advantages: torch.Tensor, old: dict[int, torch.Tensor]
-    ) -> dict[str, float]:
-        """One optimiser step of the policy; `old` keeps each chunk's first log-probabilities."""
-        total = {"loss": 0.0, "entropy": 0.0, "clip_fraction": 0.0}
-        self.optimizer.zero_grad()
-        self.model.train()
-        for i, chunk in enumerate(_chunks(sampled)):
-            part = sampled.take(chunk)
-            mask = grpo.completion_mask(part.ids, self.eos)
-            logp, spread = self._logprobs(self.model, part, mask)
-            first = old.setdefault(i, logp.detach())
-            gains = advantages[chunk, : mask.shape[1]]
-            loss, stats = policy_loss(logp, first, gains, mask, self.config.clip)
-            share = float(mask.sum() / sampled.lengths.sum())
-            (loss * share).backward()
-            total["loss"] += float(loss.detach()) * share
-            total["entropy"] += float(spread.sum() / sampled.lengths.sum())
-            total["clip_fraction"] += stats["clip_fraction"] * share
-        return total | {"grad_norm": self._step()}
+    def _options(self, part: Rollout, mask: Tensor) -> dict[str, Any]:
+        return {"clip": self.config.clip}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The value model and its optimiser's moments."""
+        model, moments = self.critic.model, self.critic.optimizer.state_dict()["state"]
+        kept = {f"value|{name}": t for name, t in model.state_dict().items()}
+        return kept | {f"{i}|{key}": t for i, held in moments.items() for key, t in held.items()}
+
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        weights = {n[6:]: t for n, t in tensors.items() if n.startswith("value|")}
+        if weights:
+            self.critic.model.load_state_dict(weights)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, t in tensors.items():
+            number, _, key = name.partition("|")
+            if number.isdigit():
+                state.setdefault(int(number), {})[key] = t.cpu() if key == "step" else t
+        groups = self.critic.optimizer.state_dict()["param_groups"]
+        self.critic.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _learn_values(
         self,

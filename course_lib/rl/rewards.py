@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from torch import Tensor
+
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -34,3 +36,14 @@ def sloppy(puzzle: Puzzle, completion: str) -> float:
     It looks like a verifier, and on honest answers it is one. Nothing asks for *one* answer.
     """
     return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))
+
+
+def overlong_punishment(lengths: Tensor, most: int, cache: int) -> Tensor:
+    """DAPO's soft overlong punishment (arXiv 2503.14476, equation 13), added to the reward.
+
+    `lengths` are tokens, of any shape, and so is the result: 0 up to `most - cache` tokens, then a
+    straight line down to -1 at `most`. Raises ValueError unless 0 < cache <= most.
+    """
+    if not 0 < cache <= most:
+        raise ValueError(f"cache is {cache}; allowed is 1 to {most}, the most tokens there can be.")
+    return ((most - cache - lengths) / cache).clamp(-1.0, 0.0)

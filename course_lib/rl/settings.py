@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from numbers import Real
+from typing import Any, Literal
 
+from course_lib.errors import CourseError
+from course_lib.rl import grpo
 from course_lib.task import puzzles, traces
 
 
@@ -17,22 +20,50 @@ class ZeroConfig:
 
     seed: int = 0
     steps: int = 150
+    # 1 rollout
     puzzles: int = 16  # groups a step; R1-Zero: 32
     samples: int = 16  # completions a group, as R1-Zero
     max_new_tokens: int = 96
     temperature: float = 1.0
-    learning_rate: float = 3e-4  # a thousand times R1-Zero's: the model is a million times smaller
-    betas: tuple[float, float] = (0.9, 0.98)
-    std: str = "none"  # Dr. GRPO's advantages: rare successes are not blown up
-    reduce: str = "constant"  # Dr. GRPO's mean: a long completion counts token for token
-    clip: tuple[float, float] = (0.2, 0.2)
-    updates: int = 1  # per rollout; with one the ratio is 1 and nothing is ever clipped
-    kl: float = 0.0  # R1-Zero: 0.001; the run is short and nothing drifts far
-    gradient_norm: float = 1.0
     banned: tuple[str, ...] = ()  # tokens that are never written, such as `<think>`
+    sampler: Literal["same", "bfloat16"] = "same"  # the numbers that completions are sampled with
+    # 2 reward
+    overlong: int = 0  # DAPO's soft punishment: over so many last tokens; 0 is none
+    # 3 advantage
+    std: grpo.Std = "none"  # Dr. GRPO's advantages: rare successes are not blown up
+    # 4 update
+    learning_rate: float = 3e-4  # a hundred times R1-Zero's: the model is a million times smaller
+    betas: tuple[float, float] = (0.9, 0.98)
+    reduce: grpo.Reduce = "constant"  # Dr. GRPO's mean: a long completion counts token for token
+    clip: tuple[float, float] = (0.2, 0.2)  # R1: 10, which only the upper end feels
+    level: grpo.Level = "token"  # whose ratio is clipped; GSPO: the sequence's
+    minibatches: int = 1  # optimiser steps that share a step's completions; R1: 16
+    updates: int = 1  # times that each completion is used; with 1 and 1 nothing is ever clipped
+    old_from: Literal["trainer", "sampler"] = "trainer"  # whose probabilities are the old ones
+    truncate: float = 0.0  # truncated importance sampling: the weights' cap; 0 is none
+    kl: float = 0.0  # R1-Zero: 0.001; the run is short and nothing drifts far
+    kl_estimator: grpo.Estimator = "k3"
+    reference_every: int = 0  # steps after which the reference is the policy again; R1: 400
+    gradient_norm: float = 1.0
+    # what is watched and kept
     evaluate_every: int = 20
     evaluate_puzzles: int = 512
     checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("clip", "betas"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        least = {"steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1, "minibatches": 1,
+                 "updates": 1, "evaluate_every": 1, "checkpoint_every": 1}  # fmt: skip
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise CourseError(f"{name} is {getattr(self, name)}; allowed is {low} or more.")
+
+    @property
+    def needs_sampler_logp(self) -> bool:
+        """Whether the sampler's own log-probabilities are used in the update."""
+        return self.old_from == "sampler" or self.truncate > 0 or self.sampler != "same"
 
 
 @dataclass(frozen=True)
@@ -80,11 +111,16 @@ class RewardError(ValueError):
 
 
 def judge(task: Task, item: Any, text: str) -> float:
-    """The reward of one completion, checked to be a finite number."""
+    """The reward of one completion, checked to be a finite number (a NumPy number is one too)."""
     try:
         value = task.reward(item, text)
     except Exception as error:
         raise RewardError(f"The reward of {task.prompt(item)!r} failed: {error!r}.") from error
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise RewardError(f"The reward of {task.prompt(item)!r} is {value!r}, not a finite number.")
-    return float(value)
+    try:
+        plain = value.item() if getattr(value, "ndim", None) == 0 else value
+        if isinstance(plain, Real) and math.isfinite(plain):
+            return float(plain)
+        given = repr(value)[:200]
+    except (OverflowError, ValueError):
+        given = "too large a number"
+    raise RewardError(f"The reward of {task.prompt(item)!r} is {given}, not a finite number.")

@@ -8,9 +8,11 @@ settings are fields of `ZeroConfig` and stand there with their reasons.
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
+from course_lib.model.checkpoints import Line
+from course_lib.rl import contract, grpo, run_folder
 from course_lib.rl.experience import (
     Experience,
     banned_ids,
@@ -28,7 +32,8 @@ from course_lib.rl.experience import (
     summarise,
     thinking_tokens,
 )
-from course_lib.rl.learner import Learner, chunks, completion_logprobs
+from course_lib.rl.learner import Advantages, Learner, Loss, chunks, completion_logprobs
+from course_lib.rl.run_folder import Made, about
 from course_lib.rl.settings import PUZZLES, RewardError, Task, ZeroConfig, judge
 from course_lib.runtime import use_threads
 
@@ -37,14 +42,19 @@ __all__ = [
     "Experience",
     "Learner",
     "RewardError",
+    "Run",
     "Task",
     "ZeroConfig",
+    "about",
     "banned_ids",
+    "check_functions",
     "chunks",
     "collect",
     "completion_logprobs",
     "evaluate",
+    "follow",
     "judge",
+    "place",
     "prompt_ids",
     "run",
     "summarise",
@@ -61,41 +71,149 @@ def run(
     base: str | Path | None = None,
     task: Task = PUZZLES,
     method: type[Learner] | None = None,
-) -> Iterator[dict[str, float]]:
+    advantages: Advantages = grpo.group_advantages,
+    loss: Loss = grpo.policy_loss,
+    again: bool = False,
+) -> Iterator[Line]:
     """Train the model in folder `base` (the shipped mini-V3) and yield one dict a step.
 
     Each has step, seconds, reward, thinking_tokens, attempts, entropy, grad_norm, loss and
     informative (the share of groups that taught anything), and `accuracy` where the held-out
     puzzles were tried. `out/checkpoint` is a Hugging Face folder and `out/metrics.jsonl` the log.
-    Stop it whenever you like, even by force: the same call goes on from the last checkpoint.
-    `method` is how rollouts become updates (GRPO's `Learner`).
+    Stop it whenever you like, even by force: the same call goes on from the last checkpoint; one
+    with more `steps` makes a finished run longer. `again` sets an earlier run aside first.
+
+    `advantages` and `loss` may be your own (see `Learner`; they are tried first, by `contract`),
+    and `method` is how rollouts become updates. Raises CourseError for a folder whose run was made
+    with anything else, or is running.
     """
-    config = config or ZeroConfig()
+    config, out = config or ZeroConfig(), Path(out)
     use_threads()
-    out = Path(out)
-    learner, tokenizer, state = _start(out, config, base, method or Learner)
-    log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"] or -1)
-    if state["step"] == 0:
+    functions = {"method": method or Learner, "advantages": advantages, "loss": loss}
+    check_functions(advantages, loss)
+    with checkpoints.alone(out):
+        if again:
+            run_folder.set_aside(out)
+        start = Path(base or models.shipped("mini-v3-base"))
+        made = run_folder.made_with(config, task, start, functions)
+        run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
+        yield from _steps(out, config, start, task, functions, made)
+
+
+def _steps(
+    out: Path, config: ZeroConfig, base: Path, task: Task, functions: dict[str, Any], made: Made
+) -> Iterator[Line]:
+    """The steps that are still to be taken, in a folder that is ours alone."""
+    learner, tokenizer, state = _start(out, config, base, functions)
+    done = state["step"]
+    log = checkpoints.Log(out / "metrics.jsonl", done or -1, state.get("lines"))
+    if done >= config.steps > 0:
+        return
+    about = run_folder.begin(out, made, config.steps)
+    if done == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
-    began = time.perf_counter() - log.lines[-1]["seconds"]
-    for step in range(state["step"] + 1, config.steps + 1):
+    began = time.perf_counter() - (log.lines[-1]["seconds"] if log.lines else 0.0)
+    for step in range(done + 1, config.steps + 1):
         line = _train(learner, tokenizer, task, step)
         line["seconds"] = time.perf_counter() - began
+        # The line first: a run that is killed between the two goes on from before it.
+        _record(log, line)
         if step == config.steps or step % config.checkpoint_every == 0:
-            state = {"step": step, "config": asdict(config)}
-            checkpoints.save(out / "checkpoint", learner.model, tokenizer, learner.optimizer, state)
-        yield _record(log, line)
+            state = {"step": step, "config": asdict(config), "lines": log.lines, "run": about}
+            _save(out, learner, tokenizer, state)
+        yield line
         _stop_if_lost(log.lines)
 
 
-def _train(
-    learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, step: int
-) -> dict[str, float]:
-    """One step at its learning rate, with a trial on held-out items where one is due."""
+def _save(out: Path, learner: Learner, tokenizer: PreTrainedTokenizerBase, state: Line) -> None:
+    checkpoints.save(
+        out / "checkpoint", learner.model, tokenizer, learner.optimizer, state, learner.tensors()
+    )
+
+
+def check_functions(advantages: Advantages, loss: Loss) -> None:
+    """Try a learner's own functions. Raises CourseError, in a sentence, for what cannot train."""
+    if advantages is not grpo.group_advantages:
+        contract.check_advantages(advantages)
+    if loss is not grpo.policy_loss:
+        contract.look_into(loss)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands: its folder and the lines of its log."""
+
+    folder: Path
+    lines: list[Line]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the trained model."""
+        return self.folder / "checkpoint"
+
+
+def follow(
+    out: str | Path,
+    config: ZeroConfig | None = None,
+    *,
+    show: Callable[[Line], object] | None = None,
+    again: bool = False,
+    **options: Any,
+) -> Run:
+    """`run` for a notebook: `show` gets every line, and an interrupt is one sentence.
+
+    Where `out` holds a run that was made with something else, this one gets a folder of its own
+    beside it, named after what is different, and that is said. `options` are those of `run`.
+    """
+    config, show = config or ZeroConfig(), show or (lambda line: None)
+    folder = Path(out) if again else place(out, config, **options)
+    if folder != Path(out):
+        print(f"{Path(out)} holds a run made otherwise; this one is in {folder}.")
+    taken = 0
+    try:
+        with closing(run(folder, config, again=again, **options)) as steps:
+            if not again:
+                for line in checkpoints.read_log(folder / "metrics.jsonl"):
+                    show(line)
+            for line in steps:
+                taken += 1
+                show(line)
+        if not taken:
+            print(f"{run_folder.about(folder)} It is finished; to run it again, again=True.")
+    except KeyboardInterrupt:
+        print("Stopped. Run the cell again to go on from the last checkpoint.")
+    return Run(folder, checkpoints.read_log(folder / "metrics.jsonl"))
+
+
+def place(
+    out: str | Path,
+    config: ZeroConfig | None = None,
+    *,
+    base: str | Path | None = None,
+    task: Task = PUZZLES,
+    method: type[Learner] | None = None,
+    advantages: Advantages = grpo.group_advantages,
+    loss: Loss = grpo.policy_loss,
+) -> Path:
+    """The folder that `follow` uses for a run with these settings: `out`, or one beside it."""
+    functions = {"method": method or Learner, "advantages": advantages, "loss": loss}
+    start = Path(base or models.shipped("mini-v3-base"))
+    made = run_folder.made_with(config or ZeroConfig(), task, start, functions)
+    return run_folder.place(Path(out), made)
+
+
+def _train(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, step: int) -> Line:
+    """One step at its learning rate, with a trial on held-out items where one is due.
+
+    `cpu_seconds` is the processor's time for the step alone.
+    """
     config = learner.config
     for group in learner.optimizer.param_groups:
         group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
+    began = time.process_time()
     line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
+    learner.refresh(step)
+    line["cpu_seconds"] = time.process_time() - began
     if step == config.steps or step % config.evaluate_every == 0:
         line |= _held_out(learner, tokenizer, config, task)
     return line
@@ -110,14 +228,14 @@ def _stop_if_lost(lines: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _record(log: checkpoints.Log, line: dict[str, float]) -> dict[str, float]:
+def _record(log: checkpoints.Log, line: Line) -> Line:
     log.write(line)
     return line
 
 
 def _first_line(
     learner: Learner, tokenizer: PreTrainedTokenizerBase, config: ZeroConfig, task: Task
-) -> dict[str, float]:
+) -> Line:
     """What the base does before any step."""
     began = time.perf_counter()
     held_out = _held_out(learner, tokenizer, config, task)
@@ -147,32 +265,47 @@ def _one_step(
     task: Task,
     config: ZeroConfig,
     step: int,
-) -> dict[str, float]:
-    """Rollouts, rewards and updates of one step; its randomness depends on seed and step alone."""
+) -> Line:
+    """One step of training; its randomness depends on seed and step alone.
+
+    The four stages are those of the lesson's figure; 1 and 2 are in `experience`, 3 and 4 in
+    `learner`. G groups of n samples make G * n completions of up to T tokens.
+    """
     seed = config.seed * 1_000_003 + step
     generator = torch.Generator().manual_seed(seed)
+    model = _sampler(learner.model, config)
     try:
-        found = collect(
-            learner.model, tokenizer, task, task.draw(config.puzzles, seed), config, generator
-        )
+        # 1 rollout: G items to (G * n, T) tokens    2 reward: (G, n)
+        items = task.draw(config.puzzles, seed)
+        found = collect(model, tokenizer, task, items, config, generator)
     except RewardError as error:
         return {"skipped": str(error)}
+    found.seed = seed
     informative = (found.rewards != found.rewards[:, :1]).any(1).float().mean()
     return {
         "reward": float(found.rewards.mean()),
         **summarise(found, task, tokenizer),
         "informative": float(informative),
+        # 3 advantage: (G, n) to (G * n,)    4 update
         **learner.update(found),
     }
 
 
+def _sampler(model: PreTrainedModel, config: ZeroConfig) -> PreTrainedModel:
+    """The policy as it samples: itself, or a copy in other numbers."""
+    if config.sampler == "same":
+        return model
+    return copy.deepcopy(model).to(getattr(torch, config.sampler))
+
+
 def _start(
-    out: Path, config: ZeroConfig, base: str | Path | None, method: type[Learner]
-) -> tuple[Learner, PreTrainedTokenizerBase, dict]:
+    out: Path, config: ZeroConfig, base: Path, functions: dict[str, Any]
+) -> tuple[Learner, PreTrainedTokenizerBase, Line]:
     """The learner to begin with: from the base, or from the checkpoint in `out`."""
     folder = out / "checkpoint"
     resume = checkpoints.has_state(folder)
-    base = Path(base or models.shipped("mini-v3-base"))
+    if resume:
+        checkpoints.read_state(folder)  # a damaged one is told before a model is made of it
     model, tokenizer = models.load(folder if resume else base)
     _refuse_what_cannot_be_trained(base, model, tokenizer)
     optimizer = torch.optim.AdamW(
@@ -184,12 +317,14 @@ def _start(
     )
     reference = models.load(base)[0].requires_grad_(False) if config.kl else None
     banned = banned_ids(tokenizer, config.banned)
-    learner = method(model, optimizer, config, tokenizer.eos_token_id, reference, banned)
+    learner = functions["method"](
+        model, optimizer, config, tokenizer.eos_token_id, reference, banned,
+        advantages=functions["advantages"], loss=functions["loss"],
+    )  # fmt: skip
     if not resume:
-        out.mkdir(parents=True, exist_ok=True)
         return learner, tokenizer, {"step": 0}
     state = checkpoints.load_state(folder, model, optimizer)
-    _refuse_other_settings(folder, state, config)
+    learner.take(state["extra"])
     return learner, tokenizer, state
 
 
@@ -203,14 +338,3 @@ def _refuse_what_cannot_be_trained(
         )
     if tokenizer.eos_token_id is None:
         raise CourseError(f"The tokenizer in {base} has no EOS token, so no completion could end.")
-
-
-def _refuse_other_settings(folder: Path, state: dict, config: ZeroConfig) -> None:
-    """A run goes on with the settings that it began with, or its curve would mean nothing."""
-    ours = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-    changed = sorted(k for k, v in state.get("config", {}).items() if ours.get(k) != v)
-    if changed:
-        raise CourseError(
-            f"{folder} belongs to a run with other settings ({', '.join(changed)}); give another "
-            "--out, or delete the folder to start again."
-        )

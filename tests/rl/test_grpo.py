@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 from torch import tensor
 
 from course_lib.model.logprobs import entropy, token_logprobs
-from course_lib.rl.grpo import (
-    completion_mask,
-    group_advantages,
-    k3_divergence,
-    policy_loss,
-)
+from course_lib.rl.grpo import completion_mask, group_advantages, policy_loss
+from course_lib.rl.kl import k3
 
 torch.manual_seed(0)
 REDUCTIONS = ("sequence", "token", "constant")
@@ -160,7 +156,7 @@ def test_the_loss_is_the_formula_token_by_token(reduce, clip, kl):
     stopped = ((ratio > 1 + clip[1]) & (sign > 0)) | ((ratio < 1 - clip[0]) & (sign < 0))
     assert 0 < stopped.sum() < len(stopped)
     near(stats["clip_fraction"], stopped.double().mean().item())
-    near(stats["kl"], k3_divergence(logp, ref, mask)[mask].mean().item())
+    near(stats["kl"], k3(logp, ref, mask)[mask].mean().item())
 
 
 def test_one_token_worked_by_hand():

@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from course_lib.model import models
 from course_lib.rl import grpo, ppo, zero
+from course_lib.rl import learner as learner_module
 from course_lib.rl.ppo import PPOLearner
 from course_lib.rl.zero import Task, ZeroConfig
 
@@ -71,10 +72,10 @@ def test_the_size_of_the_chunks_changes_no_policy_gradient(base, learner, monkey
     plain = zero.chunks
     for tokens in (10_000, 60):
         monkeypatch.setattr(
-            ppo, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
+            learner_module, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
         )
         monkeypatch.setattr(made, "_step", lambda: 0.0)
-        made._ppo_update(experience.rollout, advantages, {})
+        made.learn(experience, advantages)
         found.append([p.grad.clone() for p in made.model.parameters()])
     for whole, parts in zip(*found, strict=True):
         torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)

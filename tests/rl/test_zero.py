@@ -60,7 +60,7 @@ def whole(tmp_path_factory, base):
 def log(out):
     """A run's log without the clock."""
     lines = checkpoints.read_log(out / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
 
 
 def weights(out):
@@ -140,7 +140,7 @@ def test_seeds_differ_and_repeat(tmp_path, base, whole):
 
 def test_a_folder_of_another_run_is_refused(tmp_path, base):
     list(zero.run(tmp_path, replace(TINY, steps=1), base=base, task=TASK))
-    with pytest.raises(CourseError, match=r"other settings \(learning_rate, steps\)"):
+    with pytest.raises(CourseError, match=r"other settings \(learning_rate\)"):
         next(zero.run(tmp_path, replace(TINY, learning_rate=1.0), base=base, task=TASK))
 
 

@@ -1,0 +1,87 @@
+"""How far a policy has moved from a reference: three estimates of the KL divergence, and itself.
+
+A token is sampled from the policy, and the estimates look at its two probabilities alone (Schulman,
+2020, "Approximating KL divergence"). All three have the value of KL(policy || reference) on average
+or nearly so; as terms of a loss they have three different gradients, which `expected_gradient`
+writes out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Estimator = Literal["k1", "k2", "k3"]
+
+
+def k1(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`log p - log q`: right on average, often below 0. (completions, tokens), 0 outside `mask`.
+
+    In a loss its gradient is 0 on average: it holds nothing.
+    """
+    return difference(logp, ref_logp.detach(), mask)
+
+
+def k2(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`(log p - log q) ** 2 / 2`: never below 0, a little off on average.
+
+    In a loss its gradient is, on average, that of KL(policy || reference).
+    """
+    return difference(logp, ref_logp.detach(), mask).square() / 2
+
+
+def k3(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`q / p - log(q / p) - 1`: right on average, never below 0, and steadier than `k1`.
+
+    It estimates KL(policy || reference), and is what GRPO puts into its loss. There its gradient
+    is, on average, that of the *other* divergence, KL(reference || policy): `1 - q / p` times the
+    gradient of log p, and the part with the 1 is 0 on average.
+    """
+    log_r = difference(ref_logp.detach(), logp, mask)
+    return log_r.exp() - log_r - 1
+
+
+ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
+
+
+def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The derivative of an estimate by the token's log-probability, as it acts in a loss."""
+    gap = difference(logp, ref_logp, mask)
+    one = torch.ones_like(gap) if mask is None else mask.to(gap.dtype)
+    return {"k1": one, "k2": gap, "k3": 1 - (-gap).exp()}[name]
+
+
+def exact(logits: Tensor, ref_logits: Tensor) -> Tensor:
+    """KL(policy || reference) in nats over the whole vocabulary: (..., vocabulary) to (...)."""
+    logp, logq = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    return (logp.exp() * (logp - logq)).sum(-1)
+
+
+def gradient(logits: Tensor, ref_logits: Tensor, way: str = "policy||reference") -> Tensor:
+    """The gradient of a divergence by the policy's logits, both (vocabulary,).
+
+    `way` is "policy||reference" or "reference||policy".
+    """
+    leaf = logits.detach().clone().requires_grad_()
+    pair = (leaf, ref_logits.detach())
+    value = exact(*pair) if way == "policy||reference" else exact(pair[1], pair[0])
+    return torch.autograd.grad(value, leaf)[0]
+
+
+def expected_gradient(name: Estimator, logits: Tensor, ref_logits: Tensor) -> Tensor:
+    """What an estimate in the loss does to the policy's logits on average: (vocabulary,), exact.
+
+    Every token is put in with the chance that the policy gives it; that chance is a constant, as it
+    is for tokens that were sampled.
+    """
+    leaf = logits.detach().clone().requires_grad_()
+    logp, logq = leaf.log_softmax(-1), ref_logits.detach().log_softmax(-1)
+    loss = (logp.detach().exp() * ESTIMATORS[name](logp, logq)).sum()
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+def difference(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
+    """`a - b` where `mask` is true and 0 elsewhere, even where the padding holds infinities."""
+    return a - b if mask is None else (a - b).masked_fill(~mask.bool(), 0.0)
