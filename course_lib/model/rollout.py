@@ -200,7 +200,8 @@ def generate(
     """Sample `samples` completions for each prompt (a list of token ids).
 
     `temperature` 0 is greedy; `banned` tokens are never sampled; `generator` (on the CPU) makes a
-    run repeatable; `keep_logp` keeps the tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once, however many samples it gets.
+    run repeatable; `keep_logp` keeps the tokens' log-probabilities, as they were when sampled.
+    Each prompt goes through the model once, however many samples it gets.
     Raises ValueError for no prompts, an empty prompt, or a limit under one token.
     """
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
