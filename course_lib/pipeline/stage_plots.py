@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from course_lib import facts
 from course_lib.pipeline.stage_records import FIGURES, NAMES, spread
+from course_lib.show import svg
 from course_lib.show.theme import DASHES, SYMBOLS
 
 Figure = tuple[go.Figure, str]
@@ -95,49 +96,65 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
     return figure, f"Right answers in %: {said}. The tests differ; compare the shapes only."
 
 
-def overuse(record: Mapping[str, Any], window: int = 3) -> Figure:
-    """The reward model's mean score and the accuracy on held-out puzzles, of the first seed.
+PLEASING = ("preference", "polite", "chat_right")
+LONG = {"r1": "R1", "rules_for_long": "rules, for long", "overuse": "reward model, for long"}
 
-    Beside it, where it was run, the accuracy of the same run with rule rewards. Scores are running
-    means over `window` steps. Raises ValueError where the run is missing.
+
+def hacked(record: Mapping[str, Any]) -> Figure:
+    """What R1 says in conversation, and what two long runs make of it: a line a seed.
+
+    A panel each for the reward model's score, the polite replies and the right ones. Raises
+    ValueError where the runs are missing.
     """
-    curve, control = (record["runs"][0].get(name) for name in ("overuse", "rules_for_long"))
-    if not curve["step"]:
-        raise ValueError("the record has no run of that kind: make it with pipeline --variants")
-    figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.08)
-    scores = [
-        sum(curve["reward"][max(0, i - window + 1) : i + 1]) / min(window, i + 1)
-        for i in range(len(curve["reward"]))
-    ]
-    top = {"name": "reward model's score", "mode": "lines"}
-    figure.add_scatter(x=curve["step"], y=scores, **top, row=1, col=1)
-    accuracies = {"accuracy on puzzles, %": curve, "accuracy with rule rewards, %": control or {}}
-    for i, (name, run) in enumerate(accuracies.items(), 1):
-        figure.add_scatter(
-            x=run.get("tried", []),
-            y=[100 * value for value in run.get("accuracy", [])],
-            name=name,
-            mode="lines+markers",
-            line={"dash": DASHES[i]},
-            marker={"symbol": SYMBOLS[i]},
-            row=2,
-            col=1,
-        )
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    figure.update_yaxes(title_text="score, deviations", row=1, col=1)
-    figure.update_yaxes(title_text="accuracy, %", range=[0, 104], row=2, col=1)
-    figure.update_layout(title="A reward model trusted for too long", height=520)
-    first, last = curve["accuracy"][0], curve["accuracy"][-1]
-    return figure, (
-        f"In {curve['step'][-1]} steps the reward model's score goes from {scores[0]:.2f} to "
-        f"{scores[-1]:.2f}, and the accuracy on held-out puzzles from {first:.0%} to {last:.0%}."
-        + _controlled(control)
+    if not all(name in record["runs"][0]["figures"] for name in LONG):
+        raise ValueError("the record has no long runs: make them with pipeline --variants")
+    figure = make_subplots(1, len(PLEASING), subplot_titles=[FIGURES[name][0] for name in PLEASING])
+    words = []
+    for column, name in enumerate(PLEASING, 1):
+        factor = FIGURES[name][1]
+        for i, run in enumerate(record["runs"]):
+            figure.add_scatter(
+                x=list(LONG.values()), y=[factor * run["figures"][model][name] for model in LONG],
+                name=f"seed {run['seed']}", showlegend=column == 1, mode="lines+markers",
+                line={"dash": DASHES[i % len(DASHES)]},
+                marker={"size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}, row=1, col=column,
+            )  # fmt: skip
+        said = (f"{label} {spread(record, model, name)}" for model, label in LONG.items())
+        words.append(f"{FIGURES[name][0]}: {', '.join(said)}.")
+    figure.update_layout(title="The conversation, after a long run (recorded)", height=420)
+    return figure, "\n".join(words)
+
+
+_BOX, _GAP = (104.0, 40.0), 26.0
+_LEARNT = (
+    ("R1-Zero", "RL: right answers"),
+    ("Dev1", "fine-tuned on the cold start"),
+    ("Dev2", "RL: right, format, language"),
+    ("Dev3", "fine-tuned on sifted answers, conversation"),
+    ("R1", "RL: rules, then preferences too"),
+)
+"""The models in order, and what each learnt from."""
+
+
+def family() -> tuple[str, str]:
+    """A picture as SVG, and its words: whose weights a model starts from, whose text it reads."""
+    says = (
+        "R1-Zero, Dev1 and Dev3 start from the base. Dev2 goes on from Dev1, R1 from Dev3. Dev1 "
+        "reads R1-Zero's answers, rewritten; Dev3 reads Dev2's answers, sifted."
     )
-
-
-def _controlled(control: Mapping[str, Any] | None) -> str:
-    """How the same run with rule rewards ended, if there is one."""
-    if not control or not control["accuracy"]:
-        return ""
-    ends = control["accuracy"][0], control["accuracy"][-1]
-    return f" With rule rewards, all else equal, it goes from {ends[0]:.0%} to {ends[1]:.0%}."
+    step = _BOX[1] + _GAP
+    tops = {name: 44 + step * row for row, (name, _) in enumerate(_LEARNT)}
+    middle = tops["Dev2"]
+    body = [svg.box(0, middle, *_BOX, "base")]
+    for name, learnt in _LEARNT:
+        body.append(svg.box(220, tops[name], *_BOX, name))
+        body.append(svg.text(336, tops[name] + 25, learnt))
+    for name in ("R1-Zero", "Dev1", "Dev3"):
+        body.append(svg.arrow((104, middle + 20), (218, tops[name] + 20)))
+    for old, new in (("Dev1", "Dev2"), ("Dev3", "R1")):
+        body.append(svg.arrow((250, tops[old] + _BOX[1]), (250, tops[new] - 2)))
+    for old, new in (("R1-Zero", "Dev1"), ("Dev2", "Dev3")):
+        body.append(svg.arrow((294, tops[old] + _BOX[1]), (294, tops[new] - 2), dashed=True))
+    foot = tops["R1"] + _BOX[1] + 28
+    body.append(svg.text(0, foot, "whole line: goes on from its weights; dashed: reads its text"))
+    return svg.frame("Who starts from whom", says, foot + 12, body), says

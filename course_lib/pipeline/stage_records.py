@@ -35,6 +35,7 @@ FIGURES: dict[str, tuple[str, float]] = {
     "attempts": ("attempts", 1),
     "wrong_steps": ("wrong steps, %", 100),
     "chat_right": ("conversation right, %", 100),
+    "polite": ("conversation polite, %", 100),
     "preference": ("preference score", 1),
 }
 """What the table shows: the figure's name -> its heading, and what it is multiplied by."""
@@ -163,6 +164,20 @@ def table(record: Mapping[str, Any], names: Mapping[str, str] = NAMES) -> pd.Dat
     columns = {
         shown: [str(spread(record, name, figure) or "–") for figure in FIGURES]
         for name, shown in names.items()
+    }
+    return pd.DataFrame(columns, index=[heading for heading, _ in FIGURES.values()])
+
+
+def differences(record: Mapping[str, Any], model: str, other: str) -> pd.DataFrame:
+    """`model` minus `other`, figure by figure: a column a seed, since pairs share their luck."""
+    import pandas as pd
+
+    columns = {
+        f"seed {run['seed']}": [
+            factor * (run["figures"][model][name] - run["figures"][other][name])
+            for name, (_, factor) in FIGURES.items()
+        ]
+        for run in record["runs"]
     }
     return pd.DataFrame(columns, index=[heading for heading, _ in FIGURES.values()])
 

@@ -75,7 +75,8 @@ def _finite(values: Sequence[float], what: str) -> list[float]:
     return [float(value) for value in values]
 
 
-def _frame(title: str, desc: str, height: float, body: Sequence[str]) -> str:
+def frame(title: str, desc: str, height: float, body: Sequence[str]) -> str:
+    """A whole picture, `WIDTH` wide: its title on top, `desc` as its alt text, and its parts."""
     return (
         f'<svg role="img" aria-label="{escape(title)}. {escape(desc)}" '
         f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
@@ -86,8 +87,9 @@ def _frame(title: str, desc: str, height: float, body: Sequence[str]) -> str:
     )
 
 
-def _text(x: float, y: float, text: object, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, words: object, anchor: str = "start") -> str:
+    """Words whose baseline begins (or has its middle or end, by `anchor`) at a point."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
@@ -95,6 +97,24 @@ def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" '
         f'fill="{colour}" stroke="currentColor" stroke-width="0.5"/>'
     )
+
+
+def box(x: float, y: float, width: float, height: float, label: str) -> str:
+    """A box with a label in its middle."""
+    outline = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" fill="none" '
+    outline += 'stroke="currentColor" stroke-width="1.5"/>'
+    return outline + text(x + width / 2, y + height / 2 + 5, label, "middle")
+
+
+def arrow(start: tuple[float, float], end: tuple[float, float], *, dashed: bool = False) -> str:
+    """A line from one point to another, with a head at its end."""
+    (x0, y0), (x, y) = start, end
+    along = math.atan2(y - y0, x - x0)
+    wings = [(x - 9 * math.cos(along + a), y - 9 * math.sin(along + a)) for a in (-0.4, 0.4)]
+    head = " ".join(f"{a:.1f},{b:.1f}" for a, b in ((x, y), *wings))
+    dash = f' stroke-dasharray="{_DASHES[1]}"' if dashed else ""
+    line = f'<line x1="{x0:g}" y1="{y0:g}" x2="{x:g}" y2="{y:g}" stroke="currentColor" '
+    return f'{line}stroke-width="1.5"{dash}/><polygon points="{head}"/>'
 
 
 def bars(title: str, values: Mapping[str, float], unit: str = "", most: float | None = None) -> str:
@@ -113,10 +133,10 @@ def bars(title: str, values: Mapping[str, float], unit: str = "", most: float | 
     body = []
     for row, (label, value) in enumerate(zip(values, numbers, strict=True)):
         y = _TOP + 28 * row
-        body.append(_text(left - 8, y + 15, label, "end"))
+        body.append(text(left - 8, y + 15, label, "end"))
         body.append(_rect(left, y, value * scale, 20, _COLOURS[0]))
-        body.append(_text(left + value * scale + 6, y + 15, f"{number(value)} {unit}".strip()))
-    return _frame(title, describe(values, unit), _TOP + 28 * len(numbers) + 8, body)
+        body.append(text(left + value * scale + 6, y + 15, f"{number(value)} {unit}".strip()))
+    return frame(title, describe(values, unit), _TOP + 28 * len(numbers) + 8, body)
 
 
 def describe(values: Mapping[str, float], unit: str = "") -> str:
@@ -142,15 +162,15 @@ def stacked_bars(
     body = []
     for index, (label, row) in enumerate(rows.items()):
         y, x = _TOP + 36 * index, float(left)
-        body.append(_text(left - 8, y + 19, label, "end"))
+        body.append(text(left - 8, y + 19, label, "end"))
         for part, value in row.items():
             body.append(_part(x, y, value * scale, parts.index(part)))
             x += value * scale
-        body.append(_text(x + 6, y + 19, f"{number(totals[label])} {unit}".strip()))
+        body.append(text(x + 6, y + 19, f"{number(totals[label])} {unit}".strip()))
     foot = _TOP + 36 * len(rows) + 8
     body += [_key(part, index, foot) for index, part in enumerate(parts)]
     words = [f"{label} ({describe(row, unit)})" for label, row in rows.items()]
-    return _frame(title, "; ".join(words), foot + 24 * math.ceil(len(parts) / 2) + 8, body)
+    return frame(title, "; ".join(words), foot + 24 * math.ceil(len(parts) / 2) + 8, body)
 
 
 def _letter(index: int) -> str:
@@ -170,7 +190,7 @@ def _part(x: float, y: float, width: float, index: int) -> str:
 def _key(part: str, index: int, top: float) -> str:
     x, y = (index % 2) * WIDTH / 2, top + 24 * (index // 2)
     box = _rect(x, y, 14, 14, _COLOURS[index % len(_COLOURS)])
-    return box + _text(x + 20, y + 12, f"{_letter(index)}: {part}")
+    return box + text(x + 20, y + 12, f"{_letter(index)}: {part}")
 
 
 def lines(
@@ -203,7 +223,7 @@ def lines(
     words = [f"{n} from {number(v[0])} to {number(v[-1])}" for n, v in ys.items()]
     over = f"over {x_name or 'x'} {number(xs[0])} to {number(xs[-1])}"
     height = 300 + 22 * math.ceil(len(named) / 2)
-    return _frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
+    return frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
 
 
 def _placer(xs: tuple[float, float], ys: tuple[float, float]):
@@ -224,13 +244,13 @@ def _axes(xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name:
     parts = [
         f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" fill="none" '
         'stroke="currentColor"/>',
-        _text((left + right) / 2, bottom + 40, x_name, "middle"),
-        _text(left, top - 6, y_name),
+        text((left + right) / 2, bottom + 40, x_name, "middle"),
+        text(left, top - 6, y_name),
     ]
     for x in ticks(*xs):
-        parts.append(_text(place(x, ys[0])[0], bottom + 20, number(x), "middle"))
+        parts.append(text(place(x, ys[0])[0], bottom + 20, number(x), "middle"))
     for y in ticks(*ys):
-        parts.append(_text(left - 6, place(xs[0], y)[1] + 5, number(y), "end"))
+        parts.append(text(left - 6, place(xs[0], y)[1] + 5, number(y), "end"))
     return parts
 
 
@@ -255,7 +275,7 @@ def _polyline(points: Sequence[tuple[float, float]], index: int) -> str:
 
 def _line_key(name: str, index: int) -> str:
     x, y = (index % 2) * WIDTH / 2, 312 + 22 * (index // 2)
-    return _polyline([(x, y), (x + 36, y)], index) + _text(x + 42, y + 5, name)
+    return _polyline([(x, y), (x + 36, y)], index) + text(x + 42, y + 5, name)
 
 
 def heatmap(
@@ -273,16 +293,16 @@ def heatmap(
     width = (WIDTH - left) / len(columns)
     body = []
     for j, name in enumerate(columns):
-        body.append(_text(left + (j + 0.5) * width, _TOP + 12, name, "middle"))
+        body.append(text(left + (j + 0.5) * width, _TOP + 12, name, "middle"))
     for i, (row, line) in enumerate(zip(rows, values, strict=True)):
-        body.append(_text(left - 8, _TOP + 40 + 30 * i, row, "end"))
+        body.append(text(left - 8, _TOP + 40 + 30 * i, row, "end"))
         for j, value in enumerate(line):
             body.append(_cell(left + j * width, _TOP + 20 + 30 * i, width, value, low, span))
     words = [
         f"{row}: {', '.join(map(number, line))}" for row, line in zip(rows, values, strict=True)
     ]
     desc = f"columns {', '.join(columns)}; {'; '.join(words)}"
-    return _frame(title, desc, _TOP + 28 + 30 * len(rows), body)
+    return frame(title, desc, _TOP + 28 + 30 * len(rows), body)
 
 
 def _cell(x: float, y: float, width: float, value: float, low: float, span: float) -> str:

@@ -211,6 +211,18 @@ def test_a_record_wants_finished_pipelines_of_equal_settings(finished, tmp_path)
         records.load(tmp_path / "nowhere.json")
 
 
+def test_seeds_are_added_to_a_record_and_never_twice(finished):
+    out, _ = finished
+    first = records.collect([out], "one machine")
+    with pytest.raises(CourseError, match="has seed 0 already"):
+        records.collect([out], "another", first)
+    first["runs"][0]["seed"] = 7
+    both = records.collect([out], "another", first)
+    assert [run["seed"] for run in both["runs"]] == [7, 0]
+    assert both["machine"] == "one machine; from seed 0 on: another"
+    assert both["traces"] == first["traces"]
+
+
 def test_spread_over_seeds_is_the_sample_deviation():
     runs = [{"figures": {"zero": {"accuracy": value}}} for value in (0.5, 0.75, 1.0)]
     found = records.spread({"runs": runs}, "zero", "accuracy")

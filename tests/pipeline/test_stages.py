@@ -121,16 +121,33 @@ def test_the_stages_picture_leaves_out_what_is_missing():
     assert "accuracy, %: base 13.0 ± 0.7" in words
 
 
-def test_the_overuse_picture_says_both_ends():
-    figure, words = stage_plots.overuse(made_up(), window=2)
-    assert list(figure.data[0].y) == [0, 0.5, 1.5]
-    assert "from 0.00 to 1.50" in words and "from 90% to 20%" in words
-    assert "rule rewards" not in words
-    controlled = made_up()
-    controlled["runs"][0]["rules_for_long"] = {"tried": [0, 3], "accuracy": [0.9, 0.95]}
-    figure, words = stage_plots.overuse(controlled)
-    assert list(figure.data[2].y) == [90, 95] and "from 90% to 95%" in words
-    bare = made_up()
-    bare["runs"][0]["overuse"] = {"step": [], "reward": [], "tried": [], "accuracy": []}
+def test_the_picture_of_the_long_runs_has_a_line_a_seed_and_says_the_means():
+    record = made_up()
+    for run in record["runs"]:
+        for i, name in enumerate(("rules_for_long", "overuse"), 1):
+            figures = {"preference": float(i), "polite": i / 4, "chat_right": 1 - i / 4}
+            run["figures"][name] = figures
+    figure, words = stage_plots.hacked(record)
+    assert len(figure.data) == 2 * 3
+    assert list(figure.data[2].y) == [50, 25, 50]  # polite, first seed: R1, rules, reward model
+    assert "conversation right, %: R1 50.5 ± 0.7, rules, for long 75.0 ± 0.0" in words
     with pytest.raises(ValueError, match="--variants"):
-        stage_plots.overuse(bare)
+        stage_plots.hacked(made_up())
+
+
+def test_the_family_picture_has_every_model_and_an_arrow_for_each_parent():
+    picture, words = stage_plots.family()
+    assert all(f">{name}</text>" in picture for name in ("base", "R1-Zero", "Dev1", "Dev3", "R1"))
+    assert picture.count("<polygon") == 3 + 2 + 2  # from the base, from weights, from text
+    assert picture.count("stroke-dasharray") == 2
+    assert (
+        "<desc>R1-Zero, Dev1 and Dev3 start from the base." in picture and "R1 from Dev3" in words
+    )
+
+
+def test_differences_are_taken_seed_by_seed():
+    record = made_up()
+    record["runs"][1]["figures"]["r1"]["accuracy"] += 0.25
+    found = records.differences(record, "r1", "dev1")
+    assert found.loc["accuracy, %"].round(6).tolist() == [12.5, 37.5]
+    assert list(found.columns) == ["seed 0", "seed 1"]
