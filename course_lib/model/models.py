@@ -103,10 +103,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The vocabulary as a dict from text to id, for the pieces that are one token."""
-    return {
-        piece: tokenizer.convert_tokens_to_ids(piece)
-        for piece in [BOS, EOS, USER, ASSISTANT, THINK, END_THINK, *vocabulary()]
-    }
+    pieces = [BOS, EOS, USER, ASSISTANT, THINK, END_THINK, *vocabulary()]
+    return dict(zip(pieces, tokenizer.convert_tokens_to_ids(pieces), strict=True))
 
 
 def chat_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -88,7 +88,8 @@ class Batch:
 def piece_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The id of every piece a document may hold: the course's tokens and single characters."""
     characters = [chr(c) for c in range(33, 127)]
-    return models.token_ids(tokenizer) | {c: tokenizer.convert_tokens_to_ids(c) for c in characters}
+    ids = tokenizer.convert_tokens_to_ids(characters)
+    return models.token_ids(tokenizer) | dict(zip(characters, ids, strict=True))
 
 
 def encode(document: corpus.Document, ids: dict[str, int]) -> tuple[list[int], list[float]]:
@@ -131,7 +132,8 @@ def batches(config: PretrainConfig, ids: dict[str, int], start: int = 0) -> Iter
 
 
 def cut(rows: list[tuple[list[int], list[float]]], tokens: int, pad: int) -> list[Batch]:
-    out, current = [], []
+    out: list[Batch] = []
+    current: list[tuple[list[int], list[float]]] = []
     for row in rows:  # shortest first, so the newest row decides how wide the batch is
         if current and (len(current) + 1) * len(row[0]) > tokens:
             out.append(collate(current, pad))

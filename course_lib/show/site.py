@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ class _Exporter(HTMLExporter):
     def markdown2html(self, source: str) -> str:
         return MarkdownWithMath(_Renderer(escape=False, exclude_anchor_links=True)).render(source)
 
-    def default_filters(self):
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
         yield from super().default_filters()
         yield ("markdown2html", self.markdown2html)
         yield ("one_level_lower", _lower)
@@ -126,7 +126,7 @@ def _page(root: Path, path: Path) -> Page:
     """A notebook's page, named by the notebook's first heading."""
     try:
         book = nbformat.read(path, as_version=4)
-        title = re.search(r"^# +(.+)", book.cells[0].source, re.M)[1]
+        title = re.findall(r"^# +(.+)", book.cells[0].source, re.M)[0]
     except (nbformat.ValidationError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CourseError(f"{path} is not a notebook that begins with a title.") from error
     file = path.relative_to(root).as_posix()
@@ -148,7 +148,7 @@ def _text(address: str, short: str, root: Path) -> Page:
 def _claims(root: Path) -> Page:
     """The page of claims, which has a style of its own, in the site's frame."""
     source = (root / "notebooks" / "claims.html").read_text(encoding="utf-8")
-    style, body = re.search(r"(<style>.*</style>).*<body>(.*)</body>", source, re.S).groups()
+    ((style, body),) = re.findall(r"(<style>.*</style>).*<body>(.*)</body>", source, re.S)
     output = nbformat.v4.new_output("display_data", {"text/html": body})
     cell = nbformat.v4.new_code_cell(outputs=[output])
     book = nbformat.v4.new_notebook(cells=[cell])

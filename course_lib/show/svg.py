@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import unescape
 
 from course_lib.show.theme import FONT, PALETTE, STILL, TEXT_COLOUR, escape
@@ -226,7 +226,9 @@ def lines(
     return frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
 
 
-def _placer(xs: tuple[float, float], ys: tuple[float, float]):
+def _placer(
+    xs: tuple[float, float], ys: tuple[float, float]
+) -> Callable[[float, float], tuple[float, float]]:
     """The function from data to picture coordinates of the plot area."""
     width, height = WIDTH - _LEFT - _RIGHT, 300 - _TOP - _BOTTOM
     x_span, y_span = (xs[1] - xs[0]) or 1.0, (ys[1] - ys[0]) or 1.0
@@ -276,48 +278,3 @@ def _polyline(points: Sequence[tuple[float, float]], index: int) -> str:
 def _line_key(name: str, index: int) -> str:
     x, y = (index % 2) * WIDTH / 2, 312 + 22 * (index // 2)
     return _polyline([(x, y), (x + 36, y)], index) + text(x + 42, y + 5, name)
-
-
-def heatmap(
-    title: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]]
-) -> str:
-    """A table of cells, darker for more, with its number in each cell.
-
-    `values`: [rows, columns], any finite numbers. Raises ValueError if the shape does not fit.
-    """
-    if len(values) != len(rows) or any(len(line) != len(columns) for line in values):
-        raise ValueError("heatmap needs one line of values a row, and one value a column in it")
-    flat = _finite([value for line in values for value in line], "values")
-    low, span = min(flat), (max(flat) - min(flat)) or 1.0
-    left = min(12 + 8 * max(map(len, rows)), WIDTH // 2)
-    width = (WIDTH - left) / len(columns)
-    body = []
-    for j, name in enumerate(columns):
-        body.append(text(left + (j + 0.5) * width, _TOP + 12, name, "middle"))
-    for i, (row, line) in enumerate(zip(rows, values, strict=True)):
-        body.append(text(left - 8, _TOP + 40 + 30 * i, row, "end"))
-        for j, value in enumerate(line):
-            body.append(_cell(left + j * width, _TOP + 20 + 30 * i, width, value, low, span))
-    words = [
-        f"{row}: {', '.join(map(number, line))}" for row, line in zip(rows, values, strict=True)
-    ]
-    desc = f"columns {', '.join(columns)}; {'; '.join(words)}"
-    return frame(title, desc, _TOP + 28 + 30 * len(rows), body)
-
-
-def _cell(x: float, y: float, width: float, value: float, low: float, span: float) -> str:
-    shade = (value - low) / span
-    grey_blue = [round(245 - shade * (245 - end)) for end in (10, 60, 90)]
-    ink = "#ffffff" if _luminance(grey_blue) < 0.179 else "#000000"
-    box = _rect(x, y, width, 28, f"rgb({','.join(map(str, grey_blue))})")
-    return box + (
-        f'<text x="{x + width / 2:.1f}" y="{y + 19:.1f}" text-anchor="middle" '
-        f'fill="{ink}">{number(value)}</text>'
-    )
-
-
-def _luminance(rgb: Sequence[int]) -> float:
-    """WCAG's relative luminance of a colour; black and white text are equally clear on 0.179."""
-    shares = [channel / 255 for channel in rgb]
-    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
-    return sum(weight * s for weight, s in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

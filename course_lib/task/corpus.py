@@ -84,7 +84,8 @@ def worked(rng: np.random.Generator, puzzle: Puzzle, habits: Habits = CAREFUL) -
     in_words = rng.random() < habits.words
     repeat = 1 / 3 if rng.random() < habits.forgetful else habits.repeat
     thought: list[str] = []
-    fresh, tried = iter(order), []
+    fresh = iter(order)
+    tried: list[tuple[str, ...]] = []
     while True:
         again = tried and rng.random() < repeat
         signs = tried[rng.integers(len(tried))] if again else next(fresh, None)

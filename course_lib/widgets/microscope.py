@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as ipw
 
@@ -33,7 +34,7 @@ class TokenMicroscope(Widget):
         advantages: Sequence[float],
         *,
         key: str = "",
-        **first,
+        **first: Any,
     ) -> None:
         cases = zip(tokens, rewards, advantages, strict=True)
         self.anatomy = anatomy

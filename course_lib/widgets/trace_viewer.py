@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import ipywidgets as ipw
 
@@ -31,7 +32,7 @@ class TraceViewer(Widget):
         key: str = "",
         prefilled: bool = False,
         budget: int | None = None,
-        **first,
+        **first: Any,
     ) -> None:
         self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, prefilled, budget
         self.tokens: int | None = None

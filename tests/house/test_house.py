@@ -17,6 +17,7 @@ ALL_NOTEBOOKS = [*NOTEBOOKS, *sorted((ROOT / "solutions").glob("*.ipynb"))]
 TOP = {
     "README.md", "CHANGELOG.md", "LICENSE", "requirements.txt", "pyproject.toml",
     "notebooks", "course_lib", "exercises", "solutions", "tests", ".ci", ".gitignore",
+    ".github", ".pre-commit-config.yaml", "CITATION.cff",
 }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ PICTURES = {
     "bars": lambda name: svg.bars(name, {name: 2, "b": 1}),
     "stacked": lambda name: svg.stacked_bars(name, {name: {name: 1, "q": 3}, "y": {"q": 2}}),
     "lines": lambda name: svg.lines(name, [1, 2], {name: [1, 3]}, x_name=name, y_name=name),
-    "heatmap": lambda name: svg.heatmap(name, [name, "s"], ["a", name], [[1, 2], [3, 4]]),
 }
 
 legible = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=20)
@@ -94,16 +93,6 @@ def test_descriptions_carry_the_numbers():
     assert "a: 12,000 USD; b: 0.0213 USD" in svg.bars("t", {"a": 12000, "b": 0.0213}, "USD")
     assert "x (p: 1; q: 3)" in svg.stacked_bars("t", {"x": {"p": 1, "q": 3}})
     assert "a from 1 to 3" in svg.lines("t", [1, 2], {"a": [1, 3]})
-    assert "r: 1, 2" in svg.heatmap("t", ["r"], ["a", "b"], [[1, 2]])
-
-
-def test_numbers_in_a_heatmap_have_enough_contrast():
-    root = ET.fromstring(svg.heatmap("t", ["r"], [str(i) for i in range(21)], [list(range(21))]))
-    inks = [part.get("fill") for part in root.iter(NS + "text") if part.get("fill")]
-    for cell, ink in zip(root.iter(NS + "rect"), inks, strict=True):
-        behind = svg._luminance([int(n) for n in cell.get("fill")[4:-1].split(",")])
-        text = {"#ffffff": 1.0, "#000000": 0.0}[ink]
-        assert (max(text, behind) + 0.05) / (min(text, behind) + 0.05) >= 4.5
 
 
 def test_pictures_become_images_that_need_no_page_of_the_notebooks():
@@ -136,8 +125,6 @@ def test_pictures_are_found_with_their_alt_text_and_decoration_is_not():
         lambda: svg.lines("t", [1, 2], {"a": [1]}),
         lambda: svg.lines("t", [1], {}),
         lambda: svg.lines("t", [1], {"a": [float("inf")]}),
-        lambda: svg.heatmap("t", ["r"], ["a"], [[1, 2]]),
-        lambda: svg.heatmap("t", ["r", "s"], ["a"], [[1]]),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw):

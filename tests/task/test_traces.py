@@ -1,5 +1,7 @@
 """Trace reading: hand-written cases, streams cut anywhere, and any text at all."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,11 +63,69 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
             ("\n```py\nx\n", "\n```py\nz\n", True, True),
         ),
         ("<think>a</think>```\n</think>\n```", False, ("a", "```\n</think>\n```", True, True)),
+        ("<think>a</think>", False, ("a", "", True, True)),
+        ("<think>想一下</think>答案是42。", False, ("想一下", "答案是42。", True, True)),
+        ("<think>\n```\nx\n</think>", False, ("\n```\nx\n", "", True, True)),
     ],
 )
 def test_parse_trace(text, prefilled, expected):
     trace = parse_trace(text, prefilled=prefilled)
     assert (trace.thinking, trace.answer, trace.opened, trace.closed) == expected
+
+
+F = "```"
+ANSWER = f"\n\nUse this:\n\n{F}python\nprint(6 * 7)\n{F}\n\nIt prints 42."
+
+
+@pytest.mark.parametrize("answer", [ANSWER, "42", "\n<tool>calculate: 6 * 7</tool>", "\n答案 42"])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "\nEasy: 42.\n",
+        f"\nTry it:\n{F}python\nprint(6 * 7)\nthat is 42.\n",  # never closed
+        f"\n{F}python\nprint(1)\n{F}\nAgain:\n{F}python\nprint(6 * 7)\nthat is 42.\n",
+        f"\n1. {F}python\n   print(6 * 7)\n   {F}\n\nGood.\n",  # in a list
+        f"\n- {F}\n  x\n  {F}\n- {F}py\n  y\n  {F}\n",
+        f"\n> {F}py\n> y\n> {F}\n",  # in a quotation
+        f"\nCode:{F}python\nprint(6 * 7)\n{F}\nGood.\n",  # after words
+        f"\n{F}cpp vector<int>\nint x;\n{F}\nGood.\n",
+        "\n~~~\nx\n~~~\nGood.\n",
+        f"\n{F}`\n{F}\nx\n{F}`\nGood.\n",  # four backticks around three
+        f"\n{F}xml\n<think>a</think>\n{F}\nSo.\n",  # quoted in a block that ends
+        f"\nuse {F}x{F} and `</think>` so\n",
+        f"\n<tool>calculate: 1</tool> gives 1\n{F}json\n",
+    ],
+)
+def test_the_answer_is_found_behind_any_code_in_the_thought(thought, answer):
+    for text, prefilled in (
+        (f"<think>{thought}{CLOSE}{answer}", False),
+        (f"{thought}{CLOSE}{answer}", True),
+    ):
+        trace = parse_trace(text, prefilled=prefilled)
+        assert (trace.thinking, trace.answer) == (thought, answer)
+
+
+@pytest.mark.parametrize("piece", [f"{F}py\n{CLOSE}\n", f"{CLOSE}\n", f"{F}\n{CLOSE}\n", "<!--", F])
+def test_reading_takes_linear_time(piece):
+    """Counted in lines of Python run, which no busy machine changes."""
+
+    def lines(n):
+        ran = 0
+
+        def count(frame, event, arg):
+            nonlocal ran
+            ran += event == "line"
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            parse_trace("<think>" + piece * n)
+        finally:
+            sys.settrace(before)
+        return ran
+
+    assert lines(800) < 2.5 * lines(400)
 
 
 @given(TEXTS, st.booleans(), st.data())
