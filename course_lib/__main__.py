@@ -9,12 +9,9 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from course_lib.errors import CourseError
 
-if TYPE_CHECKING:
-    from course_lib.task.puzzles import Puzzle
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {

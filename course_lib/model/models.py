@@ -8,8 +8,9 @@ with sigmoid routing, a bias that balances them and a shared expert. Only the nu
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
@@ -103,8 +104,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The vocabulary as a dict from text to id, for the pieces that are one token."""
-    pieces = [BOS, EOS, USER, ASSISTANT, THINK, END_THINK, *vocabulary()]
-    return dict(zip(pieces, tokenizer.convert_tokens_to_ids(pieces), strict=True))
+    return ids_of(tokenizer, [BOS, EOS, USER, ASSISTANT, THINK, END_THINK, *vocabulary()])
+
+
+def ids_of(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> dict[str, int]:
+    """The id of each piece of text that is one token."""
+    ids = cast("list[int]", tokenizer.convert_tokens_to_ids(list(pieces)))
+    return dict(zip(pieces, ids, strict=True))
 
 
 def chat_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

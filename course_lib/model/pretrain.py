@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,8 +89,7 @@ class Batch:
 def piece_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The id of every piece a document may hold: the course's tokens and single characters."""
     characters = [chr(c) for c in range(33, 127)]
-    ids = tokenizer.convert_tokens_to_ids(characters)
-    return models.token_ids(tokenizer) | dict(zip(characters, ids, strict=True))
+    return models.token_ids(tokenizer) | models.ids_of(tokenizer, characters)
 
 
 def encode(document: corpus.Document, ids: dict[str, int]) -> tuple[list[int], list[float]]:
@@ -147,7 +147,9 @@ class BiasBalancer:
 
     def __init__(self, model: PreTrainedModel, speed: float) -> None:
         self.speed = speed
-        self.gates = [m for m in model.modules() if hasattr(m, "e_score_correction_bias")]
+        self.gates: list[Any] = [
+            m for m in model.modules() if hasattr(m, "e_score_correction_bias")
+        ]
         self.loads = [torch.zeros(g.num_experts, device=model.device) for g in self.gates]
         for i, gate in enumerate(self.gates):
             gate.register_forward_hook(lambda _m, _in, out, i=i: self._count(i, out[2]))

@@ -6,19 +6,19 @@ completion. And a mixture of experts runs all its experts in two matrix products
 this small is quicker than sorting tokens by expert.
 
 The model's own forward pass is used throughout: only its attention and its experts are swapped for
-the functions below, through the interfaces that transformers has for that.
+those of `kv_buffer`, and a model for which that is not the same is refused by name (`own_forward`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.moe import ExpertsInterface
+from transformers import PreTrainedModel
+
+from course_lib.model.kv_buffer import KVBuffer
+from course_lib.model.own_forward import next_logits, sampling, way
 
 _DROP_BELOW = 0.85  # finished rows are dropped once fewer than this share of rows is running
 
@@ -28,7 +28,7 @@ class Rollout:
     """What `generate` returns: one row a completion, `samples` rows for each prompt in order.
 
     Shapes: `prompt_ids` (completions, prompt tokens), padded on the left where
-    `prompt_mask` is 0; `ids` (completions, tokens), padded with `eos` after the first one;
+    `prompt_mask` is 0; `ids` (completions, tokens), padded with an EOS after the first one;
     `finished` (completions,): whether an EOS came before `max_new_tokens`; `logp`, where it was
     kept, like `ids`: the log-probability that the sampler gave each token, 0 after the first EOS.
     """
@@ -51,107 +51,6 @@ class Rollout:
             self.lengths[rows],
             None if self.logp is None else self.logp[rows, :longest],
         )
-
-
-class KVBuffer:
-    """Expanded keys and values of every layer, written in place, with rows that can be dropped."""
-
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        self.capacity = capacity
-        self.device = device
-        self.filled = 0
-        self.visible: torch.Tensor | None = (
-            None  # (rows, capacity) bool; None when nothing is padded
-        )
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def write(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (rows, heads, new, dim) keys and values; return all that `layer` has."""
-        if layer not in self._layers:
-            self._layers[layer] = tuple(
-                t.new_empty(t.shape[0], t.shape[1], self.capacity, t.shape[3]) for t in (key, value)
-            )
-        keys, values = self._layers[layer]
-        end = self.filled + key.shape[2]
-        keys[:, :, self.filled : end] = key
-        values[:, :, self.filled : end] = value
-        return keys[:, :, :end], values[:, :, :end]
-
-    def mask(self, new: int, total: int) -> torch.Tensor | None:
-        """Which of `total` positions the `new` last ones may attend to; None stands for all."""
-        mask = None if self.visible is None else self.visible[:, None, None, :total]
-        if new > 1:
-            ones = torch.ones(new, total, dtype=torch.bool, device=self.device)
-            causal = ones.tril(total - new)
-            # A padding position sees itself, so that no row of the attention is empty (NaN).
-            itself = causal & ones.triu(total - new)
-            mask = causal if mask is None else (causal & mask) | itself
-        return mask
-
-    def select(self, rows: torch.Tensor) -> None:
-        """Keep `rows` only (an index may repeat): every layer and the padding in the same step."""
-        self._layers = {i: (k[rows], v[rows]) for i, (k, v) in self._layers.items()}
-        if self.visible is not None:
-            self.visible = self.visible[rows]
-
-
-def _buffered_attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    kv_buffer: KVBuffer | None = None,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention over everything in the buffer; the signature is that of transformers."""
-    key, value = kv_buffer.write(module.layer_idx, key, value)
-    output = nn.functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=kv_buffer.mask(query.shape[2], key.shape[2]),
-        scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-    )
-    return output.transpose(1, 2), None
-
-
-def _dense_experts(
-    module: nn.Module, hidden: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
-) -> torch.Tensor:
-    """Every expert on every token in two products; experts that were not chosen weigh 0.
-
-    `hidden` is (tokens, dim), `top_k_index` and `top_k_weights` (tokens, top_k); returns
-    (tokens, dim).
-    """
-    experts, inner, _ = module.gate_up_proj.shape
-    gate_up = (hidden @ module.gate_up_proj.flatten(0, 1).T).view(-1, experts, inner)
-    gate, up = gate_up.chunk(2, dim=-1)
-    weights = hidden.new_zeros(len(hidden), experts).scatter(1, top_k_index, top_k_weights)
-    inside = module.act_fn(gate) * up * weights[..., None]
-    return inside.flatten(1) @ module.down_proj.transpose(1, 2).flatten(0, 1)
-
-
-AttentionInterface.register("kv_buffer", _buffered_attention)
-ExpertsInterface.register("dense", _dense_experts)
-
-
-@contextmanager
-def _sampling(model: PreTrainedModel) -> Iterator[None]:
-    """The model in evaluation mode with the attention and experts of this module."""
-    config, training = model.config, model.training
-    before = config._attn_implementation, getattr(config, "_experts_implementation", None)
-    model.eval()
-    config._attn_implementation, config._experts_implementation = "kv_buffer", "dense"
-    try:
-        yield
-    finally:
-        config._attn_implementation, config._experts_implementation = before
-        model.train(training)
 
 
 def pad_left(
@@ -190,7 +89,7 @@ def generate(
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
-    eos: int,
+    eos: int | Sequence[int],
     samples: int = 1,
     temperature: float = 1.0,
     banned: Sequence[int] = (),
@@ -199,18 +98,22 @@ def generate(
 ) -> Rollout:
     """Sample `samples` completions for each prompt (a list of token ids).
 
-    `temperature` 0 is greedy; `banned` tokens are never sampled; `generator` (on the CPU) makes a
-    run repeatable; `keep_logp` keeps the tokens' log-probabilities, as they were when sampled.
-    Each prompt goes through the model once, however many samples it gets.
-    Raises ValueError for no prompts, an empty prompt, or a limit under one token.
+    `eos` is one id, or several of which any ends a completion. `temperature` 0 is greedy; `banned`
+    tokens are never sampled; `generator` (on the CPU) makes a run repeatable; `keep_logp` keeps the
+    tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once,
+    however many samples it gets.
+
+    Raises CourseError for a model that cannot be sampled so; ValueError for no prompts, an empty
+    prompt, or a limit under one token.
     """
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
         raise ValueError(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
-    prompt_ids, prompt_mask = pad_left(prompts, eos, model.device)
+    ends = torch.as_tensor(eos, device=model.device).view(-1)
+    prompt_ids, prompt_mask = pad_left(prompts, int(ends[0]), model.device)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
-    with _sampling(model):
+    with sampling(model, way(model).experts):
         logits = _prefill(model, prompt_ids, prompt_mask, buffer)
         rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
         buffer.select(rows)
@@ -218,9 +121,9 @@ def generate(
         logp = torch.zeros(len(rows), max_new_tokens, device=model.device) if keep_logp else None
         ids = _decode(
             model, logits[rows], prompt_mask.sum(1), buffer,
-            max_new_tokens, eos, temperature, banned, generator, logp,
+            max_new_tokens, ends, temperature, banned, generator, logp,
         )  # fmt: skip
-    ended = ids == eos
+    ended = torch.isin(ids, ends)
     finished = ended.any(1)
     lengths = torch.where(finished, ended.int().argmax(1) + 1, ids.shape[1])
     logp = None if logp is None else logp[:, : ids.shape[1]]
@@ -232,32 +135,22 @@ def stream(
     prompt: Sequence[int],
     *,
     max_new_tokens: int,
-    eos: int,
+    eos: int | Sequence[int],
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
-    ids, mask = pad_left([prompt], eos, model.device)
+    ends = [eos] if isinstance(eos, int) else list(eos)
+    ids, mask = pad_left([prompt], ends[0], model.device)
     buffer = KVBuffer(ids.shape[1] + max_new_tokens, model.device)
-    with torch.inference_mode(), _sampling(model):
+    with torch.inference_mode(), sampling(model, way(model).experts):
         logits = _prefill(model, ids, mask, buffer)
         for position in range(len(prompt), len(prompt) + max_new_tokens):
             token = pick(logits, temperature, generator)
             yield int(token)
-            if int(token) == eos:
+            if int(token) in ends:
                 return
-            logits = _advance(model, token, mask.new_tensor([position]), buffer)
-
-
-def _advance(
-    model: PreTrainedModel, token: torch.Tensor, positions: torch.Tensor, buffer: KVBuffer
-) -> torch.Tensor:
-    """Put one more token a row through the model; returns the logits for the next."""
-    hidden = model.model(
-        token[:, None], position_ids=positions[:, None], use_cache=False, kv_buffer=buffer
-    )[0]
-    buffer.filled += 1
-    return model.lm_head(hidden[:, -1])
+            logits = next_logits(model, token[:, None], mask.new_tensor([[position]]), buffer)
 
 
 def _prefill(
@@ -268,9 +161,7 @@ def _prefill(
         room = mask.new_ones(len(mask), buffer.capacity - mask.shape[1])
         buffer.visible = torch.cat([mask, room], 1).bool()
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    hidden = model.model(ids, position_ids=positions, use_cache=False, kv_buffer=buffer)[0]
-    buffer.filled = ids.shape[1]
-    return model.lm_head(hidden[:, -1])
+    return next_logits(model, ids, positions, buffer)
 
 
 def _decode(
@@ -279,17 +170,17 @@ def _decode(
     positions: torch.Tensor,
     buffer: KVBuffer,
     max_new_tokens: int,
-    eos: int,
+    ends: torch.Tensor,
     temperature: float,
     banned: Sequence[int],
     generator: torch.Generator | None,
     logp: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The token loop: pick, append, drop what has finished; returns ids padded with `eos`.
+    """The token loop: pick, append, drop what has finished; returns ids padded with an EOS.
 
     Fills in `logp` (completions, tokens) where it is given.
     """
-    out = torch.full((len(logits), max_new_tokens), eos, device=logits.device)
+    out = torch.full((len(logits), max_new_tokens), int(ends[0]), device=logits.device)
     rows = torch.arange(
         len(logits), device=logits.device
     )  # where each row of the batch is in `out`
@@ -297,12 +188,12 @@ def _decode(
     for step in range(max_new_tokens):
         if len(banned):
             logits[:, list(banned)] = -torch.inf
-        token = torch.where(running, pick(logits, temperature, generator), eos)
+        token = torch.where(running, pick(logits, temperature, generator), ends[0])
         out[rows, step] = token
         if logp is not None:
             scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
             logp[rows, step] = scores.gather(1, token[:, None]).squeeze(1) * running
-        running = token != eos
+        running = running & ~torch.isin(token, ends)
         if step + 1 == max_new_tokens or not running.any():
             return out[:, : step + 1]
         if running.float().mean() < _DROP_BELOW:
@@ -310,6 +201,6 @@ def _decode(
             buffer.select(keep)
             rows, token, positions = rows[keep], token[keep], positions[keep]
             running = running[keep]
-        logits = _advance(model, token, positions, buffer)
+        logits = next_logits(model, token[:, None], positions[:, None], buffer)
         positions = positions + 1
     return out

@@ -60,7 +60,8 @@ class BenchmarkExplorer(Widget):
         if len({score.model for score in pair}) < 2:
             return "The papers do not give both models' values here, or it is one model twice."
         said = ", ".join(f"{facts.label(score.model)} {score.value:g}" for score in pair)
-        return f"{said}. {_distance(pair[0], pair[1], scores.problems_of(metric))} {facts.cite(pair[0].key)}."
+        distance = _distance(pair[0], pair[1], scores.problems_of(metric))
+        return f"{said}. {distance} {facts.cite(pair[0].key)}."
 
 
 def _distance(better: scores.Score, worse: scores.Score, problems: int | None) -> str:

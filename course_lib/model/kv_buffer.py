@@ -1,0 +1,152 @@
+"""Attention over keys and values that are written in place: what `rollout` samples with.
+
+The model's own forward pass is used throughout: only its attention and its experts are swapped for
+the functions below, through the interfaces that transformers has for that. What an architecture
+asks of its attention beside that (a sliding window, a cap on the scores, sinks) is passed through;
+what is not known here is refused by name (see `course_lib.model.own_forward`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.integrations.moe import ExpertsInterface
+
+from course_lib.errors import CourseError
+
+
+class KVBuffer:
+    """Expanded keys and values of every layer, written in place, with rows that can be dropped."""
+
+    def __init__(self, capacity: int, device: torch.device) -> None:
+        self.capacity = capacity
+        self.device = device
+        self.filled = 0
+        # (rows, capacity) bool; None when nothing is padded
+        self.visible: torch.Tensor | None = None
+        self.windows: dict[int, int | None] = {}  # of every layer that has written here
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def write(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append (rows, heads, new, dim) keys and values; return all that `layer` has."""
+        if layer not in self._layers:
+            self._layers[layer] = (self._room(key), self._room(value))
+        keys, values = self._layers[layer]
+        end = self.filled + key.shape[2]
+        keys[:, :, self.filled : end] = key
+        values[:, :, self.filled : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _room(self, like: torch.Tensor) -> torch.Tensor:
+        rows, heads, _, dim = like.shape
+        return like.new_empty(rows, heads, self.capacity, dim)
+
+    def mask(self, new: int, total: int, window: int | None = None) -> torch.Tensor | None:
+        """Which of `total` positions the `new` last ones may attend to; None stands for all.
+
+        With a `window` a position sees itself and the `window - 1` before it.
+        """
+        mask = None if self.visible is None else self.visible[:, None, None, :total]
+        if new == 1 and (window is None or total <= window):
+            return mask
+        ones = torch.ones(new, total, dtype=torch.bool, device=self.device)
+        causal = ones.tril(total - new)
+        if window is not None:
+            causal = causal & ones.triu(total - new - window + 1)
+        # A padding position sees itself, so that no row of the attention is empty (NaN).
+        itself = causal & ones.triu(total - new)
+        return causal if mask is None else (causal & mask) | itself
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep `rows` only (an index may repeat): every layer and the padding in the same step."""
+        self._layers = {i: (k[rows], v[rows]) for i, (k, v) in self._layers.items()}
+        if self.visible is not None:
+            self.visible = self.visible[rows]
+
+
+_ORDINARY = {"dropout", "is_causal", "position_ids", "cache_position", "logits_to_keep"}
+"""What models pass to their attention that changes nothing here."""
+
+
+def _buffered_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    *,
+    kv_buffer: KVBuffer,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention over everything in the buffer; the signature is that of transformers."""
+    unknown = [n for n, v in others.items() if n not in _ORDINARY and v not in (None, False)]
+    if unknown or others.get("is_causal") is False:
+        raise CourseError(f"its attention asks for {', '.join(unknown) or 'is_causal=False'}")
+    kv_buffer.windows[module.layer_idx] = sliding_window
+    key, value = kv_buffer.write(module.layer_idx, key, value)
+    mask = kv_buffer.mask(query.shape[2], key.shape[2], sliding_window)
+    if softcap or s_aux is not None:
+        output = _written_out(query, key, value, mask, scaling, softcap, s_aux)
+    else:
+        output = nn.functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+    return output.transpose(1, 2), None
+
+
+def _written_out(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """Attention with a cap on its scores (Gemma 2) or a sink for each head (gpt-oss)."""
+    repeat = query.shape[1] // key.shape[1]
+    key, value = (t.repeat_interleave(repeat, dim=1) for t in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    if softcap:
+        scores = softcap * (scores / softcap).tanh()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    if sinks is not None:  # a score that takes its share of the softmax and carries no value
+        sink = sinks.view(1, -1, 1, 1).expand(len(scores), -1, scores.shape[2], 1)
+        scores = torch.cat([scores, sink.to(scores.dtype)], dim=-1)
+    weights = scores.float().softmax(-1).to(value.dtype)
+    return weights[..., : key.shape[2]] @ value
+
+
+def _dense_experts(
+    module: Any, hidden: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+) -> torch.Tensor:
+    """Every expert on every token in two products; experts that were not chosen weigh 0.
+
+    `hidden` is (tokens, dim), `top_k_index` and `top_k_weights` (tokens, top_k); returns
+    (tokens, dim).
+    """
+    experts, inner, _ = module.gate_up_proj.shape
+    gate_up = (hidden @ module.gate_up_proj.flatten(0, 1).T).view(-1, experts, inner)
+    gate, up = gate_up.chunk(2, dim=-1)
+    weights = hidden.new_zeros(len(hidden), experts).scatter(1, top_k_index, top_k_weights)
+    inside = module.act_fn(gate) * up * weights[..., None]
+    return inside.flatten(1) @ module.down_proj.transpose(1, 2).flatten(0, 1)
+
+
+AttentionInterface.register("kv_buffer", _buffered_attention)
+ExpertsInterface.register("dense", _dense_experts)

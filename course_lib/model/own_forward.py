@@ -1,0 +1,172 @@
+"""A model's own logits, whatever its architecture: what sampling and training agree on.
+
+Architectures differ in what lies between the last hidden state and the logits (Gemma caps them,
+Granite and Cohere scale them) and in what their attention asks for. Nothing of that is written
+here again. Each model is tried once, on a few tokens, against its own plain forward pass: where the
+fast way gives the same it is taken, and where nothing does the model is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import PreTrainedModel
+
+from course_lib.errors import CourseError
+from course_lib.model.kv_buffer import KVBuffer
+
+_TRIED = 12  # tokens of the trial: longer than the windows of small test models
+_CLOSE = {torch.float64: 1e-5, torch.float32: 1e-3}  # total variation; half precision: 0.05
+
+
+_HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier")
+"""Settings by which an architecture's head is more than a matrix. While a model's logits are small,
+a trial does not show a cap, so they are asked for by name as well."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is run: its experts for sampling, and if hidden states go through `lm_head`."""
+
+    experts: str | None
+    plain_head: bool
+
+
+_ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
+
+
+def way(model: PreTrainedModel) -> Way:
+    """How `model` is run, found out at the first call. Raises CourseError, by name, for none."""
+    if model not in _ways:
+        _ways[model] = _find_way(model)
+    return _ways[model]
+
+
+@contextmanager
+def sampling(model: PreTrainedModel, experts: str | None = None) -> Iterator[None]:
+    """The model in evaluation mode, with the attention of `kv_buffer` and those experts."""
+    config: Any = model.config
+    training = model.training
+    before = config._attn_implementation, getattr(config, "_experts_implementation", None)
+    model.eval()
+    config._attn_implementation = "kv_buffer"
+    config._experts_implementation = experts or before[1]
+    try:
+        yield
+    finally:
+        config._attn_implementation, config._experts_implementation = before
+        model.train(training)
+
+
+def next_logits(
+    model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, buffer: KVBuffer
+) -> torch.Tensor:
+    """Put `ids` (rows, tokens) behind what is in the buffer; the logits (rows, vocabulary) of the
+    last of them, by the model's own forward pass. Both stand within `sampling`."""
+    out = model(
+        input_ids=ids, position_ids=positions, use_cache=False, kv_buffer=buffer, logits_to_keep=1
+    )
+    buffer.filled += ids.shape[1]
+    return out.logits[:, -1]
+
+
+def kept_logits(
+    model: Any, ids: torch.Tensor, keep: torch.Tensor, **inputs: torch.Tensor
+) -> torch.Tensor:
+    """The logits (kept, vocabulary) at the positions of `ids` (rows, tokens) where `keep` is true.
+
+    Only those go through the output layer where that is all that the model's head is.
+    """
+    if way(model).plain_head:
+        return model.lm_head(model.model(ids, use_cache=False, **inputs)[0][keep])
+    return model(input_ids=ids, use_cache=False, **inputs).logits[keep]
+
+
+@torch.no_grad()
+def _find_way(model: PreTrainedModel) -> Way:
+    vocabulary = model.config.get_text_config().vocab_size
+    ids = (torch.arange(_TRIED, device=model.device) * 7 + 3) % vocabulary
+    training = model.training
+    model.eval()
+    try:
+        plain = model(input_ids=ids[None], use_cache=False).logits[0]
+        head = _is_plain(model, ids[None], plain)
+    finally:
+        model.train(training)
+    reason = "it gives other probabilities there than its own forward pass"
+    for experts in ("dense", None):
+        try:
+            if _distance(_sampled(model, ids[None], experts), plain[-1]) < _bound(plain):
+                return Way(experts, head)
+        except CourseError as error:
+            reason = str(error)
+        except Exception as error:  # whatever another library raises for what it does not know
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+    raise CourseError(
+        f"{type(model).__name__} ({model.config.model_type}) cannot be sampled here: {reason}. "
+        "Use a decoder such as Llama, Qwen, Gemma, Mistral or DeepSeek, or its own `generate`."
+    )
+
+
+def _sampled(model: PreTrainedModel, ids: torch.Tensor, experts: str | None) -> torch.Tensor:
+    """The last logits when all tokens but three go in at once and the rest one by one.
+
+    Raises CourseError where a layer has attention that the buffer does not serve.
+    """
+    buffer = KVBuffer(_TRIED, model.device)
+    positions = torch.arange(_TRIED, device=model.device)[None]
+    first = _TRIED - 3
+    with sampling(model, experts):
+        logits = next_logits(model, ids[:, :first], positions[:, :first], buffer)
+        for at in range(first, _TRIED):
+            one = slice(at, at + 1)
+            logits = next_logits(model, ids[:, one], positions[:, one], buffer)
+    _require_every_layer(model.config.get_text_config(), buffer)
+    return logits[0]
+
+
+def _require_every_layer(config: Any, buffer: KVBuffer) -> None:
+    """Every layer wrote its keys, and those with a window said so: a few tokens cannot show it."""
+    count = config.num_hidden_layers
+    kinds = getattr(config, "layer_types", None) or []
+    strange = set(kinds) - {"full_attention", "sliding_attention"}
+    if strange:
+        raise CourseError(f"it has layers of the kind {', '.join(sorted(strange))}")
+    if len(buffer.windows) != count:
+        found = len(buffer.windows)
+        raise CourseError(f"{found} layers use transformers' attention, where {count} are declared")
+    sliding = [i for i, kind in enumerate(kinds) if kind == "sliding_attention"]
+    if not kinds and getattr(config, "sliding_window", None):
+        sliding = list(range(count)) if getattr(config, "use_sliding_window", True) else []
+    if any(buffer.windows[i] is None for i in sliding):
+        raise CourseError("it has a sliding window that its attention is not told of")
+
+
+def _is_plain(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> bool:
+    if not (hasattr(model, "model") and hasattr(model, "lm_head")):
+        return False
+    config = model.config.get_text_config()
+    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in _HEADS):
+        return False
+    try:
+        ours = model.lm_head(model.model(ids, use_cache=False)[0])[0]
+    except Exception:  # the parts have other meanings there
+        return False
+    return ours.shape == logits.shape and torch.allclose(
+        ours.float(), logits.float(), atol=1e-3 * float(logits.abs().max())
+    )
+
+
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest total variation between two sets of next-token distributions."""
+    apart = (a.double().softmax(-1) - b.double().softmax(-1)).abs().sum(-1) / 2
+    return float(apart.max()) if bool(torch.isfinite(apart).all()) else float("inf")
+
+
+def _bound(logits: torch.Tensor) -> float:
+    return _CLOSE.get(logits.dtype, 0.05)
