@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from course_lib.errors import CourseError
 from course_lib.model import logprobs
+from course_lib.model.own_forward import kept_logits
 from course_lib.model.rollout import Rollout
 from course_lib.rl import contract, grpo
 from course_lib.rl.experience import Experience
@@ -42,9 +43,9 @@ def completion_logprobs(
         everything = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)
         extra["attention_mask"] = everything
         extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
-    hidden = model.model(ids[:, :-1], use_cache=False, **_cut_last(extra))[0]
     keep = mask.bool()
-    logits = model.lm_head(hidden[:, sampled.prompt_ids.shape[1] - 1 :][keep])
+    before = nn.functional.pad(keep, (sampled.prompt_ids.shape[1] - 1, 0))  # (rows, all but one)
+    logits = kept_logits(model, ids[:, :-1], before, **_cut_last(extra))
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
     logp = torch.zeros(mask.shape, device=logits.device)

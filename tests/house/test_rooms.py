@@ -8,6 +8,7 @@ import pytest
 
 import course_lib
 from course_lib import ROOMS
+from tests.house import lines
 
 LIBRARY = Path(course_lib.__file__).parent
 
@@ -84,3 +85,18 @@ def test_no_module_is_long_and_no_function_either():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno - node.lineno < 40, (path.name, node.name)
+
+
+def test_the_readme_has_every_room_and_its_lines():
+    said, counted = lines.said(lines.README.read_text(encoding="utf-8")), lines.by_room()
+    assert said.keys() == counted.keys()
+    for room, number in counted.items():
+        assert abs(said[room] - number) <= 0.05 * number, "run python -m tests.house.lines"
+    assert lines.said(lines.written("  rl/   7  x")) == {"rl/": counted["rl/"]}
+
+
+def test_a_large_room_says_why():
+    for room, number in lines.by_room().items():
+        if number > 2000 and room != "ground":
+            text = (LIBRARY / room / "__init__.py").read_text(encoding="utf-8")
+            assert "lines because" in text, room
