@@ -111,7 +111,7 @@ def generate(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
     ends = torch.as_tensor(eos, device=model.device).view(-1)
-    prompt_ids, prompt_mask = pad_left(prompts, int(ends[0]), model.device)
+    prompt_ids, prompt_mask = pad_left(prompts, max(0, int(ends[0])), model.device)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
     with sampling(model, way(model).experts):
         logits = _prefill(model, prompt_ids, prompt_mask, buffer)
@@ -141,7 +141,7 @@ def stream(
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
     ends = [eos] if isinstance(eos, int) else list(eos)
-    ids, mask = pad_left([prompt], ends[0], model.device)
+    ids, mask = pad_left([prompt], max(0, ends[0]), model.device)
     buffer = KVBuffer(ids.shape[1] + max_new_tokens, model.device)
     with torch.inference_mode(), sampling(model, way(model).experts):
         logits = _prefill(model, ids, mask, buffer)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.model import models, rollout
+from course_lib.model import kv_buffer, models, rollout
 from course_lib.task import puzzles
 
 FAMILIES = ["mini_v3", "qwen2", "llama"]
@@ -129,7 +129,7 @@ def test_dense_experts_equal_the_models_own(random_models):
     hidden = torch.randn(30, 128)
     weights, chosen = torch.rand(30, 8).topk(2)
     with torch.no_grad():
-        ours = rollout._dense_experts(experts, hidden, chosen, weights)
+        ours = kv_buffer._dense_experts(experts, hidden, chosen, weights)
         assert torch.allclose(ours, experts(hidden, chosen, weights), atol=1e-5)
 
 
