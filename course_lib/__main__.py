@@ -12,7 +12,6 @@ from pathlib import Path
 
 from course_lib.errors import CourseError
 
-
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
     "experiment": ("rl.experiments", "Run a control or a variant of R1-Zero again."),
