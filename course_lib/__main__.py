@@ -18,6 +18,7 @@ ELSEWHERE = {
     "many-tries": ("rl.many_tries", "Sample base and R1-Zero many times at the same puzzles."),
     "pipeline": ("pipeline.pipeline", "The four stages from R1-Zero to R1."),
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
+    "facts": ("facts.stale", "The ledger of facts; with --stale, what to look at again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
     "moe-race": ("moe.moe_race", "Train the small models of lesson 2 again, with several seeds."),
     "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),

@@ -55,6 +55,13 @@ def _way(question: str, name: str) -> Widget:
     return Way(asked, next(way for way in asked.ways if way.name == name))
 
 
+def _words() -> Widget:
+    from course_lib.checklist.questions import checklist
+    from course_lib.widgets.question import OwnWords
+
+    return OwnWords(checklist(evidence()).values())
+
+
 def _flow() -> Widget:
     from course_lib.limits import dataflow
     from course_lib.widgets.dataflow import DataFlowInspector
@@ -118,5 +125,8 @@ MAKERS: dict[str, Callable[[], Widget]] = {
     "Way (number)": lambda: _way("cost", "cents"),
     "Way (order)": lambda: _way("training", "stages"),
     "Way (prediction)": lambda: _way("training", "own_growth"),
+    "Guess (number)": _plain("predict", "Guess", name="g.n", prompt="How many?", unit="tokens"),
+    "Guess (choice)": _plain("predict", "Guess", name="g.c", prompt="Why?", options=["a", "b"]),
+    "OwnWords": _words,
 }
 """Name of the class, with what tells several of one class apart -> how to make one."""

@@ -43,7 +43,7 @@ CARDS = {"7b": 8, "14b": 12, "32b": 24, "70b": 48}
 OVERHEAD_GIB = 1
 """What a runtime needs beside file and cache: an estimate."""
 
-SOURCE = Source("computed", "Computed by this course from other entries of the ledger", "")
+SOURCE = Source("computed", "Computed by this course from other entries of the ledger", "", "")
 GIB = 2**30
 
 Row = tuple[str, Value, str, str]
@@ -74,7 +74,7 @@ def compute(facts: Mapping[str, Fact]) -> list[Fact]:
         for key, value, unit, about in rule(inputs):
             where = "from " + _trail(list(inputs.used))
             known[key] = Fact(
-                key, "derived", value, unit, about, _latest(inputs), SOURCE, where, read="derived"
+                key, "derived", value, unit, about, *_dates(inputs), SOURCE, where, read="derived"
             )
     return [fact for key, fact in known.items() if key not in facts]
 
@@ -84,8 +84,10 @@ def _trail(keys: list[str]) -> str:
     return f"{shown} and {len(keys) - 6} more" if len(keys) > 6 else shown
 
 
-def _latest(inputs: Inputs) -> str:
-    return max(inputs.facts[key].date for key in inputs.used)
+def _dates(inputs: Inputs) -> tuple[str, str]:
+    """The latest date of the inputs, and the day since which none of them was looked at again."""
+    used = [inputs.facts[key] for key in inputs.used]
+    return max(fact.date for fact in used), min(fact.known_on for fact in used)
 
 
 def _prices(get: Inputs) -> Iterator[Row]:

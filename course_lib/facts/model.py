@@ -22,7 +22,7 @@ by us from such values, or not at all (remembered, shown to a learner as such)."
 VERDICTS = ("confirmed", "imprecise", "wrong", "outdated", "unverifiable")
 """What became of a claim of the page."""
 
-_ORIGIN = ("source", "where", "date", "read")
+_ORIGIN = ("source", "where", "date", "read", "known_on")
 _CLAIM = ("id", "claim", "verdict", "value", "unit", "note", "notebook", "rank", "evidence")
 _KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?\Z")
@@ -35,11 +35,15 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """A document: its short name, title and https address ("" where no stable one is known)."""
+    """A document: its short name, title and https address ("" where no stable one is known).
+
+    `known_on` is the ISO day on which it was last looked at.
+    """
 
     name: str
     title: str
     address: str
+    known_on: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Fact:
     """One entry. The fields from `claim` on are set only where the page makes a claim of it.
 
     `theme` is the ledger file that holds it, without its ending, or "derived".
-    `date` is an ISO date, month or year: when the source said so. `where` is the page, table or
+    `date` is an ISO date, month or year: when the source said so; `known_on` is the day on which we
+    last saw it there (a value may state its own). `where` is the page, table or
     section; `read` is one of `READINGS`; `evidence` are the keys of the facts a verdict rests on.
     `notebook` is the file name of the lesson that recomputes the claim.
     """
@@ -58,6 +63,7 @@ class Fact:
     unit: str
     about: str
     date: str
+    known_on: str
     source: Source
     where: str
     read: str
@@ -109,10 +115,10 @@ class Entry:
             raise self.fail(field, f"{value!r:.60} is not one of {', '.join(allowed)}.")
         return value
 
-    def date(self) -> str:
-        value = self.text("date")
+    def date(self, field: str = "date") -> str:
+        value = self.text(field)
         if not _DATE.match(value):
-            raise self.fail("date", f"{value!r:.60} is not YYYY, YYYY-MM or YYYY-MM-DD.")
+            raise self.fail(field, f"{value!r:.60} is not YYYY, YYYY-MM or YYYY-MM-DD.")
         return value
 
     def texts(self, field: str) -> tuple[str, ...]:
@@ -147,11 +153,14 @@ class Entry:
 def read_source(file: str, name: str, data: object) -> Source:
     """One document from `sources.toml`. Raises LedgerError."""
     entry = Entry(file, name, data)
-    entry.only("title", "address")
+    entry.only("title", "address", "known_on")
     address = entry.text("address", "")
     if address and not _ADDRESS.match(address):
         raise entry.fail("address", f"{address!r:.80} must be a plain https address, or empty.")
-    return Source(name, entry.text("title"), address)
+    known = entry.date("known_on")
+    if len(known) != len("2026-11-24"):
+        raise entry.fail("known_on", f"{known!r} must be a day, YYYY-MM-DD.")
+    return Source(name, entry.text("title"), address, known)
 
 
 def _shared(entry: Entry) -> dict[str, Any]:
@@ -168,7 +177,7 @@ class Reader:
     def group(self, number: int, data: object) -> Iterator[Fact]:
         """The facts of one `[[group]]`: `[value, unit, about]`, or a table that overrides."""
         group = Entry(self.file, f"group {number}", data)
-        group.only("prefix", "source", "where", "date", "read", "facts")
+        group.only("prefix", "facts", *_ORIGIN)
         prefix = group.text("prefix")
         shared = _shared(group)
         for name, short in group.mapping("facts").items():
@@ -208,6 +217,10 @@ class Reader:
         source, read = self.sources[name], entry.one_of("read", READINGS)
         if read in ("primary", "copy") and not source.address:
             raise entry.fail("read", f"{read!r} needs a source with an address; {name} has none.")
+        date = entry.date()
+        known = entry.date("known_on") if "known_on" in entry.data else source.known_on
+        if known < date:
+            raise entry.fail("known_on", f"{known} is before {date}, when its source says so.")
         extra.setdefault("note", entry.text("note", ""))
         return Fact(
             key=entry.key(key),
@@ -215,7 +228,8 @@ class Reader:
             value=entry.value(),
             unit=entry.text("unit", ""),
             about=about,
-            date=entry.date(),
+            date=date,
+            known_on=known,
             source=source,
             where=entry.text("where", ""),
             read=read,

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib import facts
+from course_lib.errors import CourseError
 from course_lib.facts import derived, ledger, model
 
 CLAIMS = 59
 SOURCES = (
-    '[paper]\ntitle = "A paper"\naddress = "https://example.org/a"\n[press]\ntitle = "Press"\n'
+    '[paper]\ntitle = "A paper"\naddress = "https://example.org/a"\nknown_on = "2026-11-24"\n'
+    '[press]\ntitle = "Press"\nknown_on = "2026-11-24"\n'
 )
 GROUP = """[[group]]
 prefix = "a"
@@ -86,7 +88,7 @@ def test_every_claim_has_a_verdict_a_note_a_lesson_and_evidence_that_exists():
 
 def test_addresses_are_plain_web_pages():
     known = {"arxiv.org", "github.com", "huggingface.co", "doi.org", "openai.com"}
-    known |= {"api-docs.deepseek.com", "ollama.com", "docs.sglang.ai", "www.apple.com"}
+    known |= {"api-docs.deepseek.com", "ollama.com", "docs.sglang.ai", "www.apple.com", "www.nist.gov"}
     hosts = {f.source.address.split("/")[2] for f in facts.all() if f.source.address}
     assert hosts == known
 
@@ -397,7 +399,9 @@ FIELDS = [
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(FIELDS), JUNK, max_size=8) | JUNK)
 def test_any_junk_is_a_ledger_error_and_no_other(data):
-    reader = model.Reader("f.toml", {"paper": model.Source("paper", "A paper", "")}, {})
+    reader = model.Reader(
+        "f.toml", {"paper": model.Source("paper", "A paper", "", "2026-11-24")}, {}
+    )
     for read in (
         lambda: list(reader.group(1, data)),
         lambda: reader.claim(1, data),
@@ -407,3 +411,39 @@ def test_any_junk_is_a_ledger_error_and_no_other(data):
             read()
         except facts.LedgerError as error:
             assert str(error).startswith("f.toml, ")
+
+
+# --- as known on ----------------------------------------------------------------------------------
+
+
+def test_every_entry_says_when_it_was_last_seen_and_none_before_its_source_said_so():
+    for fact in facts.all():
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", fact.known_on) and fact.known_on >= fact.date
+
+
+def test_a_value_seen_before_its_source_said_so_is_refused():
+    reader = model.Reader("f.toml", {"paper": model.Source("paper", "P", "", "2025-01-01")}, {})
+    group = {"prefix": "a", "source": "paper", "date": "2026", "read": "copy"}
+    group |= {"source": "paper", "read": "derived", "facts": {"b": [1, "", "B"]}}
+    with pytest.raises(model.LedgerError, match=r"a\.b, field 'known_on': 2025-01-01 is before"):
+        list(reader.group(1, group))
+    (fact,) = reader.group(1, group | {"known_on": "2026-02-01"})
+    assert fact.known_on == "2026-02-01"
+    with pytest.raises(model.LedgerError, match="known_on"):
+        model.read_source("sources.toml", "x", {"title": "X"})
+    with pytest.raises(model.LedgerError, match="must be a day"):
+        model.read_source("sources.toml", "x", {"title": "X", "known_on": "2026"})
+
+
+def test_what_was_not_seen_for_a_year_is_reported(capsys):
+    from course_lib.facts import stale
+
+    assert stale.main(["--stale", "--on", "2026-11-27"]) == 0
+    now = capsys.readouterr().out
+    assert "not seen for more than a year: 0" in now and "api.r1_launch.output: said 2025-01" in now
+    assert stale.main(["--stale", "--on", "2027-12-01", "api."]) == 0
+    assert "api.o1.output: as known on 2026-11-24" in capsys.readouterr().out
+    assert stale.main(["api.v4"]) == 0
+    assert "api.v4_flash.output = 0.28" in capsys.readouterr().out
+    with pytest.raises(CourseError, match="--on"):
+        stale.main(["--stale", "--on", "soon"])

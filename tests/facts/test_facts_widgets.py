@@ -46,7 +46,7 @@ def test_every_claim_is_shown_with_its_lesson_and_source():
 
 def test_the_filter_by_verdict_and_lesson():
     wrong = claims.chosen("wrong")
-    assert {claim.verdict for claim in wrong} == {"wrong"} and len(wrong) == 8
+    assert {claim.verdict for claim in wrong} == {"wrong"} and len(wrong) == 6
     cost = claims.chosen("wrong", "01_cost_reset.ipynb")
     assert [claim.key for claim in cost] == ["page.t7", "page.t8"]
     assert [claim.rank for claim in claims.chosen(most_important=True)][:4] == [1, 1, 2, 3]
@@ -74,7 +74,7 @@ def test_the_text_twin_has_a_line_for_each_claim():
 def test_the_page_by_itself_is_one_whole_document_without_scripts():
     html = claims.page()
     assert html.startswith("<!doctype html>") and html.endswith("</html>\n")
-    assert "<script" not in html and "all (59)" in html and "wrong (8)" in html
+    assert "<script" not in html and "all (59)" in html and "wrong (6)" in html
     assert set(re.findall(r'href="([a-z]+:|)', html)) == {"https:", ""}
     for verdict in facts.VERDICTS:
         rule = f"body:has(#show-{verdict}:checked) tr[data-verdict]:not([data-verdict={verdict}])"
