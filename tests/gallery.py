@@ -104,8 +104,8 @@ def _viewer() -> Widget:
     return TraceViewer(THOUGHT, Puzzle((7, 3, 5, 2), 7), budget=96)
 
 
-def _plain(module: str, name: str, **given) -> Callable[[], Widget]:
-    return lambda: getattr(importlib.import_module(f"course_lib.widgets.{module}"), name)(**given)
+def _plain(module: str, kind: str, /, **given) -> Callable[[], Widget]:
+    return lambda: getattr(importlib.import_module(f"course_lib.widgets.{module}"), kind)(**given)
 
 
 MAKERS: dict[str, Callable[[], Widget]] = {
