@@ -1,190 +1,218 @@
 """Grading a class: `python -m course_lib grade SUBMISSIONS --out report/`.
 
-SUBMISSIONS is a folder with one notebook per student, or one folder per student. Every submission
-runs in a process of its own, in its own process group and scratch folder, with limits on time,
-memory, file size and output. Exercises are found by the names that they define, so cells may be
+SUBMISSIONS is a folder with one notebook per student, or one folder per student. Every notebook
+runs in a sandbox of its own that the operating system keeps (`course_lib.classroom.checks.sandbox`).
+Exercises are found by the names that they define and by what goes to `check`, so cells may be
 added, moved and renamed.
 
-What is protected: verdicts are made in the grader's process, which runs no code of a student's and
-takes nothing from a submission but values; all submissions are read before the first one runs, and
-each process gets its own copy of the course and may not read what the others handed in. So no
-submission can change its own verdict except by giving right values, or anyone else's. Files changed
-in SUBMISSIONS during the run are reported and put back. What is not: the fence around a submission
-(`course_lib.classroom.checks.guard`) stops Python code, not a determined attack through C; for
-strangers' code, grade as a user or in a container that has nothing to lose. Nothing here hides the
+What is protected: verdicts are made in this process, which runs no code of a student's and takes
+nothing from a submission but values, bounded in size, number and time. So no submission can change
+anyone's verdict but its own, and its own only by giving right values. Nothing here hides the
 solutions: a student may import the course's own functions.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import contextlib
+import hashlib
+import io
 import re
-import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
-from course_lib.classroom.checks import catalogue
+from course_lib.classroom.checks import catalogue, sandbox
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.judge import Outcome, Verdict, judge
 from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller
+from course_lib.classroom.grade_files import Submission, answered, collect, shown
 from course_lib.classroom.grade_report import write_report
+from course_lib.classroom.grade_results import Grade, keep, load, merged
 from course_lib.errors import CourseError
+from course_lib.runtime import LIBRARY, allowed_cores
 
-_LARGEST = 20_000_000  # bytes of one submitted file
-_MOST_FILES = 50
-_SCRATCH = "grade-"  # how the names of submissions' own folders begin
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A student's files, read into memory: path relative to the student's folder -> content."""
-
-    student: str
-    files: dict[str, bytes]
-    paths: dict[Path, bytes]
-    problem: str = ""
-    closed: tuple[str, ...] = ()  # where the class's files are: not for this one to read
-
-    @property
-    def cells(self) -> list[str]:
-        """The code cells of all notebooks, in the order of their names."""
-        notebooks = [name for name in sorted(self.files) if name.endswith(".ipynb")]
-        return [cell for name in notebooks for cell in _code_cells(self.files[name])]
+_MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
+_TRIES = 4  # answers to one exercise in one notebook
+_OFTEN = 2.0  # seconds between two reports while grading goes on
+_ABSENT = "No notebook has it."
 
 
-@dataclass(frozen=True)
-class Grade:
-    """What came of one submission: a verdict for every exercise, and notes on how it ran."""
-
-    student: str
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...] = field(default_factory=tuple)
-
-    @property
-    def right(self) -> int:
-        """How many exercises are right."""
-        return sum(verdict.outcome is Outcome.RIGHT for verdict in self.verdicts)
-
-
-def collect(folder: Path) -> list[Submission]:
-    """Read all submissions. Raises CourseError if the folder is not there or has none."""
-    if not folder.is_dir():
-        raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    read = [_read(path) for path in entries if path.is_dir() or path.suffix == ".ipynb"]
-    found = [replace(one, closed=tuple(str(path.resolve()) for path in entries)) for one in read]
-    if not found:
-        raise CourseError(f"{folder} has no notebooks and no folders with notebooks in it.")
-    return found
-
-
-def _read(path: Path) -> Submission:
-    candidates = [path] if not path.is_dir() else sorted(path.rglob("*"))
-    base = path.parent if not path.is_dir() else path
-    files = [one for one in candidates if one.is_file() and not one.is_symlink()][:_MOST_FILES]
-    small = [one for one in files if one.stat().st_size <= _LARGEST]
-    content = {one: one.read_bytes() for one in small}
-    named = {one.relative_to(base).as_posix(): data for one, data in content.items()}
-    found = Submission(path.stem if not path.is_dir() else path.name, named, content)
-    try:
-        problem = "" if found.cells else "There is no notebook with code in it."
-    except (ValueError, RecursionError) as error:
-        problem = f"The notebook cannot be read: {error}."
-    if len(small) < len(files):
-        problem = f"A file is larger than {_LARGEST:,} bytes."
-    return Submission(found.student, named, content, problem)
-
-
-def _code_cells(data: bytes) -> list[str]:
-    notebook = json.loads(data.decode("utf-8"))
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if not isinstance(cells, list):
-        raise ValueError("it has no list of cells")
-    code = [one for one in cells if isinstance(one, dict) and one.get("cell_type") == "code"]
-    sources = [one.get("source", "") for one in code]
-    return [one if isinstance(one, str) else "".join(map(str, one)) for one in sources]
-
-
-def lessons_of(submissions: Sequence[Submission]) -> list[str]:
-    """The lessons whose exercises any of the submissions mentions."""
-    text = "\n".join(cell for one in submissions if not one.problem for cell in one.cells)
-    words = set(re.findall(r"\w+", text))
-    return [
-        lesson
-        for lesson in catalogue.LESSONS
-        if any(exercise.symbol in words for exercise in catalogue.of_lesson(lesson))
-    ]
+def lessons_of(submissions: Iterable[Submission]) -> list[str]:
+    """The lessons to whose exercises any of the submissions defines an answer."""
+    every = list(catalogue.exercises().values())
+    found: set[str] = set()
+    for one in submissions:
+        with contextlib.suppress(OSError):
+            for cells in one.read()[0].values():
+                found |= answered(cells, every) if isinstance(cells, list) else set()
+    return [one for one in catalogue.LESSONS if found & {e.name for e in catalogue.of_lesson(one)}]
 
 
 def grade_one(
-    submission: Submission, exercises: Sequence[Exercise], limits: Limits, seed: int | None = None
+    submission: Submission,
+    exercises: Sequence[Exercise],
+    limits: Limits,
+    seed: int | None = None,
+    *,
+    inside: sandbox.Sandbox | None = None,
+    stop: threading.Event | None = None,
 ) -> Grade:
-    """Run one submission and judge all exercises; never raises for what the submission does."""
+    """Run all notebooks of a submission and judge all exercises, each by its best answer.
+
+    `inside` is the sandbox (the first that works here), `stop` ends it from another thread. Never
+    raises for what the submission is or does.
+    """
+    inside = inside or sandbox.find(())
+    read, files, notes = _read(submission)
+    if not read:
+        verdicts = tuple(Verdict(e.name, Outcome.NOT_ATTEMPTED, notes[0]) for e in exercises)
+        return Grade(submission.student, verdicts, tuple(notes))
+    notes += _several({name: answered(cells, exercises) for name, cells in read.items()})
+    found, ends = [], time.monotonic() + limits.total
+    for name, cells in read.items():
+        words = "\n".join(cells)
+        asked = [one for one in exercises if one.symbol in words or one.name in words]
+        left = replace(limits, total=max(ends - time.monotonic(), 1.0))
+        verdicts, told = _run(Process(cells, files, left, inside, stop), asked, seed)
+        found.append(verdicts)
+        notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in told]
+    best = {one.exercise: one for one in merged(found)}
+    absent = [Verdict(one.name, Outcome.NOT_ATTEMPTED, _ABSENT) for one in exercises]
+    return Grade(
+        submission.student, tuple(best.get(e.exercise, e) for e in absent), tuple(notes)
+    )
+
+
+def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes], list[str]]:
+    """Code cells by notebook, the files beside them, and what there is to tell of them."""
     if submission.problem:
-        verdicts = tuple(_unread(exercise, submission.problem) for exercise in exercises)
-        return Grade(submission.student, verdicts, (submission.problem,))
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
-        closed = [os.path.join(tempfile.gettempdir(), _SCRATCH), *submission.closed]
-        process = Process(submission.cells, submission.files, Path(scratch), limits, closed)
-        try:
-            verdicts = tuple(_judged(exercise, process, seed) for exercise in exercises)
-        finally:
-            process.close()
-    return Grade(submission.student, verdicts, tuple(process.notes))
+        return {}, {}, [submission.problem, *submission.notes]
+    try:
+        notebooks, files = submission.read()
+    except OSError as error:
+        return {}, {}, [f"The files cannot be read: {error.strerror}.", *submission.notes]
+    read = {name: cells for name, cells in notebooks.items() if isinstance(cells, list)}
+    unread = [text for text in notebooks.values() if isinstance(text, str)]
+    return read, files, [*unread, *submission.notes]
+
+
+def _several(answers: dict[str, set[str]]) -> list[str]:
+    """What to say where several notebooks answer the same exercises."""
+    told = []
+    for lesson in catalogue.LESSONS:
+        names = {one.name for one in catalogue.of_lesson(lesson)}
+        having = [shown(name) for name, found in answers.items() if found & names]
+        if len(having) > 1:
+            note = f"{len(having)} notebooks answer {lesson}: {', '.join(having[:_MANY])}. "
+            note += "Of each exercise the best answer counts."
+            if len(having) > _MANY:
+                note += " If they are of several students, grade this folder by itself."
+            told.append(note)
+    return told
+
+
+def _run(
+    process: Process, exercises: Sequence[Exercise], seed: int | None
+) -> tuple[tuple[Verdict, ...], list[str]]:
+    """The verdicts on what one notebook has, and what to tell of how it ran."""
+    try:
+        return tuple(_judged(one, process, seed) for one in exercises), process.notes
+    finally:
+        process.close()
 
 
 def _judged(exercise: Exercise, process: Process, seed: int | None) -> Verdict:
-    """The verdict; one that cannot be reached must not take the rest of the class with it."""
-    try:
-        return judge(exercise, RemoteCaller(process, exercise), seed)
-    except Exception as error:
-        headline = f"The grader could not judge what came out ({type(error).__name__}: {error})."
-        return Verdict(exercise.name, Outcome.ERROR, headline)
+    """The best verdict on a notebook's answers to an exercise.
 
-
-def _unread(exercise: Exercise, problem: str) -> Verdict:
-    return Verdict(exercise.name, Outcome.NOT_ATTEMPTED, problem)
+    One that cannot be reached must not take the rest of the class with it.
+    """
+    verdicts: list[Verdict] = []
+    for which in range(_TRIES):
+        caller = RemoteCaller(process, exercise, which)
+        try:
+            verdicts.append(judge(exercise, caller, seed))
+        except Exception as error:
+            headline = f"The grader could not judge what came out ({type(error).__name__})."
+            verdicts.append(Verdict(exercise.name, Outcome.ERROR, headline))
+        if verdicts[-1].outcome is Outcome.RIGHT or not caller.more:
+            break
+    return merged([tuple(verdicts)])[0]
 
 
 def grade_class(
-    folder: Path, *, lessons: Sequence[str] = (), jobs: int = 0, limits: Limits | None = None
+    folder: Path,
+    *,
+    lessons: Sequence[str] = (),
+    jobs: int = 0,
+    limits: Limits | None = None,
+    trust: bool = False,
 ) -> list[Grade]:
     """Grade every submission in `folder`, `jobs` at a time (as many as there are cores by default).
 
-    Raises CourseError if there is nothing to grade.
+    Raises CourseError if there is nothing to grade or, unless `trust`, no sandbox to do it in.
     """
-    submissions = collect(folder)
-    chosen = list(lessons) or lessons_of(submissions)
+    submissions, _ = collect(folder)
+    exercises = _exercises(submissions, lessons)
+    inside = sandbox.TRUSTED if trust else sandbox.find((folder,))
+    found = {
+        submission.student: grade
+        for submission, grade in _each(submissions, exercises, limits or Limits(), inside, jobs)
+    }
+    return [found[one.student] for one in submissions]
+
+
+def _exercises(submissions: Sequence[Submission], lessons: Sequence[str]) -> list[Exercise]:
+    chosen = lessons or lessons_of(submissions)
     if not chosen:
         raise CourseError("No submission defines anything that an exercise asks for.")
-    exercises = [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        run = [pool.submit(grade_one, one, exercises, limits or Limits()) for one in submissions]
-        grades = [one.result() for one in run]
-    changed = _restore(submissions)
-    if changed:
-        note = f"During the run these files were changed, and have been put back: {changed}."
-        return [Grade(one.student, one.verdicts, (*one.notes, note)) for one in grades]
-    return grades
+    return [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
 
 
-def _restore(submissions: Sequence[Submission]) -> str:
-    """Put back submitted files that are no longer as they were read; their names."""
-    changed = []
-    for path, data in ((p, d) for one in submissions for p, d in one.paths.items()):
-        if not path.is_file() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            changed.append(path.name)
-    return ", ".join(changed)
+def _each(
+    submissions: Sequence[Submission],
+    exercises: Sequence[Exercise],
+    limits: Limits,
+    inside: sandbox.Sandbox,
+    jobs: int,
+) -> Iterator[tuple[Submission, Grade]]:
+    """Every submission with its grade, as they are finished; all that runs ends with this."""
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(jobs or allowed_cores())
+    try:
+        running = {
+            pool.submit(grade_one, one, exercises, limits, inside=inside, stop=stop): one
+            for one in submissions
+        }
+        for done in as_completed(running):
+            yield running[done], _result(done, running[done], exercises)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: grade a class and write the report."""
+def _result(done: Future[Grade], submission: Submission, exercises: Sequence[Exercise]) -> Grade:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    problem = f"The grader failed on this submission ({type(error).__name__}: {error})."
+    verdicts = tuple(Verdict(one.name, Outcome.ERROR, problem) for one in exercises)
+    return Grade(submission.student, verdicts, (problem,))
+
+
+def _version(exercises: Sequence[Exercise]) -> str:
+    """What a result depends on beside the submission: the exercises and the code that checks."""
+    names = [one.name.encode() for one in exercises]
+    code = [path.read_bytes() for path in sorted((LIBRARY / "classroom").rglob("*.py"))]
+    return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m course_lib grade", description="Grade a folder of submissions."
     )
@@ -192,11 +220,128 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("report"), help="where the report goes")
     parser.add_argument("--lesson", action="append", default=[], help="only these lessons")
     parser.add_argument("--jobs", type=int, default=0, help="how many at a time (default: cores)")
-    arguments = parser.parse_args(argv)
-    grades = grade_class(arguments.submissions, lessons=arguments.lesson, jobs=arguments.jobs)
-    for path in write_report(grades, arguments.out):
-        print(path)
-    total = len(grades[0].verdicts)
-    for one in grades:
-        print(f"{one.student}: {one.right} of {total} right")
+    parser.add_argument("--again", action="store_true", help="grade also what was graded before")
+    parser.add_argument("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
+    parser.add_argument(
+        "--trust", action="store_true", help="run without a sandbox, as yourself, what was handed in"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: grade a class, keeping every result as soon as it is there."""
+    given = _arguments(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console may know few characters
+            stream.reconfigure(errors="backslashreplace")
+    submissions, left = collect(given.submissions)
+    print("\n".join(left), end="\n" if left else "")
+    exercises = _exercises(submissions, given.lesson)
+    hidden = (given.submissions, given.out, Path.home())
+    inside = sandbox.TRUSTED if given.trust else sandbox.find(hidden)
+    book = _Book(submissions, exercises, given.out, given.part, given.again)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for one, grade in _each(book.to_do(), exercises, Limits(), inside, given.jobs):
+            print(f"{one.student}: {grade.right} of {len(exercises)} right", flush=True)
+            book.add(one, grade)
+    except KeyboardInterrupt:
+        print(f"\nStopped: {len(book.done)} of {len(submissions)} are graded and kept. "
+              "The same command goes on with the rest.", file=sys.stderr)  # fmt: skip
+        return 130
+    finally:
+        written = book.write(left)
+    print("\n".join(map(str, written)))
+    return 0
+
+
+class _Book:
+    """The results of a class: those kept by earlier runs, and those that this one adds.
+
+    `part` is "K/N" for the K-th of N parts, whose results stand in a file of their own.
+    """
+
+    def __init__(
+        self,
+        submissions: Sequence[Submission],
+        exercises: Sequence[Exercise],
+        folder: Path,
+        part: str,
+        again: bool,
+    ) -> None:
+        self.submissions, self.folder, self.part = submissions, folder, part
+        version = _version(exercises)
+        self.keys = {one.student: one.digest(version) for one in submissions}
+        known = {} if again else load(folder)
+        self.done = {name: known[key] for name, key in self.keys.items() if key in known}
+        self.written = time.monotonic()
+
+    def to_do(self) -> list[Submission]:
+        """What has no result yet, of this part."""
+        number, parts = _part(self.part)
+        return [one for one in self.submissions[number::parts] if one.student not in self.done]
+
+    def add(self, submission: Submission, grade: Grade) -> None:
+        """Keep a result, and renew the report if that was not just done."""
+        number, _ = _part(self.part)
+        grade = replace(grade, key=self.keys[submission.student])
+        keep(grade, self.folder / f"results{f'-{number + 1}' if self.part else ''}.jsonl")
+        self.done[submission.student] = grade
+        if time.monotonic() - self.written > _OFTEN:
+            self.write()
+            self.written = time.monotonic()
+
+    def write(self, left: Sequence[str] = ()) -> tuple[Path, ...]:
+        """Write the report on what is done (a part writes none); its files."""
+        grades = [self.done[one.student] for one in self.submissions if one.student in self.done]
+        return write_report(grades, self.folder, left) if grades and not self.part else ()
+
+
+def _part(text: str) -> tuple[int, int]:
+    """The index of the part and how many there are. Raises CourseError."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise CourseError(f"--part is {text!r}; it takes K/N with K from 1 to N, such as 2/8.")
+    return int(found[1]) - 1, int(found[2])
+
+
+def _version(exercises: Sequence[Exercise]) -> str:
+    """What a result depends on beside the submission: the exercises and the code that checks."""
+    names = [one.name.encode() for one in exercises]
+    code = [path.read_bytes() for path in sorted((LIBRARY / "classroom").rglob("*.py"))]
+    return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib grade", description="Grade a folder of submissions."
+    )
+    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of folders")
+    parser.add_argument("--out", type=Path, default=Path("report"), help="where the report goes")
+    parser.add_argument("--lesson", action="append", default=[], help="only these lessons")
+    parser.add_argument("--jobs", type=int, default=0, help="how many at a time (default: cores)")
+    parser.add_argument("--again", action="store_true", help="grade also what was graded before")
+    parser.add_argument("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
+    parser.add_argument(
+        "--trust", action="store_true", help="run without a sandbox, as yourself, what was handed in"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: grade a class, writing the report as it goes."""
+    given = _arguments(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # consoles that know few characters
+            stream.reconfigure(errors="backslashreplace")
+    submissions, left = collect(given.submissions)
+    exercises = _exercises(submissions, given.lesson)
+    inside = (
+        sandbox.TRUSTED if given.trust else sandbox.find((given.submissions, given.out, Path.home()))
+    )
+    part, parts = _part(given.part)
+    mine = submissions[part::parts]
+    kept = given.out / (f"results-{part + 1}.jsonl" if given.part else "results.jsonl")
+    report = Report(submissions, left, exercises, given.out, {} if given.again else load(given.out))
+    ...
     return 0

@@ -1,20 +1,27 @@
-"""The report on a class: one CSV for a spreadsheet and one HTML page to read."""
+"""The report on a class: one CSV for a spreadsheet and one HTML page to read.
+
+Both are replaced whole, so that whoever looks sees the last one that was finished.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
+import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment
 
 from course_lib.classroom.checks.judge import Outcome
+from course_lib.classroom.grade_results import Grade
 from course_lib.errors import CourseError
+from course_lib.runtime import ASSETS
 
-if TYPE_CHECKING:
-    from course_lib.classroom.grade import Grade
-
+_LONGEST = 4_000  # characters of a cell
+_TOLD = 50  # lines on what went wrong most often
 _SIGNS = {
     Outcome.RIGHT: "✓ right",
     Outcome.WRONG: "✗ wrong",
@@ -22,24 +29,33 @@ _SIGNS = {
     Outcome.ERROR: "! error",
     Outcome.NOT_ATTEMPTED: "– not attempted",
 }
-_STYLE = """
-body { font-family: system-ui, sans-serif; line-height: 1.4; margin: 2em; max-width: 90em; }
-table { border-collapse: collapse; } td, th { border: 1px solid #797979; padding: 0.3em 0.6em;
-text-align: left; vertical-align: top; } pre { white-space: pre-wrap; margin: 0; }
-"""
+# Where a spreadsheet may begin a cell, blanks and quotes, and what then begins a formula.
+_FORMULA = re.compile(r"(^|[;\t\r\n])([\s\"'\x00-\x1f]*)(?=[=+\-@|＝＋－＠])")
 
 
-def write_report(grades: Sequence[Grade], folder: Path) -> tuple[Path, Path]:
-    """Write `grades.csv` and `report.html` into `folder`; returns their paths."""
+def write_report(
+    grades: Sequence[Grade], folder: Path, left: Sequence[str] = ()
+) -> tuple[Path, Path]:
+    """Write `grades.csv` and `report.html` into `folder`; returns their paths.
+
+    `left`: sentences on what was handed in by nobody. Raises CourseError where it cannot write.
+    """
     table, page = folder / "grades.csv", folder / "report.html"
+    rows = io.StringIO(newline="")
+    csv.writer(rows).writerows(_rows(grades))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with table.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out).writerows(_rows(grades))
-        page.write_text(_page(grades), encoding="utf-8")
+        _replace(table, "\ufeff" + rows.getvalue())  # the mark by which spreadsheets know UTF-8
+        _replace(page, _page(grades, left))
     except OSError as error:
         raise CourseError(f"The report could not be written to {folder}: {error}.") from error
     return table, page
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(text.encode("utf-8", "backslashreplace"))
+    os.replace(new, path)
 
 
 def common_mistakes(grades: Sequence[Grade]) -> list[tuple[int, str, str]]:
@@ -57,43 +73,22 @@ def common_mistakes(grades: Sequence[Grade]) -> list[tuple[int, str, str]]:
 def _rows(grades: Sequence[Grade]) -> list[list[str]]:
     rows = [["student", "exercise", "outcome", "message"]]
     for grade in grades:
-        for verdict in grade.verdicts:
-            row = [grade.student, verdict.exercise, str(verdict.outcome), verdict.message]
-            rows.append([_as_text(cell) for cell in row])
-        rows += [[_as_text(grade.student), "", "note", _as_text(note)] for note in grade.notes]
-    return rows
+        for one in grade.verdicts:
+            rows.append([grade.student, one.exercise, str(one.outcome), one.message])
+        rows += [[grade.student, "", "note", note] for note in grade.notes]
+    return [[_as_text(cell[:_LONGEST]) for cell in row] for row in rows]
 
 
 def _as_text(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t") else cell
+    """A cell that no spreadsheet takes for a formula, however it splits the line."""
+    return _FORMULA.sub(r"\1'\2", cell)
 
 
-def _page(grades: Sequence[Grade]) -> str:
-    names = [verdict.exercise for verdict in grades[0].verdicts]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body = "".join(_student(grade) for grade in grades)
-    mistakes = "".join(
-        f"<li>{count} x <code>{escape(name)}</code>: {escape(sentence)}</li>"
-        for count, name, sentence in common_mistakes(grades)
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Grades</title>'
-        f"<style>{_STYLE}</style></head><body><h1>Grades</h1>"
-        f"<h2>What went wrong most often</h2><ul>{mistakes}</ul><h2>Students</h2>"
-        f'<table><tr><th scope="col">student</th><th scope="col">right</th>{head}</tr>{body}'
-        f"</table></body></html>\n"
-    )
-
-
-def _student(grade: Grade) -> str:
-    cells = "".join(
-        f"<td><details><summary>{_SIGNS[verdict.outcome]}</summary>"
-        f"<pre>{escape(verdict.message)}</pre></details></td>"
-        for verdict in grade.verdicts
-    )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in grade.notes)
-    return (
-        f'<tr><th scope="row">{escape(grade.student)}{notes}</th>'
-        f"<td>{grade.right} of {len(grade.verdicts)}</td>{cells}</tr>"
-    )
+def _page(grades: Sequence[Grade], left: Sequence[str]) -> str:
+    """The page, from a template that escapes whatever is put into it."""
+    template = (ASSETS / "classroom" / "report.html").read_text(encoding="utf-8")
+    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(template).render(
+        grades=grades, left=left, signs=_SIGNS, longest=_LONGEST,
+        mistakes=common_mistakes(grades)[:_TOLD],
+    )  # fmt: skip

@@ -1,43 +1,60 @@
-"""The grader's side of a submission's process: starting it, asking it, ending it."""
+"""The grader's side of a submission's process: starting it, asking it, bounding it, ending it.
+
+Nothing that comes from it is believed. Every wait has an end that no reply moves, every reply and
+all replies together have a longest size, and what is not the reply that is due is counted.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
-import queue
+import re
 import secrets
-import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from course_lib.classroom.checks import wire
 from course_lib.classroom.checks.callers import ERROR, TIME_UP, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise
-from course_lib.runtime import LIBRARY
+from course_lib.classroom.checks.sandbox import TRUSTED, Sandbox, environment
 
 _GRACE = 5.0  # seconds beyond a limit that the process keeps itself, before it is killed
-_LONGEST_LINE = 4 * wire.LONGEST
-_KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_MOST_WAITING = 4 * wire.LONGEST  # bytes that it sent and that nobody has asked for
+_MOST_JUNK = 200_000  # bytes of lines that are no reply
+_MOST_NOTES = 30
+_MOST_PROCESSES = 60
+_MOST_FILES = 10_000  # files and folders
+_LOOK = 0.2  # seconds between two looks at what it uses
 _RUN = "from course_lib.classroom.checks.worker import main; main()"
+
+
+def _memory() -> int:
+    return max(2**30, min(3 * 2**30, int(0.4 * psutil.virtual_memory().total)))
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use. Times in seconds, sizes in bytes."""
+    """What a submission may use. Times in seconds, sizes in bytes.
 
-    cell: float = 20.0
-    check: float = 10.0
-    total: float = 120.0
+    An exercise's own limit on its function is `Exercise.seconds`, or `check` where that is less.
+    """
+
+    cell: float = 60.0
+    check: float = 60.0
+    total: float = 300.0
     start: float = 60.0
-    memory: int = 3 * 2**30
+    memory: int = _memory()
     file_size: int = 20 * 2**20
     restarts: int = 4
 
@@ -46,133 +63,240 @@ class Dead(Exception):
     """The process has ended or does not answer; the text says how."""
 
 
+class Stopped(BaseException):
+    """Grading was interrupted: no verdict comes of this."""
+
+
 class Process:
-    """A submission's process. It starts when first asked, and again after it was ended.
+    """The process of one notebook. It starts when first asked, and again after it was ended.
 
     A cell that ended it is left out the next time. `notes` says in plain sentences what happened.
-    Paths that begin as one of `closed` are not for it to read.
+    `files`: name -> content. Once `stop` is set it ends, and is not started again.
     """
 
     def __init__(
         self,
-        cells: list[str],
-        files: dict[str, bytes],
-        scratch: Path,
+        cells: Sequence[str],
+        files: Mapping[str, bytes],
         limits: Limits,
-        closed: Sequence[str] = (),
+        sandbox: Sandbox,
+        stop: threading.Event | None = None,
     ) -> None:
-        self.cells, self.files, self.scratch, self.limits = cells, files, scratch, limits
-        self.closed = list(closed)
+        self.cells, self.files, self.limits = list(cells), files, limits
+        self.sandbox, self.stop = sandbox, stop or threading.Event()
         self.notes: list[str] = []
         self.skip: set[int] = set()
         self.starts = 0
-        self.child: subprocess.Popen[str] | None = None
+        self.pipe: _Pipe | None = None
         self.ends = time.monotonic() + limits.total
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The reply to a request. Raises Dead."""
-        self._ensure()
+        pipe = self._ready()
         if time.monotonic() > self.ends:
             raise Dead(f"the submission's {self.limits.total:g} seconds are used up")
         token = secrets.token_hex(8)
-        self._write(request | {"id": token})
+        pipe.write(request | {"id": token})
+        until = min(time.monotonic() + seconds, self.ends) + _GRACE
         while True:
-            reply = self._next(seconds + _GRACE, "a function did not come back")
+            reply = pipe.next(until, "a function did not come back")
             if reply.get("id") == token:
                 return reply
+            pipe.count_junk()
 
     def close(self) -> None:
         """End the process with everything that it has started."""
-        if self.child is None:
-            return
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self.child.pid, signal.SIGKILL)
-            else:
-                self.child.kill()
-        self.child.wait()
-        for pipe in (self.child.stdin, self.child.stdout):
-            with contextlib.suppress(OSError):
-                pipe.close()
-        self.child = None
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
 
-    def _ensure(self) -> None:
-        """Have a process that has run the cells; one that a cell ends is started without it."""
-        while self.child is None:
+    def _ready(self) -> _Pipe:
+        """A process that has run the cells; one that a cell ends is started without it."""
+        while self.pipe is None:
             if self.starts > self.limits.restarts:
                 raise Dead("the submission ended its process too often")
             self._start()
             try:
-                self._run_cells()
+                self._run_cells(self.pipe)
             except Dead as error:
                 self.close()
-                self._tell(f"Cell {self.cell} was left out: {error}.")
+                place = f"Cell {self.cell} was left out" if self.cell else "It did not start"
+                self._tell(f"{place}: {error}.")
                 self.skip.add(self.cell)
+        return self.pipe
 
     def _start(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
         self.starts += 1
-        folder = self.scratch / f"run-{self.starts}"
-        _lay_out(folder, self.files)
+        limits, sandbox = self.limits, self.sandbox
+        self.pipe = _Pipe(sandbox, limits, self.stop)
+        bounds = {"memory": limits.memory, "file_size": limits.file_size, "seconds": limits.total}
+        self.cell = 0
+        with contextlib.suppress(Dead):  # said when it is asked
+            self.pipe.write({
+                "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
+                "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone},
+                "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
+            })  # fmt: skip
+
+    def _run_cells(self, pipe: _Pipe) -> None:
+        notes: dict[int, str] = {}
+        patience = time.monotonic() + self.limits.start
+        while True:
+            reply = pipe.next(min(patience, self.ends) + _GRACE, "it did not end in its time")
+            number = reply.get("cell")
+            if type(number) is int and self.cell < number <= len(self.cells):
+                self.cell, patience = number, time.monotonic() + self.limits.cell
+            elif "note" in reply and self.cell and self.cell not in notes:
+                notes[self.cell] = str(reply["note"])[:400]
+            elif "full" in reply:
+                raise Dead(pipe.too_much)
+            elif "ready" in reply:
+                for note in notes.values():
+                    self._tell(note)
+                return
+            else:
+                pipe.count_junk()
+
+    def _tell(self, note: str) -> None:
+        if note not in self.notes and len(self.notes) < _MOST_NOTES:
+            self.notes.append(note)
+
+
+class _Pipe:
+    """A running process with the lines that it sends. All of its methods raise Dead at its end."""
+
+    def __init__(self, sandbox: Sandbox, limits: Limits, stop: threading.Event) -> None:
+        self.alone = sandbox is TRUSTED
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # where there is none
         self.child = subprocess.Popen(
-            [sys.executable, "-c", _RUN],
-            cwd=folder, env=_environment(folder), text=True, encoding="utf-8", errors="replace",
+            sandbox.command(_RUN), cwd=self.folder.name, env=environment(sandbox), bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        self.replies: queue.Queue[str] = queue.Queue(maxsize=100)
-        threading.Thread(target=_pump, args=(self.child.stdout, self.replies), daemon=True).start()
-        limits = self.limits
-        settings = {"cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell}
-        settings |= {"memory": limits.memory, "file_size": limits.file_size, "closed": self.closed}
-        self._write(settings)
+        self.too_much = f"it used more than {limits.memory / 2**30:.2g} GB of memory"
+        self.limits, self.junk, self.last = limits, 0, 0
+        self.why, self.stop = "", stop
+        self.waiting, self.ended = bytearray(), False
+        self.news = threading.Condition()
+        for work in (self._read, self._watch):
+            threading.Thread(target=work, daemon=True).start()
 
-    def _run_cells(self) -> None:
-        self.cell, patience = 0, self.limits.start
-        notes = []
-        while True:
-            reply = self._next(patience + _GRACE, "it did not end in its time")
-            if isinstance(reply.get("cell"), int):
-                self.cell, patience = reply["cell"], self.limits.cell
-            elif "note" in reply:
-                notes.append(str(reply["note"])[:600])
-            elif "ready" in reply:
-                for note in notes:
-                    self._tell(note)
-                return
+    def write(self, message: dict[str, Any]) -> None:
+        """Send a line; from a thread of its own, for a process may choose not to read."""
+        data = memoryview(json.dumps(message).encode("ascii") + b"\n")
+        threading.Thread(target=self._write, args=(data,), daemon=True).start()
 
-    def _tell(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+    def _write(self, data: memoryview) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while data:
+                data = data[self.child.stdin.write(data) :]
 
-    def _write(self, message: dict[str, Any]) -> None:
+    def next(self, until: float, late: str) -> dict[str, Any]:
+        """The next line as a JSON object, or {} if it is none."""
+        with self.news:
+            found = self.news.wait_for(
+                lambda: b"\n" in self.waiting or self.ended, max(until - time.monotonic(), 0)
+            )
+            end = self.waiting.find(b"\n") + 1
+            line = bytes(self.waiting[:end])
+            del self.waiting[:end]
+        if not found:
+            raise Dead(late)
+        if not line:
+            raise Dead(self.why or "it ended Python")
+        self.last = len(line)
         try:
-            self.child.stdin.write(json.dumps(message) + "\n")
-            self.child.stdin.flush()
-        except OSError:
-            raise Dead("it ended Python") from None
-
-    def _next(self, seconds: float, late: str) -> dict[str, Any]:
-        patience = min(seconds, max(self.ends - time.monotonic(), 0.1) + _GRACE)
-        try:
-            line = self.replies.get(timeout=patience)
-        except queue.Empty:
-            raise Dead(late) from None
-        try:
-            reply = json.loads(line) if line.endswith("\n") else None
+            reply = json.loads(line)
         except (ValueError, RecursionError):
-            reply = {}
-        if reply is None:
-            raise Dead("it ended Python" if not line else "it flooded the pipe")
+            return {}
         return reply if isinstance(reply, dict) else {}
+
+    def count_junk(self) -> None:
+        """The last line was no reply that is due."""
+        self.junk += self.last + 100
+        if self.junk > _MOST_JUNK:
+            raise Dead("it flooded the pipe")
+
+    def close(self) -> None:
+        """End all of it."""
+        with contextlib.suppress(OSError):
+            if self.alone and hasattr(os, "killpg"):
+                os.killpg(self.child.pid, signal.SIGKILL)
+            else:  # the sandbox ends what is in it
+                self.child.kill()
+        self.child.wait()
+        for stream in (self.child.stdin, self.child.stdout):
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
+        self.folder.cleanup()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while data := self.child.stdout.read(2**16):
+                with self.news:
+                    self.waiting += data
+                    if len(self.waiting) > _MOST_WAITING:
+                        self.why = self.why or "it flooded the pipe"
+                        break
+                    self.news.notify()
+        with self.news:
+            self.ended = True
+            self.news.notify()
+
+    def _watch(self) -> None:
+        """End the process when all that it has started uses too much together."""
+        while self.child.poll() is None:
+            used, processes, files = _use(self.child.pid)
+            if self.stop.is_set():
+                self.why = "grading was interrupted"
+            elif used > self.limits.memory:
+                self.why = self.too_much
+            elif processes > _MOST_PROCESSES:
+                self.why = f"it started more than {_MOST_PROCESSES} processes"
+            elif files > _MOST_FILES:
+                self.why = f"it made more than {_MOST_FILES:,} files"
+            if self.why:
+                with contextlib.suppress(OSError):
+                    self.child.kill()
+                return
+            time.sleep(_LOOK)
+
+
+def _use(pid: int) -> tuple[int, int, int]:
+    """Bytes of memory, processes, and files in memory of a process and all below it."""
+    if not os.path.isdir("/proc/self/task"):  # no Linux, hence no sandbox but a container
+        return 0, 0, 0
+    tree, memory, files = [pid], 0, 0
+    for one in tree:
+        with contextlib.suppress(OSError, ValueError):
+            for below in Path(f"/proc/{one}/task").glob("*/children"):
+                tree += map(int, below.read_text().split())
+            status = Path(f"/proc/{one}/status").read_text()
+            sizes = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", status, re.MULTILINE)
+            memory += 1024 * sum(map(int, sizes))
+        if len(tree) > 2 * _MOST_PROCESSES:
+            break
+    for place in ("tmp", "dev/shm"):
+        with contextlib.suppress(OSError):
+            inside = f"/proc/{tree[-1]}/root"
+            if not os.path.samefile(inside, "/"):
+                found = os.statvfs(f"{inside}/{place}")
+                files += found.f_files - found.f_ffree
+    return memory, len(tree), files
 
 
 class RemoteCaller:
-    """A `Caller` whose answer lives in a submission's process."""
+    """A `Caller` whose answer lives in a submission's process: `which` of those that it has.
 
-    def __init__(self, process: Process, exercise: Exercise) -> None:
-        self.process, self.exercise = process, exercise
-        self.left = process.limits.check
-        self.is_empty = False
+    `more` tells, once it was called, that there is another answer to the same exercise.
+    """
+
+    def __init__(self, process: Process, exercise: Exercise, which: int = 0) -> None:
+        self.process, self.exercise, self.which = process, exercise, which
+        self.left = min(exercise.seconds, process.limits.check)
+        self.is_empty = self.more = False
         self.ended: Failure | None = None  # once it has ended the process it is not asked again
 
     def __call__(self, one: Case) -> Any:
@@ -180,7 +304,8 @@ class RemoteCaller:
             raise self.ended
         exercise = self.exercise
         request = {
-            "symbol": exercise.symbol, "value": exercise.is_value, "tensors": exercise.tensors,
+            "name": exercise.name, "symbol": exercise.symbol, "which": self.which,
+            "value": exercise.is_value, "tensors": exercise.tensors,
             "seconds": max(self.left, 0.01), "input": wire.dumps((one.args, one.kwargs)),
         }  # fmt: skip
         started = time.monotonic()
@@ -195,7 +320,7 @@ class RemoteCaller:
         return self._read(reply)
 
     def _read(self, reply: dict[str, Any]) -> Any:
-        self.is_empty = reply.get("empty") is True
+        self.is_empty, self.more = reply.get("empty") is True, reply.get("more") is True
         failure = reply.get("failure")
         if isinstance(failure, list) and len(failure) == 4:
             raise Failure(*(str(part)[:300] for part in failure))
@@ -203,36 +328,3 @@ class RemoteCaller:
             return wire.loads(reply["got"])
         except (KeyError, TypeError, ValueError):
             raise Failure(ERROR, "Unreadable", "the value could not be read", "") from None
-
-
-def _pump(stream: Any, replies: queue.Queue[str]) -> None:
-    """Lines from the pipe into the queue: "" at its end, an unended line if it is too long."""
-    with contextlib.suppress(OSError, ValueError):
-        while line := stream.readline(_LONGEST_LINE):
-            replies.put(line)
-            if not line.endswith("\n"):
-                return
-    replies.put("")
-
-
-def _lay_out(folder: Path, files: dict[str, bytes]) -> None:
-    """The process's own folder: the student's files and a copy of the course's library."""
-    copy = folder / ".library" / "course_lib"
-    leave = shutil.ignore_patterns("__pycache__", "assets")
-    shutil.copytree(LIBRARY, copy, ignore=leave)
-    with contextlib.suppress(OSError):  # Windows asks for a privilege; exercises need no assets
-        (copy / "assets").symlink_to(LIBRARY / "assets", target_is_directory=True)
-    for name, data in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    own = str(folder)
-    return kept | {
-        "HOME": own, "USERPROFILE": own, "TMPDIR": own, "TEMP": own, "INSIDE_R1_HOME": own,
-        "PYTHONPATH": str(folder / ".library"), "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg",
-    }  # fmt: skip

@@ -15,6 +15,11 @@ from course_lib.classroom.checks.values import plain, show
 
 LONGEST = 1_000_000
 """Characters of one message; a longer value is sent as its shortened text."""
+_MOST_KEYS = 2_000  # of a set or dictionary: keys made to collide take time that grows squared
+_NUMBERS = frozenset(
+    ("bool", "float16", "float32", "float64")
+    + tuple(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))
+)
 
 
 def dumps(value: Any) -> str:
@@ -27,10 +32,12 @@ def dumps(value: Any) -> str:
 
 
 def loads(text: str) -> Any:
-    """The value that `dumps` wrote. Raises ValueError for any other text."""
+    """The value that `dumps` wrote, no larger than its text. Raises ValueError for other text."""
+    if not isinstance(text, str) or len(text) > LONGEST + 100:
+        raise ValueError("not a value, or too long a one")
     try:
         return _unpack(json.loads(text))
-    except (RecursionError, KeyError, TypeError, IndexError) as error:
+    except (RecursionError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"not a value: {error}") from None
 
 
@@ -56,14 +63,24 @@ def _unpack(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "array" in value:
+        if value["dtype"] not in _NUMBERS:
+            raise ValueError(f"no numbers: {value['dtype']!r:.40}")
         return np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
     if "dict" in value:
+        _bounded(value["dict"])
         return {_unpack(key): _unpack(item) for key, item in value["dict"]}
     if "other" in value:
         return _foreign(str(value["type"]), str(value["other"]))
     kinds = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
     ((name, items),) = value.items()
+    if name in ("set", "frozenset"):
+        _bounded(items)
     return kinds[name](_unpack(item) for item in items)
+
+
+def _bounded(items: list[Any]) -> None:
+    if len(items) > _MOST_KEYS:
+        raise ValueError(f"more than {_MOST_KEYS:,} keys")
 
 
 def _foreign(name: str, text: str) -> Any:

@@ -1,36 +1,42 @@
-"""The process in which one submission runs: its cells first, then calls from the grader.
+"""The process in which one notebook runs: its cells as IPython runs them, then calls from the grader.
 
-Started by `course_lib.classroom.grade` with requests on standard input and replies on standard
-output, one JSON object a line; what the submission itself prints goes nowhere. This process decides
-nothing: it gives what a function gave, and the grader judges.
+Requests come on standard input and replies go to standard output, one JSON object a line; what the
+notebook itself prints goes nowhere. This process decides nothing: it gives what a function gave,
+and the grader judges.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import importlib.util
 import io
 import json
-import linecache
 import os
-import re
 import sys
 import warnings
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TextIO
 
-from course_lib.classroom.checks import callers, wire
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.interactiveshell import InteractiveShell
+
+from course_lib.classroom import checks
+from course_lib.classroom.checks import callers, desk, guard, wire
 from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
-from course_lib.classroom.checks.guard import fence, limit_resources
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 
-_MOST_PRINTED = 1_000_000  # characters
-_MAGIC = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
+_MOST_PRINTED = 10_000_000  # characters
+_KEPT = 3  # answers handed to `check`, for each exercise
 
 
 class _Counted(io.TextIOBase):
     """Swallows text, and refuses when there is too much of it."""
 
     left = _MOST_PRINTED
+    encoding = "utf-8"
 
     def write(self, text: str) -> int:
         self.left -= len(text)
@@ -39,25 +45,105 @@ class _Counted(io.TextIOBase):
         return len(text)
 
 
+class Notebook:
+    """A notebook's shell: its cells, its names, and what it handed to `check`."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.cell = 0
+        self.handed: dict[str, list[Any]] = {}
+        self.shell = InteractiveShell.instance()
+        self.shell.compile = _Compiler(self)
+        silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
+        for name in silent:
+            setattr(self.shell, name, lambda *_, **__: None)
+        self.shell.set_hook("show_in_pager", lambda *_, **__: None, 0)
+        checks.check = desk.check = self.check  # the grader judges; once is enough
+        checks.hint = checks.solution = desk.hint = desk.solution = lambda *_, **__: None
+
+    def check(self, name: object = "", answer: Any = ..., *_: Any, **__: Any) -> None:
+        """Stands for `check` in a cell: keeps the answer."""
+        found = self.handed.setdefault(str(name), [])
+        if not any(answer is one for one in found):
+            found[:] = [answer, *found][:_KEPT]
+
+    def run(self, number: int, source: str, seconds: float) -> BaseException | None:
+        """Run a cell; what stopped it, if anything did."""
+        self.cell = number
+        try:
+            return self.within(self._run(source), seconds)
+        except BaseException as error:  # TimeUp may hit the shell itself
+            return error
+
+    async def _run(self, source: str) -> BaseException | None:
+        try:
+            cell = self.shell.transform_cell(source)
+        except Exception as error:
+            return error
+        done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
+        return done.error_before_exec or done.error_in_exec
+
+    def within(self, running: Coroutine[Any, Any, Any], seconds: float) -> Any:
+        """What a coroutine gives in the loop that all cells share, as in Jupyter's kernel."""
+        task = self.loop.create_task(running)
+        try:
+            return run_limited(lambda: self.loop.run_until_complete(task), seconds)
+        finally:
+            task.cancel()
+
+    def answers(self, name: str, symbol: str) -> list[Any]:
+        """What may answer an exercise: what bears its name, and what went to `check`."""
+        names = self.shell.user_ns
+        named = [names[symbol]] if symbol in names else []
+        handed = self.handed.get(name, [])
+        return [*named, *(one for one in handed if not any(one is other for other in named))]
+
+
+class _Compiler(CachingCompiler):
+    """Names a cell's code by the cell's place in the notebook."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        super().__init__()
+        self.notebook = notebook
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        return f"<cell {self.notebook.cell}>"
+
+
+def probe() -> None:
+    """Say whether a submission could run in this sandbox: limits, libraries, room for files."""
+    guard.close(2**30, 2**20, 60, drop="root" in sys.argv, alone=False)
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("json.tool") is None:
+        raise SystemExit("libraries cannot be read")
+    Path("probe").write_text("written")
+    print("ready")
+
+
 def main() -> None:
     """Serve the grader until it closes the pipe."""
     requests, replies = os.fdopen(os.dup(0), encoding="utf-8"), _private_output()
     settings = json.loads(requests.readline())
-    limit_resources(settings["memory"], settings["file_size"])
-    cells: list[str] = settings["cells"]
-    _prepare(cells)
-    fence(Path.cwd(), settings["closed"])
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for number, source in enumerate(cells, start=1):
-        if number not in settings["skip"]:
-            _send(replies, {"cell": number})
-            note = _run_cell(number, source, names, settings["seconds"])
-            if note:
-                _send(replies, {"note": note})
+    guard.close(**settings["limits"])
+    _lay_out(settings["files"])
+    warnings.simplefilter("ignore")
+    notebook = Notebook()
+    sys.path.insert(0, "")
+    for number, source in enumerate(settings["cells"], start=1):
+        if number in settings["skip"] or not source.strip():
+            continue
+        _send(replies, {"cell": number})
+        error = notebook.run(number, source, settings["seconds"])
+        if error is None:
+            continue
+        if isinstance(error, MemoryError) and guard.in_use() > 0.8 * settings["limits"]["memory"]:
+            _send(replies, {"full": True})
+            os._exit(1)
+        _send(replies, {"note": _told(number, error, settings["seconds"])})
     _send(replies, {"ready": True})
     for line in requests:
         request = json.loads(line)
-        _send(replies, {"id": request["id"], **_answer(request, names)})
+        _send(replies, {"id": request["id"], **_answer(request, notebook)})
 
 
 def _private_output() -> TextIO:
@@ -70,58 +156,58 @@ def _private_output() -> TextIO:
     return replies
 
 
-def _prepare(cells: list[str]) -> None:
-    """Import what loads C libraries before the fence goes up, and make `check` do nothing."""
-    import course_lib.classroom.checks as checks
+def _lay_out(files: dict[str, str]) -> None:
+    """Make the folders to work in, with what came beside the notebook, and go there."""
+    home, work = Path.cwd() / "home", Path.cwd() / "work"
+    for folder in (home, work):
+        folder.mkdir()
+    for name, data in files.items():
+        target = work / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(base64.b64decode(data))
+    own = ("HOME", "USERPROFILE", "INSIDE_R1_HOME", "XDG_CACHE_HOME", "IPYTHONDIR")
+    os.environ.update(dict.fromkeys(own, str(home)))
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(home.parent)))
+    os.chdir(work)
 
-    checks.check = lambda *_, **__: None  # the grader judges; a second judgement takes time
-    warnings.simplefilter("ignore")
-    if any("torch" in source for source in cells):
-        import torch  # noqa: F401
 
-
-def _run_cell(number: int, source: str, names: dict[str, Any], seconds: float) -> str:
-    """Run a cell; what to tell about it, or ""."""
-    name = f"<cell {number}>"
-    source = _MAGIC.sub(r"\1pass", source)
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    try:
-        code = compile(source, name, "exec")
-        run_limited(lambda: exec(code, names), seconds)
-    except TimeUp as error:
+def _told(number: int, error: BaseException, seconds: float) -> str:
+    if isinstance(error, TimeUp):
         return f"Cell {number} was stopped after {seconds:g} seconds ({own_line(error)})."
-    except SystemExit:
+    if isinstance(error, SystemExit):
         return f"Cell {number} tried to end Python."
-    except SyntaxError as error:
+    if isinstance(error, SyntaxError):
         return f"Cell {number} cannot be read as Python: {error.msg}, line {error.lineno}."
-    except BaseException as error:
+    try:
         text = " ".join(str(error).split())[:200]
-        return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)})."
-    return ""
+    except Exception:  # an exception may fail to show itself
+        text = ""
+    return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)})."
 
 
-def _answer(request: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    """What the submission's function gives for the grader's input."""
-    if request["symbol"] not in names:
+def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
+    """What one of the submission's answers gives for the grader's input."""
+    found = notebook.answers(request["name"], request["symbol"])[request["which"] :]
+    if not found:
         return {"failure": [callers.NOT_ATTEMPTED, "", "", ""], "empty": False}
-    call = LocalCaller(
-        names[request["symbol"]], seconds=request["seconds"], tensors=request["tensors"]
-    )
+    more = {"more": len(found) > 1}
+    call = LocalCaller(found[0], seconds=request["seconds"], tensors=request["tensors"])
     if not (request["value"] or callable(call.answer) or call.answer in (None, ...)):
         kind = type(call.answer).__name__
-        return {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
+        return more | {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
     args, kwargs = wire.loads(request["input"])
+
+    async def value() -> str:
+        return wire.dumps(call(Case("", args, kwargs)))
+
     try:
-        return {"got": wire.dumps(call(Case("", args, kwargs))), "empty": call.is_empty}
+        got = notebook.loop.run_until_complete(value())
+        return more | {"got": got, "empty": call.is_empty}
     except Failure as failure:
-        found = [failure.kind, failure.error, failure.text, failure.line]
-        return {"failure": found, "empty": call.is_empty}
+        told = [failure.kind, failure.error, failure.text, failure.line]
+        return more | {"failure": told, "empty": call.is_empty}
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:
     replies.write(json.dumps(message) + "\n")
     replies.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,69 @@
+"""What came of a submission, and where results are kept so that no work is done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from course_lib.classroom.checks.judge import Outcome, Verdict
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What came of one submission: a verdict for every exercise, and notes on how it ran.
+
+    `key` names what was handed in and what it was asked (see `Submission.digest`).
+    """
+
+    student: str
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
+    key: str = ""
+
+    @property
+    def right(self) -> int:
+        """How many exercises are right."""
+        return sum(verdict.outcome is Outcome.RIGHT for verdict in self.verdicts)
+
+
+def load(folder: Path) -> dict[str, Grade]:
+    """All results kept in a report's folder, by their keys; lines that are damaged are none."""
+    found = {}
+    for path in sorted(folder.glob("results*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                one = _grade(json.loads(line))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue
+            found[one.key] = one
+    return found
+
+
+def keep(grade: Grade, path: Path) -> None:
+    """Add a result to the file at `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n{json.dumps(asdict(grade))}\n")  # after half a line of a run that was killed
+
+
+def _grade(kept: dict) -> Grade:
+    verdicts = [
+        Verdict(one["exercise"], Outcome(one["outcome"]), one["headline"], tuple(one["details"]))
+        for one in kept["verdicts"]
+    ]
+    return Grade(kept["student"], tuple(verdicts), tuple(kept["notes"]), kept["key"])
+
+
+def merged(grades: Iterable[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+    """For each exercise the best verdict; of equal ones the first."""
+    best: dict[str, Verdict] = {}
+    for verdict in (one for verdicts in grades for one in verdicts):
+        if verdict.exercise not in best or _worth(verdict) > _worth(best[verdict.exercise]):
+            best[verdict.exercise] = verdict
+    return tuple(best.values())
+
+
+def _worth(verdict: Verdict) -> int:
+    return {Outcome.RIGHT: 2, Outcome.NOT_ATTEMPTED: 0}.get(verdict.outcome, 1)
