@@ -1,9 +1,9 @@
 """Grading a class: `python -m course_lib grade SUBMISSIONS --out report/`.
 
 SUBMISSIONS is a folder with one notebook per student, or one folder per student. Every notebook
-runs in a sandbox of its own that the operating system keeps (`course_lib.classroom.checks.sandbox`).
-Exercises are found by the names that they define and by what goes to `check`, so cells may be
-added, moved and renamed.
+runs in a sandbox that the operating system keeps (`course_lib.classroom.checks.sandbox`). Exercises
+are found by the names that they define and by what goes to `check`, so cells may be added, moved
+and renamed.
 
 What is protected: verdicts are made in this process, which runs no code of a student's and takes
 nothing from a submission but values, bounded in size, number and time. So no submission can change
@@ -84,9 +84,7 @@ def grade_one(
         notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in told]
     best = {one.exercise: one for one in merged(found)}
     absent = [Verdict(one.name, Outcome.NOT_ATTEMPTED, _ABSENT) for one in exercises]
-    return Grade(
-        submission.student, tuple(best.get(e.exercise, e) for e in absent), tuple(notes)
-    )
+    return Grade(submission.student, tuple(best.get(e.exercise, e) for e in absent), tuple(notes))
 
 
 def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes], list[str]]:
@@ -216,15 +214,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m course_lib grade", description="Grade a folder of submissions."
     )
-    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of folders")
-    parser.add_argument("--out", type=Path, default=Path("report"), help="where the report goes")
-    parser.add_argument("--lesson", action="append", default=[], help="only these lessons")
-    parser.add_argument("--jobs", type=int, default=0, help="how many at a time (default: cores)")
-    parser.add_argument("--again", action="store_true", help="grade also what was graded before")
-    parser.add_argument("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
-    parser.add_argument(
-        "--trust", action="store_true", help="run without a sandbox, as yourself, what was handed in"
-    )
+    add = parser.add_argument
+    add("submissions", type=Path, help="a folder of notebooks or of folders")
+    add("--out", type=Path, default=Path("report"), help="where the report goes")
+    add("--lesson", action="append", default=[], help="only these lessons")
+    add("--jobs", type=int, default=0, help="how many at a time (default: cores)")
+    add("--again", action="store_true", help="grade also what was graded before")
+    add("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
+    add("--trust", action="store_true", help="without a sandbox: what was handed in runs as you")
     return parser.parse_args(argv)
 
 
@@ -303,45 +300,3 @@ def _part(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise CourseError(f"--part is {text!r}; it takes K/N with K from 1 to N, such as 2/8.")
     return int(found[1]) - 1, int(found[2])
-
-
-def _version(exercises: Sequence[Exercise]) -> str:
-    """What a result depends on beside the submission: the exercises and the code that checks."""
-    names = [one.name.encode() for one in exercises]
-    code = [path.read_bytes() for path in sorted((LIBRARY / "classroom").rglob("*.py"))]
-    return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib grade", description="Grade a folder of submissions."
-    )
-    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of folders")
-    parser.add_argument("--out", type=Path, default=Path("report"), help="where the report goes")
-    parser.add_argument("--lesson", action="append", default=[], help="only these lessons")
-    parser.add_argument("--jobs", type=int, default=0, help="how many at a time (default: cores)")
-    parser.add_argument("--again", action="store_true", help="grade also what was graded before")
-    parser.add_argument("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
-    parser.add_argument(
-        "--trust", action="store_true", help="run without a sandbox, as yourself, what was handed in"
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: grade a class, writing the report as it goes."""
-    given = _arguments(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # consoles that know few characters
-            stream.reconfigure(errors="backslashreplace")
-    submissions, left = collect(given.submissions)
-    exercises = _exercises(submissions, given.lesson)
-    inside = (
-        sandbox.TRUSTED if given.trust else sandbox.find((given.submissions, given.out, Path.home()))
-    )
-    part, parts = _part(given.part)
-    mine = submissions[part::parts]
-    kept = given.out / (f"results-{part + 1}.jsonl" if given.part else "results.jsonl")
-    report = Report(submissions, left, exercises, given.out, {} if given.again else load(given.out))
-    ...
-    return 0

@@ -1,6 +1,8 @@
-# Begun by unshare, as root of new namespaces: $0 is the room for files, then come the paths that
-# are shown, "", the paths that are hidden within them, "--", and the command.
+# Begun by unshare, as root of new namespaces: $0 is the room for files, then come the rights that
+# are left, the paths that are shown, "", the paths that are hidden within them, "--", the command.
 root=/mnt
+rights=$1
+shift
 read_only() {
     mount -o remount,bind,ro "$1" 2>/dev/null || mount -o remount,bind,ro,nosuid,nodev "$1" ||
         mount -o remount,bind,ro,nosuid,nodev,noexec "$1"
@@ -40,4 +42,4 @@ pivot_root . old
 umount -l /old
 mount -o remount,ro,mode=755 /
 cd /tmp
-exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+exec setpriv --no-new-privs --bounding-set="$rights" --inh-caps=-all "$@"

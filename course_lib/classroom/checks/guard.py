@@ -13,6 +13,7 @@ import errno
 import os
 import platform
 import secrets
+import signal
 import struct
 from pathlib import Path
 
@@ -20,9 +21,23 @@ _MOST_THREADS = 64  # and as many again as there are cores, for libraries start 
 _MOST_OPEN = 160
 _NAMES_APART = 0x7E020000  # CLONE_NEW*: namespaces inside the sandbox
 _TOO_NEW = 0x40000000  # x86's third set of calls
-_LAST_FAMILY = 10  # sockets: local and internet; no kernel crypto, no way to a virtual machine's host
+_LAST_FAMILY = (
+    10  # sockets: local and internet; no kernel crypto, no way to a virtual machine's host
+)
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
-_SAME_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 442, 447)  # io_uring, mounts, memfd
+_SAME_EVERYWHERE = (
+    425,
+    426,
+    427,
+    428,
+    429,
+    430,
+    431,
+    432,
+    433,
+    442,
+    447,
+)  # io_uring, mounts, memfd
 # The machine's mark, clone, socket, seccomp, clone3, and what is refused: memory that no limit
 # counts (memfd_create, shmget), mounts and namespaces, other processes' memory, kernel keys, bpf.
 _CALLS = {
@@ -81,12 +96,15 @@ def in_use() -> int:
 
 def _refuse_calls(mark: int, clone: int, socket: int, seccomp: int, clone3: int, no: tuple) -> None:
     """A seccomp filter over all threads, as Linux' seccomp(2) describes it."""
-    filtered = b"".join(struct.pack("HBBI", *one) for one in _program(mark, clone, socket, clone3, no))
+    filtered = b"".join(
+        struct.pack("HBBI", *one) for one in _program(mark, clone, socket, clone3, no)
+    )
     held = ctypes.create_string_buffer(filtered)
     program = ctypes.create_string_buffer(
         struct.pack("HxxxxxxP", len(filtered) // 8, ctypes.addressof(held))
     )
     library = ctypes.CDLL(None, use_errno=True)
+    library.prctl(1, signal.SIGKILL, 0, 0, 0)  # ends with what began it
     library.prctl(38, 1, 0, 0, 0)  # no new privileges
     library.syscall(seccomp, 1, 1, program)  # a filter, for all threads
 

@@ -115,7 +115,7 @@ class Process:
         while self.pipe is None:
             if self.starts > self.limits.restarts:
                 raise Dead("the submission ended its process too often")
-            self._start()
+            self.pipe = self._start()
             try:
                 self._run_cells(self.pipe)
             except Dead as error:
@@ -125,20 +125,20 @@ class Process:
                 self.skip.add(self.cell)
         return self.pipe
 
-    def _start(self) -> None:
+    def _start(self) -> _Pipe:
         if self.stop.is_set():
             raise Stopped
         self.starts += 1
         limits, sandbox = self.limits, self.sandbox
-        self.pipe = _Pipe(sandbox, limits, self.stop)
+        pipe = _Pipe(sandbox, limits, self.stop)
         bounds = {"memory": limits.memory, "file_size": limits.file_size, "seconds": limits.total}
         self.cell = 0
-        with contextlib.suppress(Dead):  # said when it is asked
-            self.pipe.write({
-                "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
-                "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone},
-                "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
-            })  # fmt: skip
+        pipe.write({
+            "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
+            "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone},
+            "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
+        })  # fmt: skip
+        return pipe
 
     def _run_cells(self, pipe: _Pipe) -> None:
         notes: dict[int, str] = {}
@@ -175,6 +175,7 @@ class _Pipe:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
+        self.requests, self.replies = self.child.stdin, self.child.stdout
         self.too_much = f"it used more than {limits.memory / 2**30:.2g} GB of memory"
         self.limits, self.junk, self.last = limits, 0, 0
         self.why, self.stop = "", stop
@@ -190,8 +191,8 @@ class _Pipe:
 
     def _write(self, data: memoryview) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data:
-                data = data[self.child.stdin.write(data) :]
+            while data and self.requests:
+                data = data[self.requests.write(data) :]
 
     def next(self, until: float, late: str) -> dict[str, Any]:
         """The next line as a JSON object, or {} if it is none."""
@@ -227,14 +228,14 @@ class _Pipe:
             else:  # the sandbox ends what is in it
                 self.child.kill()
         self.child.wait()
-        for stream in (self.child.stdin, self.child.stdout):
+        for stream in filter(None, (self.requests, self.replies)):
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
         self.folder.cleanup()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data := self.child.stdout.read(2**16):
+            while self.replies and (data := self.replies.read(2**16)):
                 with self.news:
                     self.waiting += data
                     if len(self.waiting) > _MOST_WAITING:

@@ -102,15 +102,15 @@ def _works(sandbox: Sandbox) -> bool:
 
 def _candidates(hidden: list[Path]) -> Iterator[Sandbox]:
     if platform.system() == "Linux":
-        seen, covered = _seen(), _covered(hidden)
+        shown, covered = _seen(), _covered(hidden)
+        root = os.geteuid() == 0
         release = tuple(int(part) for part in platform.release().split(".")[:2] if part.isdigit())
-        if shutil.which("bwrap"):
-            if os.geteuid() == 0:
-                yield Sandbox("bubblewrap", _bubblewrap(seen, covered, True), root=True, alone=True)
-            alone = release >= (5, 14) and os.geteuid() != 0
-            yield Sandbox("bubblewrap", _bubblewrap(seen, covered, False), alone=alone)
-        if shutil.which("unshare"):
-            yield Sandbox("unshare", _unshare(seen, covered))
+        alone = root or release >= (5, 14)  # since then a user namespace counts its own processes
+        for name, begin in (("bwrap", _bubblewrap), ("unshare", _unshare)):
+            if shutil.which(name) and shutil.which("setpriv"):
+                yield Sandbox(name, begin(shown, covered, root), root=root, alone=alone)
+        if root and shutil.which("bwrap"):  # where Python is for root alone to read
+            yield Sandbox("bwrap", _bubblewrap(shown, covered, False))
     for engine in ("podman", "docker"):
         if shutil.which(engine):
             yield Sandbox(engine, _container(engine), "python3", "/course", alone=True)
@@ -133,36 +133,45 @@ def _covered(hidden: list[Path]) -> list[Path]:
     return [path for path in hidden if any(path.is_relative_to(one) for one in seen)]
 
 
-def _bubblewrap(seen: list[Path], covered: list[Path], as_root: bool) -> tuple[str, ...]:
-    apart = ["--unshare-all"]
-    if as_root:  # a number of its own needs no user namespace, only the right to take it
-        apart = [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
-        apart += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+def _bubblewrap(shown: list[Path], covered: list[Path], drops: bool) -> tuple[str, ...]:
+    words = ["bwrap", "--die-with-parent", "--new-session", "--hostname", "class"]
+    if drops:  # a number of its own needs no user namespace, only the right to take it
+        words += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
+        words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        words += ["--unshare-all", "--cap-drop", "ALL"]
     size = ["--size", str(ROOM), "--perms", "1777", "--tmpfs"]
-    words = ["bwrap", "--die-with-parent", "--new-session", *apart, "--proc", "/proc"]
-    words += ["--dev", "/dev", *size, "/dev/shm", *size, "/tmp"]
+    words += ["--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp"]
+    for name in ("sys", "sysrq-trigger", "irq", "bus"):  # a root without rights may write to these
+        words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     for path in map(Path, _SYSTEM):
         linked = ["--symlink", os.readlink(path), str(path)] if path.is_symlink() else None
         words += linked or ["--ro-bind-try", str(path), str(path)]
-    for path in (*map(Path, _SETTINGS), *seen):
+    for path in (*map(Path, _SETTINGS), *shown):
         for above in reversed(path.parents[:-1]):  # not only for root to enter
             words += ["--perms", "0755", "--dir", str(above)]
         words += ["--ro-bind-try", str(path), str(path)]
     for path in covered:
         if path.is_dir():
             words += ["--size", "4096", "--perms", "0000", "--tmpfs", str(path)]
-    words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--hostname", "class"]
-    return (*words, "--")
+    return (*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--")
 
 
-def _unshare(seen: list[Path], covered: list[Path]) -> tuple[str, ...]:
-    """The same by util-linux: a shell lays out the new root, goes there and drops every right."""
-    apart = [f"--{name}" for name in ("map-root-user", "mount", "pid", "net", "ipc", "uts", "fork")]
+def _unshare(shown: list[Path], covered: list[Path], drops: bool) -> tuple[str, ...]:
+    """The same by util-linux: a shell lays out the new root and goes there with few rights."""
+    apart = [
+        "--mount",
+        "--net",
+        "--ipc",
+        "--uts",
+        *([] if drops else ["--user", "--map-root-user"]),
+    ]
     script = (ASSETS / "classroom" / "sandbox.sh").read_text(encoding="utf-8")
-    shown = [*_SYSTEM, *_SETTINGS, *map(str, seen)]
+    rights = "-all,+setuid,+setgid" if drops else "-all"
     return (
-        "unshare", "--user", *apart, "--kill-child", "sh", "-euc", script, str(ROOM),
-        *shown, "", *map(str, covered), "--",
+        "unshare", *apart, "setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork",
+        "--kill-child", "sh", "-euc", script, str(ROOM), rights, *_SYSTEM, *_SETTINGS,
+        *map(str, shown), "", *map(str, covered), "--",
     )  # fmt: skip
 
 
@@ -170,6 +179,7 @@ def _container(engine: str) -> tuple[str, ...]:
     return (
         engine, "run", "--rm", "--interactive", "--init", "--network", "none", "--read-only",
         "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "65534:65534",
-        "--pids-limit", "128", "--tmpfs", f"/tmp:rw,mode=1777,size={ROOM}", "--workdir", "/tmp",
+        "--pids-limit", "128", "--memory", "3g", "--workdir", "/tmp",
+        "--tmpfs", f"/tmp:rw,mode=1777,size={ROOM}",
         "--shm-size", str(ROOM), "--volume", f"{LIBRARY}:/course/course_lib:ro", IMAGE,
     )  # fmt: skip

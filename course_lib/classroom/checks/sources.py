@@ -67,7 +67,7 @@ def for_nbgrader(lesson: str) -> NotebookNode:
     a solution cell and a grading cell of one point for every exercise, marked in the metadata."""
     made = notebook(lesson, solved=True)
     for cell, source in zip(made.cells, cells(lesson), strict=True):
-        marked = {"schema_version": 3, "grade_id": f"cell-{cell.id}", "task": False}
+        marked: dict[str, Any] = {"schema_version": 3, "grade_id": f"cell-{cell.id}", "task": False}
         if BEGIN in source.source:
             cell.source = source.source
             kind = {"solution": True, "grade": False, "locked": False}

@@ -16,10 +16,9 @@ from course_lib.classroom.checks.values import plain, show
 LONGEST = 1_000_000
 """Characters of one message; a longer value is sent as its shortened text."""
 _MOST_KEYS = 2_000  # of a set or dictionary: keys made to collide take time that grows squared
-_NUMBERS = frozenset(
-    ("bool", "float16", "float32", "float64")
-    + tuple(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))
-)
+_NUMBERS = {"bool", "float16", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
 
 
 def dumps(value: Any) -> str:

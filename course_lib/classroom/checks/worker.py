@@ -1,4 +1,4 @@
-"""The process in which one notebook runs: its cells as IPython runs them, then calls from the grader.
+"""The process in which a notebook runs: its cells as IPython runs them, then the grader's calls.
 
 Requests come on standard input and replies go to standard output, one JSON object a line; what the
 notebook itself prints goes nowhere. This process decides nothing: it gives what a function gave,
@@ -57,10 +57,12 @@ class Notebook:
         self.shell.compile = _Compiler(self)
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
         for name in silent:
-            setattr(self.shell, name, lambda *_, **__: None)
-        self.shell.set_hook("show_in_pager", lambda *_, **__: None, 0)
-        checks.check = desk.check = self.check  # the grader judges; once is enough
-        checks.hint = checks.solution = desk.hint = desk.solution = lambda *_, **__: None
+            setattr(self.shell, name, _nothing)
+        self.shell.set_hook("show_in_pager", _nothing, 0)
+        for place in (checks, desk):
+            place.__dict__["check"] = self.check  # the grader judges; once is enough
+            for name in ("hint", "solution"):
+                setattr(place, name, _nothing)
 
     def check(self, name: object = "", answer: Any = ..., *_: Any, **__: Any) -> None:
         """Stands for `check` in a cell: keeps the answer."""
@@ -111,6 +113,10 @@ class _Compiler(CachingCompiler):
         return f"<cell {self.notebook.cell}>"
 
 
+def _nothing(*_: object, **__: object) -> None:
+    """Stands for what shows something to a reader."""
+
+
 def probe() -> None:
     """Say whether a submission could run in this sandbox: limits, libraries, room for files."""
     guard.close(2**30, 2**20, 60, drop="root" in sys.argv, alone=False)
@@ -127,13 +133,15 @@ def main() -> None:
     guard.close(**settings["limits"])
     _lay_out(settings["files"])
     warnings.simplefilter("ignore")
-    notebook = Notebook()
+    notebook, own = Notebook(), os.getpid()
     sys.path.insert(0, "")
     for number, source in enumerate(settings["cells"], start=1):
         if number in settings["skip"] or not source.strip():
             continue
         _send(replies, {"cell": number})
         error = notebook.run(number, source, settings["seconds"])
+        if os.getpid() != own:  # a fork that came back out of its cell
+            os._exit(0)
         if error is None:
             continue
         if isinstance(error, MemoryError) and guard.in_use() > 0.8 * settings["limits"]["memory"]:
@@ -152,7 +160,7 @@ def _private_output() -> TextIO:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    sys.stdout = sys.stderr = _Counted()  # type: ignore[assignment]
+    sys.stdout = sys.stderr = _Counted()
     return replies
 
 

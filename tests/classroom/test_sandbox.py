@@ -1,0 +1,226 @@
+"""What the operating system keeps from a submission, in each kind of sandbox that there is here."""
+
+import contextlib
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from handed_in import GAP, QUICK, RATIO, graded, outcomes, put, seen
+
+from course_lib.classroom import grade
+from course_lib.classroom.checks import guard, sandbox
+from course_lib.errors import CourseError
+from course_lib.runtime import LIBRARY
+
+REQUIRED = bool(os.environ.get("CI")) or os.environ.get("COURSE_SANDBOX") == "require"
+KINDS = [one for one in sandbox._candidates([]) if sandbox._works(one)]
+EACH = pytest.mark.parametrize("inside", KINDS, ids=lambda one: f"{one.name}-{one.root}")
+
+
+def test_there_is_a_sandbox_where_one_is_required():
+    assert KINDS or not REQUIRED
+
+
+REFUSED = "OSError PermissionError"
+REACHED = {
+    "os.path.exists({folder!r})": "False",
+    "os.path.exists({home!r} + '/.profile')": "False",
+    "[one for one in os.listdir('/tmp') if one not in ('work', 'home')]": "[]",
+    "open({library!r} + '/__init__.py', 'w')": REFUSED,
+    "os.rename({library!r}, '/tmp/gone')": REFUSED,
+    "open('/anything', 'w')": REFUSED,
+    "open('/dev/anything', 'w')": REFUSED,
+    "open('/etc/anything', 'w')": REFUSED,
+    "open('/proc/sys/kernel/core_pattern', 'w')": REFUSED,
+    "open('/proc/sysrq-trigger', 'w')": f"{REFUSED} FileNotFoundError",
+    "socket.create_connection(('192.0.2.1', 80), 2)": REFUSED,
+    "socket.create_connection(('127.0.0.1', {port}), 2)": "ConnectionRefusedError OSError",
+    "socket.socket(40, 1, 0)": REFUSED,
+    "os.memfd_create('room')": "PermissionError",
+    "libc.shmget(0, 10**6, 0o1777)": "-1",
+    "libc.unshare(0x10000000)": "-1",
+    "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)": "-1",
+    "libc.ptrace(16, os.getppid(), 0, 0)": "-1",
+    "os.kill({pid}, 0)": "ProcessLookupError",
+    "len([one for one in os.listdir('/proc') if one.isdigit()]) < 5": "True",
+    "open('/proc/self/status').read().split('CapEff:')[1].split()[0].strip('0')": "",
+    "sorted(set(os.environ) & {{'SECRET', 'SSH_AUTH_SOCK'}})": "[]",
+}
+
+
+@EACH
+def test_what_a_cell_can_reach(inside, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "of the class")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        names = {
+            "folder": str(tmp_path), "home": str(Path.home()), "library": str(LIBRARY),
+            "pid": os.getpid(), "port": listener.getsockname()[1],
+        }  # fmt: skip
+        found = seen(tmp_path, *(one.format(**names) for one in REACHED), inside=inside)
+    wrong = {
+        expression: got
+        for (expression, right), got in zip(REACHED.items(), found, strict=True)
+        if got != right and got not in right.split()
+    }
+    assert not wrong
+
+
+@EACH
+def test_a_submission_within_a_folder_that_python_needs_is_hidden(inside, tmp_path, monkeypatch):
+    folder = Path(sys.prefix) / "handed-in-for-a-test"
+    folder.mkdir()
+    try:
+        (folder / "alice.ipynb").write_text("answers")
+        hiding = next(
+            one for one in sandbox._candidates([folder]) if (one.name, one.root) == (inside.name, inside.root)
+        )
+        look = f"os.path.exists('{folder}/alice.ipynb')"
+        assert seen(tmp_path, look, inside=inside) == ["True"]
+        assert seen(tmp_path, look, inside=hiding) == ["False"]
+    finally:
+        shutil.rmtree(folder)
+
+
+# What eats: memory of one process, of many, files in memory, names of files, shared memory, threads
+EATERS = {
+    "heap": "heap = []\nwhile True:\n    heap.append(bytearray(b'x') * 10**7)",
+    "many": "import os\nfor _ in range(8):\n    os.fork()\nheap = b'x' * 4 * 10**8\nwhile True: pass",
+    "shared": (
+        "import mmap\nheap = []\nwhile True:\n    heap.append(mmap.mmap(-1, 10**8))\n"
+        "    for i in range(0, 10**8, 4096): heap[-1][i] = 1"
+    ),
+    "files": (
+        "import os\nfor n in range(10**6):\n    with open(f'/tmp/{n}', 'wb') as out:\n"
+        "        out.write(bytes(10**7))"
+    ),
+    "names": "for n in range(10**9):\n    open(f'/tmp/{n}', 'w').close()",
+    "forks": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "threads": (
+        "import threading, time\nwhile True:\n"
+        "    threading.Thread(target=time.sleep, args=(99,)).start()"
+    ),
+}
+
+
+@EACH
+@pytest.mark.parametrize("eater", EATERS)
+def test_memory_processes_and_files_are_bounded(inside, eater, tmp_path):
+    limits = replace(QUICK, cell=20, memory=10**9)
+    free = []
+    done = threading.Event()
+
+    def look():
+        while not done.wait(0.05):
+            free.append(psutil.virtual_memory().available)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        grade = graded(tmp_path, EATERS[eater], RATIO, limits=limits, inside=inside)
+    finally:
+        done.set()
+        watcher.join()
+    assert grade.right == 1 and grade.notes
+    assert max(free) - min(free) < 3.5 * 10**9
+
+
+@EACH
+def test_nothing_outlives_a_submission(inside, tmp_path):
+    survivor = (
+        "import subprocess, os\n"
+        "subprocess.Popen(['sh', '-c', 'sleep 54321 & exec sleep 54321'], start_new_session=True)\n"
+    )
+    assert graded(tmp_path, survivor + RATIO, inside=inside).right == 1
+    deadline = time.monotonic() + 5
+    while _running("54321") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _running("54321")
+
+
+def _running(word: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if word in process.cmdline():
+                found.append(process.pid)
+    return found
+
+
+@EACH
+def test_a_killed_grader_leaves_no_worker(inside, tmp_path):
+    put(tmp_path / "class" / "mallory.ipynb", "import os\nos.system('sleep 65432')", RATIO)
+    kind = KINDS.index(inside)
+    code = textwrap.dedent(f"""
+        from pathlib import Path
+        from course_lib.classroom.checks import sandbox
+        kinds = [one for one in sandbox._candidates([]) if sandbox._works(one)]
+        sandbox.find = lambda hidden: kinds[{kind}]
+        from course_lib.classroom import grade
+        grade.main(["class", "--out", "report"])
+    """)
+    grader = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    _until(lambda: _running("65432"))
+    grader.kill()
+    grader.wait()
+    _until(lambda: not _running("65432"))
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_without_a_sandbox_the_command_says_so_and_asks_for_trust(tmp_path, monkeypatch, capsys):
+    put(tmp_path / "class" / "lea.ipynb", RATIO, GAP)
+    monkeypatch.setattr(sandbox, "_candidates", lambda hidden: iter(()))
+    sandbox.find.cache_clear()
+    arguments = [str(tmp_path / "class"), "--out", str(tmp_path / "report"), "--jobs", "1"]
+    with pytest.raises(CourseError, match=r"no sandbox.*bubblewrap.*--trust"):
+        grade.main(arguments)
+    assert not (tmp_path / "report").exists()
+    assert grade.main([*arguments, "--trust", "--lesson", "01_cost_reset"]) == 0
+    assert "lea: 2 of" in capsys.readouterr().out
+
+
+def test_a_limit_that_a_system_refuses_leaves_the_others(monkeypatch):
+    """macOS refuses RLIMIT_AS, and knows no RLIMIT_MSGQUEUE."""
+    set_ones = []
+
+    def setrlimit(which, bounds):
+        if which == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+        set_ones.append(which)
+
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    monkeypatch.delattr(resource, "RLIMIT_MSGQUEUE")
+    guard._limit(10**9, 10**6, 60, 0)
+    assert {resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU} <= set(set_ones)
+
+
+def test_address_space_that_is_only_reserved_costs_nothing(tmp_path):
+    """As a CUDA build of torch does when it is imported: several GB, mapped and not written."""
+    reserve = (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.mmap.restype = ctypes.c_void_p\n"
+        "size = ctypes.c_size_t(6 * 2**30)\n"
+        "assert libc.mmap(None, size, 0, 0x4022, -1, 0) != 2**64 - 1\n"
+    )
+    grade = graded(tmp_path, reserve + GAP, RATIO, limits=replace(QUICK, memory=2**30))
+    assert outcomes(grade) == ["right", "right"] and not grade.notes
+
+
+def test_the_container_has_no_network_no_rights_and_a_limit_on_everything():
+    words = " ".join(sandbox._container("podman"))
+    for part in ("--network none", "--read-only", "--cap-drop ALL", "--pids-limit", "--memory", ":ro"):
+        assert part in words
