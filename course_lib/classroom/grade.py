@@ -31,7 +31,7 @@ from course_lib.classroom.checks import catalogue, sandbox
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.judge import Outcome, Verdict, judge
 from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller
-from course_lib.classroom.grade_files import Submission, answered, collect, shown
+from course_lib.classroom.grade_files import Submission, answered, collect, left_over, shown
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade, keep, load, merged
 from course_lib.errors import CourseError
@@ -155,7 +155,7 @@ def grade_class(
 
     Raises CourseError if there is nothing to grade or, unless `trust`, no sandbox to do it in.
     """
-    submissions, _ = collect(folder)
+    submissions = collect(folder)
     exercises = _exercises(submissions, lessons)
     inside = sandbox.TRUSTED if trust else sandbox.find((folder,))
     found = {
@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console may know few characters
             stream.reconfigure(errors="backslashreplace")
-    submissions, left = collect(given.submissions)
+    submissions, left = collect(given.submissions), left_over(given.submissions)
     print("\n".join(left), end="\n" if left else "")
     exercises = _exercises(submissions, given.lesson)
     hidden = (given.submissions, given.out, Path.home())

@@ -85,25 +85,32 @@ def _undecoded(name: str) -> bool:
     return any("\udc80" <= one <= "\udcff" for one in name)
 
 
-def collect(folder: Path) -> tuple[list[Submission], list[str]]:
-    """What every student handed in, and a sentence on whatever belongs to nobody.
+def collect(folder: Path) -> list[Submission]:
+    """What every student handed in.
 
     Raises CourseError if the folder is not there or nobody handed anything in.
     """
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
-    found, left = [], []
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    kept = [entry for entry in entries if not _SYSTEM.match(entry.name)]
-    for entry in kept:
-        one = _submission(entry)
-        if one is None:
-            left.append(f"{shown(entry.name)} is not a notebook and was left out.")
-        else:
-            found.append((entry, one))
+    read = [(entry, _submission(entry)) for entry in _entries(folder)]
+    found = [(entry, one) for entry, one in read if one is not None]
     if not found:
         raise CourseError(f"{folder} has no notebooks and no folders with notebooks in it.")
-    return _told_apart(found), left
+    return _told_apart(found)
+
+
+def left_over(folder: Path) -> list[str]:
+    """A sentence on each file among the submissions that is nobody's."""
+    return [
+        f"{shown(entry.name)} is not a notebook and was left out."
+        for entry in _entries(folder)
+        if _submission(entry) is None
+    ]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    found = [entry for entry in os.scandir(folder) if not _SYSTEM.match(entry.name)]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _submission(entry: os.DirEntry[str]) -> Submission | None:

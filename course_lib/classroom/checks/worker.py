@@ -94,12 +94,17 @@ class Notebook:
         finally:
             task.cancel()
 
-    def answers(self, name: str, symbol: str) -> list[Any]:
-        """What may answer an exercise: what bears its name, and what went to `check`."""
-        names = self.shell.user_ns
-        named = [names[symbol]] if symbol in names else []
-        handed = self.handed.get(name, [])
-        return [*named, *(one for one in handed if not any(one is other for other in named))]
+    def answers(self, name: str, symbol: str, value: bool) -> list[Any]:
+        """What may answer an exercise: what bears its name at the end, then what went to `check`.
+
+        A name that by then stands for something else does not hide what went to `check`.
+        """
+        handed, named = self.handed.get(name, []), self.shell.user_ns.get(symbol, ...)
+        if handed and not (value or callable(named)):
+            return handed
+        if named is ... and symbol not in self.shell.user_ns:
+            return handed
+        return [named, *(one for one in handed if one is not named)]
 
 
 class _Compiler(CachingCompiler):
@@ -195,25 +200,25 @@ def _told(number: int, error: BaseException, seconds: float) -> str:
 
 def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     """What one of the submission's answers gives for the grader's input."""
-    found = notebook.answers(request["name"], request["symbol"])[request["which"] :]
+    value, which = request["value"], request["which"]
+    found = notebook.answers(request["name"], request["symbol"], value)[which:]
     if not found:
         return {"failure": [callers.NOT_ATTEMPTED, "", "", ""], "empty": False}
-    more = {"more": len(found) > 1}
     call = LocalCaller(found[0], seconds=request["seconds"], tensors=request["tensors"])
-    if not (request["value"] or callable(call.answer) or call.answer in (None, ...)):
+    if not (value or callable(call.answer) or call.answer in (None, ...)):
         kind = type(call.answer).__name__
-        return more | {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
+        return {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
     args, kwargs = wire.loads(request["input"])
 
-    async def value() -> str:
+    async def got() -> str:
         return wire.dumps(call(Case("", args, kwargs)))
 
     try:
-        got = notebook.loop.run_until_complete(value())
-        return more | {"got": got, "empty": call.is_empty}
+        return {"got": notebook.loop.run_until_complete(got()), "empty": call.is_empty}
     except Failure as failure:
         told = [failure.kind, failure.error, failure.text, failure.line]
-        return more | {"failure": told, "empty": call.is_empty}
+        more = len(found) > 1 and (which > 0 or failure.kind == callers.NOT_ATTEMPTED)
+        return {"failure": told, "empty": call.is_empty, "more": more}
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:
