@@ -218,8 +218,8 @@ def code_cells(data: bytes) -> list[str]:
     if not isinstance(notebook, dict):
         raise ValueError("it is no notebook")
     sheets = notebook.get("worksheets")  # version 3 and before
-    parts = [notebook, *(one for one in sheets if isinstance(one, dict))] if sheets else [notebook]
-    lists = [part["cells"] for part in parts if isinstance(part.get("cells"), list)]
+    more = [one for one in sheets if isinstance(one, dict)] if isinstance(sheets, list) else []
+    lists = [part["cells"] for part in (notebook, *more) if isinstance(part.get("cells"), list)]
     if not lists:
         raise ValueError("it has no list of cells")
     cells = [one for cells in lists for one in cells if isinstance(one, dict)]
@@ -244,7 +244,7 @@ def answered(cells: Iterable[str], exercises: Iterable[Exercise]) -> set[str]:
     symbols = "|".join(map(re.escape, by_symbol))
     names = "|".join(map(re.escape, by_symbol.values()))
     line = re.compile(
-        rf"\s*(?:async\s+)?def\s+({symbols})\b|{_TARGETS}\b({symbols})\b{_TARGETS}=(?!=)"
+        rf"\s*(?:async\s+)?def\s+({symbols})\b|(?:{_TARGETS}=)*{_TARGETS}\b({symbols})\b{_TARGETS}=(?!=)"
         rf"|.*\bcheck\(\s*[\"']({names})[\"']"
     )
     lines = (one for cell in cells for one in cell.split("\n") if len(one) < 500)

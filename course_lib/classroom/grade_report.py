@@ -81,7 +81,7 @@ def _rows(grades: Sequence[Grade]) -> list[list[str]]:
 
 def _as_text(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula, however it splits the line."""
-    return _FORMULA.sub(r"\1'\2", cell)
+    return _FORMULA.sub(r"\1\2'", cell)
 
 
 def _page(grades: Sequence[Grade], left: Sequence[str]) -> str:

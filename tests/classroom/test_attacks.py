@@ -17,7 +17,7 @@ from course_lib.runtime import LIBRARY
 
 PIPES = "import os\npipes = [n for n in range(3, 40) if os.path.exists('/proc/self/fd/%d' % n)]\n"
 FOLDER = "d = os.open('{folder}', os.O_RDONLY)\n"
-# As in the record of attacks, row by row. {folder}: the class, {out}: the report, {pid}: the grader.
+# Row by row of the record. {folder} is the class, {out} the report, {pid} the grader.
 TRIED = {
     "switches_the_fence_off": (
         "import course_lib.classroom.checks.guard as g, os\ng._REFUSED = g._PATHS = ()\n"
@@ -52,7 +52,7 @@ TRIED = {
         "    if isinstance(f, types.FunctionType) and f.__name__ in ('hook', '_limit', 'close'):\n"
         "        f.__code__ = (lambda *a, **k: None).__code__\nopen('{folder}/alice.ipynb', 'w')"
     ),
-    "sqlite": "import sqlite3\nsqlite3.connect('{folder}/alice.ipynb').execute('create table t(x)')",
+    "sqlite": "import sqlite3\nsqlite3.connect('{folder}/alice.ipynb').execute('create table t')",
     "proc_mem": "open('/proc/{pid}/mem', 'rb+').write(b'taken')",
     "fifo": "import os\nos.mkfifo('{folder}/fifo')",
     "c_system": "import ctypes\nctypes.pythonapi.system(b'echo taken > {folder}/alice.ipynb')",

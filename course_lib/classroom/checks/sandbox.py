@@ -31,6 +31,13 @@ _SETTINGS = (
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts",
     "/etc/localtime", "/etc/mime.types", "/etc/ssl/certs",
 )  # fmt: skip
+_SET = {
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1",
+    "PIP_NO_INDEX": "1", "HF_HUB_OFFLINE": "1", "USER": "student", "LOGNAME": "student",
+    "PLOTLY_RENDERER": "plotly_mimetype", "MPLBACKEND": "Agg",
+}  # fmt: skip
+_LONGEST = "400"  # seconds after which a container ends, should the grader be gone
 _NONE = (
     "There is no sandbox here: neither bubblewrap nor unshare nor a container engine with the "
     f"image {IMAGE!r} works. On Debian and Ubuntu `apt install bubblewrap` gives one; on Windows "
@@ -77,14 +84,9 @@ def find(hidden: tuple[Path, ...]) -> Sandbox:
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """The environment of a sandbox: nothing of the teacher's own but the language."""
     names = ("LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     path = os.pathsep.join((str(Path(sandbox.python).parent), os.environ.get("PATH", os.defpath)))
-    return {name: os.environ[name] for name in names if name in os.environ} | one | {
-        "PATH": path, "PYTHONPATH": sandbox.library, "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUTF8": "1", "PIP_NO_INDEX": "1", "HF_HUB_OFFLINE": "1", "USER": "student",
-        "LOGNAME": "student", "TOKENIZERS_PARALLELISM": "false",
-        "PLOTLY_RENDERER": "plotly_mimetype", "MPLBACKEND": "Agg",
-    }  # fmt: skip
+    return kept | _SET | {"PATH": path, "PYTHONPATH": sandbox.library}
 
 
 def _works(sandbox: Sandbox) -> bool:
@@ -176,10 +178,11 @@ def _unshare(shown: list[Path], covered: list[Path], drops: bool) -> tuple[str, 
 
 
 def _container(engine: str) -> tuple[str, ...]:
+    given = (f"--env={name}={value}" for name, value in (_SET | {"PYTHONPATH": "/course"}).items())
     return (
         engine, "run", "--rm", "--interactive", "--init", "--network", "none", "--read-only",
         "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "65534:65534",
         "--pids-limit", "128", "--memory", "3g", "--workdir", "/tmp",
-        "--tmpfs", f"/tmp:rw,mode=1777,size={ROOM}",
-        "--shm-size", str(ROOM), "--volume", f"{LIBRARY}:/course/course_lib:ro", IMAGE,
+        "--tmpfs", f"/tmp:rw,mode=1777,size={ROOM}", "--shm-size", str(ROOM), *given,
+        "--volume", f"{LIBRARY}:/course/course_lib:ro", IMAGE, "timeout", "-s", "KILL", _LONGEST,
     )  # fmt: skip

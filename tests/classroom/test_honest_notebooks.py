@@ -1,0 +1,258 @@
+"""Odd but honest notebooks: the student's own verdict, in Jupyter's kernel, and the grader's agree.
+
+Each notebook is run twice: by a kernel, as a student does, with what `check` then keeps as their
+progress; and by the grader.
+"""
+
+import json
+import os
+
+import nbformat
+import pytest
+from handed_in import ASKED, GAP, RATIO
+from nbclient import NotebookClient
+
+from course_lib.checklist import progress
+from course_lib.classroom.checks.remote import Limits
+from course_lib.classroom.grade import grade_one
+from course_lib.classroom.grade_files import collect
+
+IMPORT = "from course_lib.classroom.checks import check, hint, solution\n"
+CHECKS = ('check("costs.ratio", price_ratio)', 'check("costs.gap_in_problems", gap_in_problems)')
+ANSWERS = RATIO + GAP
+CODE = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+
+# Cells that stand before the imports, the answers and the checks; or with the answers in one cell.
+BEFORE = {
+    "colab_install": "!pip install -q nothing-of-this-name\n" + ANSWERS,
+    "colab_form": "#@title Answers { run: \"auto\" }\nn = 3 #@param {type:\"integer\"}\n" + ANSWERS,
+    "colab_drive": "from google.colab import drive\ndrive.mount('/content/drive')",
+    "colab_drive_in_one_cell": "from google.colab import drive\n" + ANSWERS,
+    "colab_maybe": "try:\n    import google.colab\nexcept ImportError:\n    pass\n" + ANSWERS,
+    "colab_cd": "%cd /content\n" + ANSWERS,
+    "kaggle": (
+        "import os\nfor dirname, _, names in os.walk('/kaggle/input'):\n    for name in names:\n"
+        "        print(os.path.join(dirname, name))\n" + ANSWERS
+    ),
+    "kaggle_pip": "%pip install -q nothing-of-this-name\n" + ANSWERS,
+    "vscode": "#%%\n# %% a cell of VS Code\n" + ANSWERS,
+    "deepnote": "# Deepnote\n_deepnote_current = {'id': 1}\n" + ANSWERS,
+    "matplotlib": "%matplotlib inline\n" + ANSWERS,
+    "autoreload": "%load_ext autoreload\n%autoreload 2\n" + ANSWERS,
+    "no_such_extension": "%load_ext no_such_extension\n" + ANSWERS,
+    "no_such_magic": "%no_such_magic\n" + ANSWERS,
+    "timeit_value": "t = %timeit -n 1 -r 1 -o 2 + 2\n" + ANSWERS,
+    "time_cell": "%%time\n" + ANSWERS,
+    "capture_cell": "%%capture out\n" + ANSWERS,
+    "bash_cell": "%%bash\nls",
+    "writefile": "%%writefile helper.py\nX = 60",
+    "script_cell": "%%script false --no-raise-error\n" + ANSWERS,
+    "shell_value": "x = !ls\nassert isinstance(x, list)\n" + ANSWERS,
+    "shell_with_name": "name = 'x'\n!echo {name} $name\n" + ANSWERS,
+    "question": "sum?\n" + ANSWERS,
+    "questions": "import os\nos.path??\n" + ANSWERS,
+    "display": ANSWERS + "display(price_ratio)\ndisplay({'a': 1})",
+    "get_ipython": "ip = get_ipython()\nip.run_line_magic('who', '')\n" + ANSWERS,
+    "await": "import asyncio\nawait asyncio.sleep(0.01)\n" + ANSWERS,
+    "async_for": (
+        "async def numbers():\n    for n in range(3):\n        yield n\n"
+        "async for n in numbers():\n    print(n)\n" + ANSWERS
+    ),
+    "running_loop": "import asyncio\nloop = asyncio.get_running_loop()\n" + ANSWERS,
+    "asyncio_run": "import asyncio\nasync def f(): return 1\nasyncio.run(f())\n" + ANSWERS,
+    "task": "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0))\n" + ANSWERS,
+    "in_list": "assert In[0] == ''\nassert 'In[0]' in In[1]\n" + ANSWERS,
+    "out": "6 * 7",
+    "underscore": "1 + 1",
+    "annotations": "price: float = 60\n__annotations__['price']\n" + ANSWERS,
+    "dataclass": (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\n"
+        "class Price:\n    value: float\n    def of(self) -> Price: return self\n" + ANSWERS
+    ),
+    "pickle": (
+        "import pickle\nclass A:\n    pass\npickle.loads(pickle.dumps(A()))\n" + ANSWERS
+    ),
+    "threads": (
+        "import threading\nt = threading.Thread(target=print, args=(1,))\nt.start()\nt.join()\n"
+        + ANSWERS
+    ),
+    "pool": (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as pool:\n    list(pool.map(abs, range(9)))\n" + ANSWERS
+    ),
+    "processes": (
+        "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as pool:\n"
+        "    assert pool.map(abs, [-1, 2]) == [1, 2]\n" + ANSWERS
+    ),
+    "subprocess": "import subprocess\nsubprocess.run(['ls'], check=True)\n" + ANSWERS,
+    "torch": "import torch\ntorch.manual_seed(0)\n" + ANSWERS,
+    "transformers": "from transformers import AutoConfig\n" + ANSWERS,
+    "course": "from course_lib.rl import grpo\n" + ANSWERS,
+    "pandas": "import pandas as pd\ndisplay(pd.DataFrame({'a': [1]}))\n" + ANSWERS,
+    "plotly": "import plotly.express as px\npx.line(x=[1, 2], y=[1, 2]).show()\n" + ANSWERS,
+    "widgets": "import ipywidgets as w\ndisplay(w.IntSlider())\nw.interact(abs, x=3)\n" + ANSWERS,
+    "tqdm": "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass\n" + ANSWERS,
+    "logging": "import logging\nlogging.basicConfig()\nlogging.warning('x')\n" + ANSWERS,
+    "warnings": "import warnings\nwarnings.warn('x')\n" + ANSWERS,
+    "unicode": "größe = 'é'\nπ = 3.14\n" + ANSWERS,
+    "main": "if __name__ == '__main__':\n    price_ratio = 60 / 2.19\n" + GAP,
+    "lambda": RATIO + "gap_in_problems = lambda a, b, n: (a - b) / 100 * n",
+    "decorated": (
+        "import functools\n" + RATIO + "@functools.lru_cache\n" + GAP
+    ),
+    "hard_exit": "exit\n" + ANSWERS,
+    "error_before": "1 / 0",
+    "error_after_answers": ANSWERS + "1 / 0",
+    "syntax_error": "def broken(:\n",
+    "continued": GAP.replace("return", "note = ('%.1f'\n        % a)\n    return") + RATIO,
+    "percent_text": 'TEXT = """\n% of problems\n!careful\n? no\n"""\n' + ANSWERS,
+    "prints_much": "for i in range(20_000): print(i)\n" + ANSWERS,
+    "writes_files": "open('n.txt', 'w').write('x')\nassert open('n.txt').read()\n" + ANSWERS,
+    "temporary": "import tempfile\ntempfile.TemporaryFile().write(b'x')\n" + ANSWERS,
+    "home": "from pathlib import Path\n(Path.home() / 'x').write_text('x')\n" + ANSWERS,
+    "user": "import getpass\ngetpass.getuser()\n" + ANSWERS,
+    "sql_magic": "%%sql\nselect 1",
+    "html_cell": "%%html\n<b>x</b>",
+    "javascript": "%%javascript\nalert(1)",
+    "indented": "    x = 1\n    y = 2\n",
+    "crlf": ANSWERS.replace("\n", "\r\n"),
+    "run_magic": "%%writefile answers.py\n" + ANSWERS,
+    "stdout": "import sys\nsys.stdout.write('x')\nsys.stdout.flush()\nsys.stderr.write('y')\n"
+    + ANSWERS,
+    "redirect": (
+        "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "    print('x')\nassert out.getvalue()\n" + ANSWERS
+    ),
+    "history": "%history\n%who\n%whos\n%env\n%lsmagic\n" + ANSWERS,
+    "reset": "x = 1\n%reset_selective -f x\n" + ANSWERS,
+    "config": "%config InlineBackend.figure_format = 'retina'\n" + ANSWERS,
+    "percent_precision": "%precision 3\n%xmode Plain\n" + ANSWERS,
+    "signals": "import signal\nsignal.alarm(0)\n" + ANSWERS,
+}  # fmt: skip
+AFTER = {
+    "out": "assert Out[1] == 42 and _1 == 42\n" + ANSWERS,
+    "underscore": "assert _ == 2\n" + ANSWERS,
+    "writefile": "import helper\nprice_ratio = helper.X / 2.19\n" + GAP,
+    "run_magic": "%run answers.py",
+}
+
+
+def cells(name: str) -> list[str]:
+    """The cells of an odd notebook: its own, the answers if they are not in those, the checks."""
+    first = BEFORE[name]
+    answers = AFTER.get(name) or ("" if "def gap_in" in first or "lambda" in first else ANSWERS)
+    return [first, *([answers] if answers else []), IMPORT + CHECKS[0], CHECKS[1]]
+
+
+def in_jupyter(path, folder) -> dict[str, str]:
+    """Run a notebook in a kernel, as a student does; the outcomes that their progress keeps."""
+    home = folder / "home"
+    home.mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, allow_errors=True, timeout=120, resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute(env=os.environ | {"INSIDE_R1_HOME": str(home), "HOME": str(home)})
+    before = os.environ.get("INSIDE_R1_HOME")
+    os.environ["INSIDE_R1_HOME"] = str(home)
+    try:
+        return progress.load().outcomes()
+    finally:
+        os.environ.pop("INSIDE_R1_HOME")
+        if before:
+            os.environ["INSIDE_R1_HOME"] = before
+
+
+def graded_outcomes(folder) -> dict[str, str]:
+    (submission,) = collect(folder)
+    grade = grade_one(submission, ASKED, Limits(cell=60, total=120), seed=0)
+    return {one.exercise: str(one.outcome) for one in grade.verdicts}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BEFORE)
+def test_own_verdict_and_the_graders_agree(name, tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    notebook = {"cells": [CODE | {"source": one} for one in cells(name)], "metadata": {}}
+    (folder / "lea.ipynb").write_text(json.dumps(notebook | {"nbformat": 4, "nbformat_minor": 4}))
+    own = in_jupyter(folder / "lea.ipynb", tmp_path)
+    found = graded_outcomes(folder)
+    assert {name: found[name] for name in own} == own
+    assert {found[name] for name in found.keys() - own} <= {"not attempted"}
+
+
+# The same answers in the shapes in which programs have written notebooks. None but the last is
+# made for a kernel of today, so here the grader alone must find them right.
+SHAPES = {
+    "version_3": {
+        "nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""},
+        "worksheets": [{"cells": [
+            {"cell_type": "code", "input": [RATIO], "language": "python", "outputs": []},
+            {"cell_type": "code", "input": GAP, "language": "python", "outputs": []},
+        ]}],
+    },
+    "sources_as_lists": {
+        "cells": [CODE | {"source": ANSWERS.splitlines(keepends=True)}], "metadata": {},
+        "nbformat": 4, "nbformat_minor": 5,
+    },
+    "colab": {
+        "cells": [{"cell_type": "code", "source": [ANSWERS], "metadata": {"id": "x"}}],
+        "metadata": {"colab": {"provenance": []}, "accelerator": "GPU"}, "nbformat": 4,
+        "nbformat_minor": 0,
+    },
+    "vscode_without_ids": {
+        "cells": [{"cell_type": "code", "source": ANSWERS, "metadata": {"vscode": {}}}],
+        "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 2,
+    },
+    "deepnote": {
+        "cells": [CODE | {"source": ANSWERS, "metadata": {"deepnote_cell_type": "code"}}],
+        "metadata": {"deepnote_notebook_id": "x"}, "nbformat": 4, "nbformat_minor": 0,
+    },
+    "odd_cells": {
+        "cells": [
+            None, 5, {"cell_type": "code"}, CODE | {"source": None}, CODE | {"source": True},
+            CODE | {"source": [1, None, "x = 1\n"]}, {"cell_type": "raw", "source": "1 / 0"},
+            CODE | {"source": ANSWERS},
+        ],
+    },
+}  # fmt: skip
+BYTES = {
+    "plain": lambda text: text.encode(),
+    "bom": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "utf16": lambda text: text.encode("utf-16"),
+    "crlf": lambda text: text.replace("\\n", "\\r\\n").replace(", ", ",\r\n").encode(),
+    "blanks": lambda text: b"\n\n " + text.encode() + b"\n\n",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("write", BYTES)
+def test_notebooks_of_other_programs_are_read(shape, write, tmp_path):
+    (tmp_path / "lea.ipynb").write_bytes(BYTES[write](json.dumps(SHAPES[shape])))
+    if write == "plain":
+        assert set(graded_outcomes(tmp_path).values()) == {"right"}
+    else:
+        cells, _ = collect(tmp_path)[0].read()
+        assert "def gap_in_problems" in "\n".join(cells["lea.ipynb"])
+
+
+def test_a_slow_cell_has_its_time(tmp_path):
+    import time
+
+    from handed_in import put
+
+    put(tmp_path / "lea.ipynb", "import time\ntime.sleep(22)\n" + RATIO, GAP)
+    started = time.monotonic()
+    assert set(graded_outcomes(tmp_path).values()) == {"right"}
+    assert time.monotonic() - started > 22
+
+
+def test_an_answer_handed_to_check_counts_whatever_it_is_called(tmp_path):
+    from handed_in import put
+
+    put(
+        tmp_path / "lea.ipynb", IMPORT + "my_ratio = 60 / 2.19\ncheck('costs.ratio', my_ratio)",
+        GAP + CHECKS[1] + "\ngap_in_problems = 5  # used for something else",
+    )  # fmt: skip
+    assert set(graded_outcomes(tmp_path).values()) == {"right"}
