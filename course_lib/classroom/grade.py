@@ -58,7 +58,7 @@ def grade_one(
     submission: Submission,
     exercises: Sequence[Exercise],
     limits: Limits,
-    seed: int | None = None,
+    seed: int = 0,
     *,
     inside: sandbox.Sandbox | None = None,
     stop: threading.Event | None = None,
@@ -116,7 +116,7 @@ def _several(answers: dict[str, set[str]]) -> list[str]:
 
 
 def _run(
-    process: Process, exercises: Sequence[Exercise], seed: int | None
+    process: Process, exercises: Sequence[Exercise], seed: int
 ) -> tuple[tuple[Verdict, ...], list[str]]:
     """The verdicts on what one notebook has, and what to tell of how it ran."""
     try:
@@ -125,7 +125,7 @@ def _run(
         process.close()
 
 
-def _judged(exercise: Exercise, process: Process, seed: int | None) -> Verdict:
+def _judged(exercise: Exercise, process: Process, seed: int) -> Verdict:
     """The best verdict on a notebook's answers to an exercise.
 
     One that cannot be reached must not take the rest of the class with it.

@@ -291,13 +291,14 @@ def _use(pid: int) -> tuple[int, int, int]:
 class RemoteCaller:
     """A `Caller` whose answer lives in a submission's process: `which` of those that it has.
 
-    `more` tells, once it was called, that there is another answer to the same exercise.
+    Once it was called, `more` tells that there is another answer to the same exercise, and
+    `printed` what the call printed.
     """
 
     def __init__(self, process: Process, exercise: Exercise, which: int = 0) -> None:
         self.process, self.exercise, self.which = process, exercise, which
         self.left = min(exercise.seconds, process.limits.check)
-        self.is_empty = self.more = False
+        self.is_empty, self.more, self.printed = False, False, ""
         self.ended: Failure | None = None  # once it has ended the process it is not asked again
 
     def __call__(self, one: Case) -> Any:
@@ -322,6 +323,7 @@ class RemoteCaller:
 
     def _read(self, reply: dict[str, Any]) -> Any:
         self.is_empty, self.more = reply.get("empty") is True, reply.get("more") is True
+        self.printed = str(reply.get("printed", ""))[:400]
         failure = reply.get("failure")
         if isinstance(failure, list) and len(failure) == 4:
             raise Failure(*(str(part)[:300] for part in failure))

@@ -214,11 +214,12 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
         return wire.dumps(call(Case("", args, kwargs)))
 
     try:
-        return {"got": notebook.loop.run_until_complete(got()), "empty": call.is_empty}
+        reply = {"got": notebook.loop.run_until_complete(got())}
     except Failure as failure:
         told = [failure.kind, failure.error, failure.text, failure.line]
         more = len(found) > 1 and (which > 0 or failure.kind == callers.NOT_ATTEMPTED)
-        return {"failure": told, "empty": call.is_empty, "more": more}
+        reply = {"failure": told, "more": more}
+    return reply | {"empty": call.is_empty, "printed": getattr(call, "printed", "")}
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:
