@@ -1,45 +1,123 @@
-"""The machines of the lesson: this one, measured, and those that the page names.
+"""The machines of the lesson: this one, measured, and those that people have, from the ledger.
 
 Memory is in bytes; makers' "24 GB" of a graphics card are GiB. Bandwidth is bytes a second between
-memory and processor, which is what bounds the speed of a batch of one.
+memory and processor, which is what bounds the speed of a batch of one: published for the presets,
+measured for this machine. Not all of a memory is free: `reserve` is what the system, the screen and
+the driver keep, and a Mac lends its graphics processor only a part of its memory.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
 
 from course_lib import facts
-from course_lib.local.memory import GIB
+from course_lib.local.memory import CUDA_CONTEXT, GB, GIB, METAL_CONTEXT
 
-_PROBE = 1 << 26  # bytes; larger than any cache of a small machine
+CARD_RESERVE = int(0.8 * GIB)  # of a card: a "24 GB" one reports 23.6 GiB and has 23.2 free
+SYSTEM_RESERVE = 3 * GIB  # of a computer's memory: its system, a browser, JupyterLab
+HOST = (32 * GIB, 60e9)  # the computer around a card, assumed: memory and its bandwidth
+_METAL_SMALL = 36 * GIB  # up to here Metal lends two thirds of the memory, above it three quarters
+_PROBE = 1 << 26  # bytes a core; larger than the cache of a small machine
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that could hold a model: `memory` in bytes, and the `kind` of that memory."""
+    """A machine that could hold a model: `memory` in bytes, and the `kind` of that memory.
+
+    `cards` are the bytes of each graphics card, `reserve` what is not free on each of them. The
+    memory of the processor is `host` with `host_reserve`. `sold` says where a machine cannot
+    simply be bought.
+    """
 
     name: str
     memory: int
     kind: str
+    cards: tuple[int, ...] = ()
+    bandwidth: float = 50e9
+    host: int = 0
+    host_bandwidth: float = HOST[1]
+    reserve: int = CARD_RESERVE
+    host_reserve: int = SYSTEM_RESERVE
+    sold: str = ""
+
+    @property
+    def host_free(self) -> int:
+        """Bytes of the processor's memory that a model may take."""
+        return max(0, (self.host or self.memory) - self.host_reserve)
+
+    @property
+    def context_bytes(self) -> int:
+        """What CUDA or Metal takes on each card before a model does."""
+        return METAL_CONTEXT if self.kind == "unified memory" else CUDA_CONTEXT
+
+    @property
+    def lent(self) -> int:
+        """Bytes that a model may take where it is fast: on the cards, or in the one memory."""
+        if not self.cards:
+            return self.host_free
+        return sum(card - self.reserve - self.context_bytes for card in self.cards)
 
 
-def here() -> list[Machine]:
+def on_processor(name: str, memory: int, bandwidth: float, **more: int | str) -> Machine:
+    """A computer without a graphics card."""
+    return Machine(
+        name, memory, "memory", bandwidth=bandwidth, host=memory, host_bandwidth=bandwidth, **more
+    )
+
+
+def with_cards(name: str, card: int, bandwidth: float, count: int = 1, **more: str) -> Machine:
+    """`count` equal graphics cards of `card` bytes in a computer like `HOST`."""
+    return Machine(
+        name, count * card, "graphics memory", (card,) * count, bandwidth, HOST[0], HOST[1], **more
+    )
+
+
+def mac(name: str, memory: int, bandwidth: float, **more: str) -> Machine:
+    """A Mac: one memory, of which Metal's working set is two thirds or, in large ones, more.
+
+    Apple's `recommendedMaxWorkingSetSize`: 10,922 MiB of 16 GiB, 21,845 of 32, 49,152 of 64.
+    """
+    lent = memory * 2 // 3 if memory <= _METAL_SMALL else memory * 3 // 4
+    return Machine(
+        name, memory, "unified memory", (lent,), bandwidth, memory - lent, bandwidth,
+        reserve=0, host_reserve=0, **more,
+    )  # fmt: skip
+
+
+def here(measured: float | None = None) -> list[Machine]:
     """This machine's memory, and the memory of every graphics card that torch or NVIDIA knows.
 
-    The course installs torch's small build, which knows no graphics card; NVIDIA's driver does.
+    The reserve of this machine is what is taken now. The course installs torch's small build, which
+    knows no graphics card; NVIDIA's driver does. `measured` is a bandwidth already measured.
     """
     import torch
 
-    found = [Machine("this machine", psutil.virtual_memory().total, "memory")]
-    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    known = [Machine(card.name, card.total_memory, "graphics memory") for card in cards]
-    return found + (known or _cards_of_the_driver())
+    found = psutil.virtual_memory()
+    speed = measured or bandwidth()
+    taken = found.total - found.available
+    own = on_processor("this machine", found.total, speed, host_reserve=taken)
+    properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    known = [Machine(card.name, card.total_memory, "graphics memory") for card in properties]
+    cards = known or _cards_of_the_driver()
+    around = {"host": found.total, "host_reserve": taken, "host_bandwidth": speed}
+    return [own, *(replace(one, cards=(one.memory,), **around, **_published(one)) for one in cards)]
+
+
+def _published(card: Machine) -> dict[str, float]:
+    """The published bandwidth of a card that the ledger knows by its name."""
+    known = [
+        one for one in presets() if one.name.partition(",")[0].removeprefix("RTX ") in card.name
+    ]
+    longest = max(known, key=lambda one: len(one.name), default=None)
+    return {"bandwidth": longest.bandwidth} if longest else {}
 
 
 def _cards_of_the_driver() -> list[Machine]:
@@ -60,24 +138,34 @@ def _cards_of_the_driver() -> list[Machine]:
     ]
 
 
+_MAKERS = {"pc": on_processor, "card": with_cards, "mac": mac}
+
+
 def presets() -> list[Machine]:
-    """The graphics cards of the page's table, and two of its largest, from the ledger."""
-    rows = {"RTX 3080": "rtx_3080", "RTX 4080": "rtx_4080", "RTX 4090": "rtx_4090"}
-    cards = {name: int(facts.value(f"gpu.{key}.memory")) for name, key in rows.items()}
-    cards["two RTX 4090"] = 2 * cards["RTX 4090"]
-    cards["A100"] = int(facts.value("gpu.a100.memory"))
-    cards["Mac with M3 Ultra"] = int(facts.value("gpu.m3_ultra.memory_most"))
-    return [
-        Machine(f"{name}, {size} GB", size * GIB, "graphics memory") for name, size in cards.items()
-    ]
+    """Machines that people have in 2026, from the ledger's tables of machines, smallest first."""
+    found: list[Machine] = []
+    for kind, make in _MAKERS.items():
+        table = facts.table(f"machine.{kind}", labels=False)
+        for row in table.itertuples():
+            sold = "" if row.sold in (None, "yes") else str(row.sold)
+            size, speed = int(row.memory_gb) * GIB, float(row.bandwidth_gbs) * GB
+            found.append(make(f"{row.name}, {row.memory_gb} GB", size, speed, sold=sold))
+            if kind == "card" and row.pair == "yes":
+                name = f"two {row.name}, {2 * int(row.memory_gb)} GB"
+                found.append(with_cards(name, size, speed, 2, sold=sold))
+    return found
 
 
 def bandwidth(seconds: float = 0.3) -> float:
-    """Bytes a second that one thread reads from memory, the best of some readings."""
-    data = np.ones(_PROBE // 8)
+    """Bytes a second that all cores together read from memory, the best of some readings."""
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    pieces = [np.ones(_PROBE // 8) for _ in range(count)]
     best, until = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        began = time.perf_counter()
-        data.sum()
-        best = min(best, time.perf_counter() - began)
-    return _PROBE / best
+    with ThreadPoolExecutor(count) as pool:
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            list(pool.map(np.sum, pieces))  # numpy lets go of the interpreter while it adds
+            best = min(best, time.perf_counter() - began)
+    return count * _PROBE / best

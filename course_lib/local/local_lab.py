@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib.local import memory
+from course_lib.local import memory, placement
 from course_lib.local.engines import Engine, Summary
-from course_lib.local.hardware import presets
+from course_lib.local.hardware import Machine, presets
 from course_lib.model import models, rollout
+from course_lib.model.accounting import count_parameters
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
@@ -79,10 +80,10 @@ _PAGE = (  # what the page says: GB asked for, and a card it names
 def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     """The page's table worked out: for each row what it asks for and what `context` tokens need."""
     rows: list[dict[str, str | int | float]] = []
+    machines = {machine.name.partition(",")[0]: machine for machine in presets()}
     for tag, asked, card in _PAGE:
-        config = CONFIGS[OLLAMA_TAGS[tag]]
+        config, machine = CONFIGS[OLLAMA_TAGS[tag]], machines[card]
         need = memory.estimate(config, "q4_k_m", context)
-        machine = next(one for one in presets() if one.name.startswith(f"{card},"))
         rows.append(
             {
                 "tag": tag,
@@ -90,9 +91,53 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
                 "page names": machine.name,
                 "file, GB": round(need.weights / memory.GB, 1),
                 "needed, GiB": round(need.total / memory.GIB, 1),
-                "longest context on that card": memory.longest_context(
-                    config, "q4_k_m", machine.memory
+                "longest context on that card": placement.longest_context(
+                    config, "q4_k_m", machine
                 ),
+            }
+        )
+    return rows
+
+
+_SMALLEST_CONTEXT = 4096  # below it no thought has room
+_LONG_THOUGHT, _PATIENCE = 12_000, 3600  # tokens; seconds that a reader waits for them at most
+
+
+def which_model(
+    machines: Sequence[Machine], quantisation: str = "q4_k_m"
+) -> list[dict[str, str | float]]:
+    """For each machine the largest of DeepSeek's models that thinks 12,000 tokens within an hour.
+
+    It has room for 16,384 tokens; where no model has, the largest for 4,096 is taken. The minutes
+    are those of writing, at the typical share of the bandwidth.
+    """
+    rows: list[dict[str, str | float]] = []
+    for machine in machines:
+        for context in (16_384, _SMALLEST_CONTEXT):
+            made = {
+                tag: placement.plan(CONFIGS[name], quantisation, context, machine)
+                for tag, name in OLLAMA_TAGS.items()
+            }
+            whole = [
+                tag
+                for tag, one in made.items()
+                if one.whole and one.seconds(_LONG_THOUGHT) <= _PATIENCE
+            ]
+            if whole:
+                break
+        tag = max(whole, key=lambda one: count_parameters(CONFIGS[OLLAMA_TAGS[one]]).total)
+        chosen = made[tag]
+        rows.append(
+            {
+                "machine": machine.name,
+                "GiB lent": round(machine.lent / memory.GIB, 1),
+                "ollama run": tag,
+                "longest context": placement.longest_context(
+                    CONFIGS[OLLAMA_TAGS[tag]], quantisation, machine
+                ),
+                "tokens/s": round(chosen.speed()),
+                "4,000 tokens, min": round(chosen.seconds(4000) / 60, 1),
+                "12,000 tokens, min": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
             }
         )
     return rows

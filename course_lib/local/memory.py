@@ -1,21 +1,23 @@
 """What a model needs in memory: weights, cache, overhead, and what that leaves.
 
-All of it follows from a `config.json` in Hugging Face's style (Qwen2, Llama or DeepSeek-V3), the
-quantisation and the context. Weights and cache are exact; the overhead is an estimate and says so.
+All of it follows from a `config.json` in Hugging Face's style (Qwen2, Qwen3, Llama or DeepSeek-V3),
+the quantisation and the context. Weights and cache are exact; llama.cpp's compute buffers follow
+its graph, and a test holds them to what it prints. Where each part goes on a machine: `placement`.
 GB are 10**9 bytes, as in the size of a download, and GiB 2**30, as in the memory of a machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from course_lib.local.gguf_header import GgufError, GgufHeader, GgufTensor, read_gguf_header
+from course_lib.local.weights import QUANTISATIONS, bits_per_weight, weight_tensors, weights_bytes
 from course_lib.model.accounting import Config, bytes_read, count_parameters
 
 __all__ = [
+    "CACHE_TYPES",
     "GB",
     "GIB",
     "QUANTISATIONS",
@@ -25,180 +27,28 @@ __all__ = [
     "GgufTensor",
     "bits_per_weight",
     "ceiling_tokens_per_second",
+    "compute_bytes",
     "estimate",
     "kv_cache_bytes",
     "longest_context",
     "read_gguf_header",
+    "weight_tensors",
     "weights_bytes",
 ]
 
 GB, GIB = 10**9, 2**30
+BATCH = 512  # llama.cpp reads a prompt in pieces of this many tokens
+CUDA_CONTEXT = 457 << 20  # what Ollama sets aside on a card for CUDA itself (ml/device.go)
+METAL_CONTEXT = 512 << 20  # and for Metal
+_CELLS = 256  # the cache comes in multiples of so many tokens
 
-# --- weights --------------------------------------------------------------------------------------
-
-# Formats with the same number of bytes for every parameter, as in a safetensors file.
-_PLAIN = {"f32": 4, "f16": 2, "bf16": 2, "fp8": 1}
-
-
-@dataclass(frozen=True)
-class Weight:
-    """One tensor as a GGUF file names it: `copies` matrices of `rows` x `columns` (the row length).
-
-    A vector (a norm, a bias) has one row and stays in F32 whatever the quantisation.
-    """
-
-    name: str
-    rows: int
-    columns: int
-    layer: int = 0
-    copies: int = 1
-
-    @property
-    def parameters(self) -> int:
-        return self.copies * self.rows * self.columns
-
-
-def _vectors(layer: int, **sizes: int) -> Iterator[Weight]:
-    for name, size in sizes.items():
-        yield Weight(name, 1, size, layer)
-
-
-def _ffn(layer: int, suffix: str, width: int, inner: int, copies: int = 1) -> Iterator[Weight]:
-    yield Weight(f"ffn_gate{suffix}", inner, width, layer, copies)
-    yield Weight(f"ffn_up{suffix}", inner, width, layer, copies)
-    yield Weight(f"ffn_down{suffix}", width, inner, layer, copies)
-
-
-def _grouped_layer(config: Config, layer: int) -> Iterator[Weight]:
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    size = config.get("head_dim") or width // heads
-    queries, keys = heads * size, config["num_key_value_heads"] * size
-    yield Weight("attn_q", queries, width, layer)
-    yield Weight("attn_k", keys, width, layer)
-    yield Weight("attn_v", keys, width, layer)
-    yield Weight("attn_output", width, queries, layer)
-    if config["model_type"] == "qwen2":
-        yield from _vectors(layer, attn_q_bias=queries, attn_k_bias=keys, attn_v_bias=keys)
-    yield from _ffn(layer, "", width, config["intermediate_size"])
-
-
-def _latent_layer(config: Config, layer: int) -> Iterator[Weight]:
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    latent, rotary = config["kv_lora_rank"], config["qk_rope_head_dim"]
-    plain, value, rank = config["qk_nope_head_dim"], config["v_head_dim"], config["q_lora_rank"]
-    if rank is None:
-        yield Weight("attn_q", heads * (plain + rotary), width, layer)
-    else:
-        yield Weight("attn_q_a", rank, width, layer)
-        yield from _vectors(layer, attn_q_a_norm=rank)
-        yield Weight("attn_q_b", heads * (plain + rotary), rank, layer)
-    yield Weight("attn_kv_a_mqa", latent + rotary, width, layer)
-    yield from _vectors(layer, attn_kv_a_norm=latent)
-    yield Weight("attn_kv_b", heads * (plain + value), latent, layer)
-    yield Weight("attn_output", width, heads * value, layer)
-    if layer < config["first_k_dense_replace"]:
-        yield from _ffn(layer, "", width, config["intermediate_size"])
-        return
-    experts, inner = config["n_routed_experts"], config["moe_intermediate_size"]
-    yield Weight("ffn_gate_inp", experts, width, layer)
-    yield from _vectors(layer, exp_probs_b=experts)
-    yield from _ffn(layer, "_exps", width, inner, experts)
-    if config["n_shared_experts"]:
-        yield from _ffn(layer, "_shexp", width, inner * config["n_shared_experts"])
-
-
-def weight_tensors(config: Config) -> Iterator[Weight]:
-    """Every tensor of the model. Their parameters add up to `count_parameters(config).total`."""
-    width, vocabulary = config["hidden_size"], config["vocab_size"]
-    layer_of = _latent_layer if config["model_type"] == "deepseek_v3" else _grouped_layer
-    yield Weight("token_embd", vocabulary, width)
-    for layer in range(config["num_hidden_layers"]):
-        yield from _vectors(layer, attn_norm=width, ffn_norm=width)
-        yield from layer_of(config, layer)
-    yield from _vectors(0, output_norm=width)
-    if not config.get("tie_word_embeddings", False):
-        yield Weight("output", vocabulary, width)
-
-
-_Q = GGMLQuantizationType
-_Choice = Callable[[Weight, Config], GGMLQuantizationType]
-# What llama.cpp falls back to where a row is no whole number of blocks.
-_FALLBACK = {_Q.Q4_K: _Q.Q5_0, _Q.Q6_K: _Q.Q8_0, _Q.Q5_K: _Q.Q5_1}
-
-
-def _is_head(weight: Weight, config: Config) -> bool:
-    tied = config.get("tie_word_embeddings", False)
-    return weight.name == ("token_embd" if tied else "output")
-
-
-def _mostly_q4_k(weight: Weight, config: Config) -> GGMLQuantizationType:
-    """llama.cpp's Q4_K_M: 6 bits for the head and for half of the values and down projections."""
-    if _is_head(weight, config):
-        return _Q.Q6_K
-    layers = config["num_hidden_layers"]
-    eighth = layers // 8
-    inside = eighth <= weight.layer < 7 * layers // 8
-    favoured = not inside or (weight.layer - eighth) % 3 == 2
-    if weight.name == "attn_v" and layers == 80:  # the 70B model, whose values are small and shared
-        return _Q.Q5_K
-    if weight.name == "attn_v" or weight.name.startswith("ffn_down"):
-        return _Q.Q6_K if favoured else _Q.Q4_K
-    return _Q.Q4_K
-
-
-def _mostly_q4_0(weight: Weight, config: Config) -> GGMLQuantizationType:
-    return _Q.Q6_K if _is_head(weight, config) else _Q.Q4_0
-
-
-def _all_q8_0(weight: Weight, config: Config) -> GGMLQuantizationType:
-    return _Q.Q8_0
-
-
-_FILES: dict[str, _Choice] = {
-    "q8_0": _all_q8_0,
-    "q4_0": _mostly_q4_0,
-    "q4_k_m": _mostly_q4_k,
+_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
+CACHE_TYPES: dict[str, float] = {
+    name.lower(): size / block
+    for name in _TYPES
+    for block, size in [GGML_QUANT_SIZES[GGMLQuantizationType[name]]]
 }
-QUANTISATIONS: tuple[str, ...] = (*_PLAIN, *_FILES)
-"""What `weights_bytes` knows: plain formats, then the formats of GGUF files."""
-
-
-def _stored_bytes(weight: Weight, config: Config, choice: _Choice) -> int:
-    """Bytes of one tensor in a GGUF file; vectors and the router's matrix stay in F32."""
-    if weight.rows == 1 or weight.name == "ffn_gate_inp":
-        return 4 * weight.parameters
-    kind = choice(weight, config)
-    if weight.columns % GGML_QUANT_SIZES[kind][0]:
-        kind = _FALLBACK.get(kind, _Q.F16)
-    if weight.columns % GGML_QUANT_SIZES[kind][0]:
-        kind = _Q.F16
-    block, size = GGML_QUANT_SIZES[kind]
-    return weight.parameters // block * size
-
-
-def weights_bytes(config: Config, quantisation: str = "bf16") -> int:
-    """Bytes of a model's weights. `quantisation` is one of `QUANTISATIONS`, in either case.
-
-    The plain formats store every parameter alike. "q8_0", "q4_0" and "q4_K_M" follow llama.cpp's
-    own choice of a format for every tensor and leave out the file's header, a few MB. Raises
-    ValueError for an unknown format or a configuration that `count_parameters` refuses.
-    """
-    parameters = count_parameters(config).total
-    kind = quantisation.lower()
-    if kind in _PLAIN:
-        return parameters * _PLAIN[kind]
-    if kind not in _FILES:
-        allowed = ", ".join(QUANTISATIONS)
-        raise ValueError(f"quantisation is {quantisation!r}; allowed are {allowed}.")
-    return sum(_stored_bytes(weight, config, _FILES[kind]) for weight in weight_tensors(config))
-
-
-def bits_per_weight(config: Config, quantisation: str) -> float:
-    """Bits a parameter takes on average, scales of the blocks included."""
-    return 8 * weights_bytes(config, quantisation) / count_parameters(config).total
-
-
-# --- the cache ------------------------------------------------------------------------------------
+"""Bytes of a cached value in each type that llama.cpp's `--cache-type-k` takes; F16 is its own."""
 
 
 def kv_cache_bytes(
@@ -206,9 +56,10 @@ def kv_cache_bytes(
 ) -> int:
     """Bytes of keys and values kept for `tokens` tokens of one conversation, in BF16 or F16.
 
-    DeepSeek-V3 keeps one latent and one rotary key per layer and token; `compressed=False` gives
-    the plain keys and values per head instead, 71 times as much. Raises ValueError for a negative
-    number of tokens or a configuration that `count_parameters` refuses.
+    `CACHE_TYPES` has the bytes of a value for quantised caches. DeepSeek-V3 keeps one latent and
+    one rotary key per layer and token; `compressed=False` gives the plain keys and values per head
+    instead, 71 times as much: GGUF files made before April 2025 are run like that. Raises
+    ValueError for a negative number of tokens or a configuration that `count_parameters` refuses.
     """
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise ValueError(f"tokens is {tokens!r}; it must be a whole number of at least 0.")
@@ -220,20 +71,48 @@ def kv_cache_bytes(
 
 def _cached_values(config: Config, compressed: bool) -> int:
     """Numbers cached per token, over all layers."""
-    layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
+    layers = config["num_hidden_layers"]
     if config["model_type"] != "deepseek_v3":
-        size = config.get("head_dim") or config["hidden_size"] // heads
-        return layers * 2 * config["num_key_value_heads"] * size
+        return layers * 2 * _key_width(config)
     if compressed:
         return layers * (config["kv_lora_rank"] + config["qk_rope_head_dim"])
     key = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
-    return layers * heads * (key + config["v_head_dim"])
+    return layers * config["num_attention_heads"] * (key + config["v_head_dim"])
 
 
-# --- the whole ------------------------------------------------------------------------------------
+def _key_width(config: Config) -> int:
+    size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    return config["num_key_value_heads"] * size
 
-_RUNTIME = GIB // 2  # a runtime's own code and buffers: an estimate
-_BATCH = 512  # llama.cpp reads a prompt in batches of this size
+
+def compute_bytes(
+    config: Config, context: int, *, flash: bool = True, every_score: bool = True, copies: int = 1
+) -> int:
+    """Bytes of llama.cpp's compute buffer on a device that runs all layers, for one batch.
+
+    The buffer holds whatever is largest: the states inside a layer with the mask, without flash
+    attention (`flash=False`) every head's scores of the whole context, or the scores over the
+    vocabulary, of every token of a batch in versions until 2026 (`every_score`) and of one a slot
+    since. Several cards take turns with `copies` of the mask. Found by fitting what llama.cpp
+    prints, and exact to a few KB for dense models; for R1 it is no more than an estimate.
+    """
+    width, heads = config["hidden_size"], config["num_attention_heads"]
+    inside = 3 * _widest(config) + 5 * width
+    mask = copies * (context / 2 if flash else context)  # 16 bits a place, or 32
+    attention = 0 if flash else heads * context + 6 * width + 2 * _key_width(config)
+    scores = config["vocab_size"] + width if every_score else 0
+    return round(4 * min(BATCH, context) * max(inside + mask, attention + mask, scores))
+
+
+def _widest(config: Config) -> int:
+    """The width of the widest feed-forward step that one token goes through."""
+    chosen = config.get("num_experts_per_tok", 0) + (config.get("n_shared_experts") or 0)
+    return max(config["intermediate_size"], chosen * config.get("moe_intermediate_size", 0))
+
+
+def cells(context: int) -> int:
+    """The tokens that llama.cpp keeps room for where `context` are asked for."""
+    return -(-context // _CELLS) * _CELLS
 
 
 @dataclass(frozen=True)
@@ -274,13 +153,14 @@ def estimate(
 ) -> Estimate:
     """Weights, an F16 cache for `context` tokens, and overhead, beside `memory` bytes.
 
-    The overhead is an estimate: half a GiB for the runtime and one batch of 512 tokens' scores
-    over the vocabulary in F32. Raises ValueError as `weights_bytes` and `kv_cache_bytes` do.
+    As if all of it lay in one piece of memory that is wholly free: what a machine really lends, and
+    how a model is spread over cards, is `placement.plan`. The overhead is the compute buffer and
+    what CUDA takes for itself. Raises ValueError as `weights_bytes` and `kv_cache_bytes` do.
     """
     return Estimate(
         weights=weights_bytes(config, quantisation),
         cache=kv_cache_bytes(config, context),
-        overhead=_RUNTIME + _BATCH * config["vocab_size"] * 4,
+        overhead=compute_bytes(config, max(context, BATCH)) + CUDA_CONTEXT,
         memory=memory,
     )
 

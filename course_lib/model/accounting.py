@@ -1,7 +1,7 @@
 """How big a model is and what a token costs, from nothing but its `config.json`.
 
-Works on plain dictionaries in Hugging Face's style for DeepSeek-V3 (and R1), Qwen2 and Llama, the
-three architectures of the R1 family. No torch: whole numbers only.
+Works on plain dictionaries in Hugging Face's style for DeepSeek-V3 (and R1), Qwen2, Qwen3 and
+Llama, the four architectures of the R1 family. No torch: whole numbers only.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Count:
 def count_parameters(config: Config) -> Count:
     """Count the parameters of a model from its configuration.
 
-    `config` is a dictionary as in `config.json` with `model_type` "deepseek_v3", "qwen2" or
-    "llama". V3's extra module that predicts a second token is not part of the count. Raises
+    `config` is a dictionary as in `config.json` with `model_type` "deepseek_v3", "qwen2", "qwen3"
+    or "llama". V3's extra module that predicts a second token is not part of the count. Raises
     ValueError for another type, a missing field, or a size that is not a whole number above 0.
     """
     reader = _Fields(config)
@@ -108,6 +108,12 @@ def _qwen2_attention(fields: _Fields, width: int) -> int:
     return _grouped_attention(fields, width, qkv_bias=True, out_bias=False)
 
 
+def _qwen3_attention(fields: _Fields, width: int) -> int:
+    """Queries and keys have a norm each over the width of a head, and no biases."""
+    size = fields.optional_size("head_dim", width // fields.size("num_attention_heads"))
+    return _grouped_attention(fields, width, qkv_bias=False, out_bias=False) + 2 * size
+
+
 def _llama_attention(fields: _Fields, width: int) -> int:
     biased = fields.flag("attention_bias")
     return _grouped_attention(fields, width, qkv_bias=biased, out_bias=biased)
@@ -133,6 +139,7 @@ def _latent_attention(fields: _Fields, width: int) -> int:
 _ATTENTION: dict[str, Callable[[_Fields, int], int]] = {
     "deepseek_v3": _latent_attention,
     "qwen2": _qwen2_attention,
+    "qwen3": _qwen3_attention,
     "llama": _llama_attention,
 }
 

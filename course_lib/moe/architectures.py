@@ -58,6 +58,7 @@ CONFIGS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         "R1-Distill-Qwen-14B": _dense("qwen2", 48, 5120, 40, 8, 13_824, 152_064),
         "R1-Distill-Qwen-32B": _dense("qwen2", 64, 5120, 40, 8, 27_648, 152_064),
         "R1-Distill-Llama-70B": _dense("llama", 80, 8192, 64, 8, 28_672, 128_256),
+        "R1-0528-Qwen3-8B": _dense("qwen3", 36, 4096, 32, 8, 12_288, 151_936) | {"head_dim": 128},
         "R1": _R1,
     }
 )
@@ -69,6 +70,7 @@ OLLAMA_TAGS: MappingProxyType[str, str] = MappingProxyType(
     {
         "deepseek-r1:1.5b": "R1-Distill-Qwen-1.5B",
         "deepseek-r1:7b": "R1-Distill-Qwen-7B",
+        "deepseek-r1:8b": "R1-0528-Qwen3-8B",
         "deepseek-r1:8b-llama-distill-q4_K_M": "R1-Distill-Llama-8B",
         "deepseek-r1:14b": "R1-Distill-Qwen-14B",
         "deepseek-r1:32b": "R1-Distill-Qwen-32B",

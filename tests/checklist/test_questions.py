@@ -133,7 +133,7 @@ def test_what_is_right_moves_with_the_ledger(monkeypatch):
     [
         (3, "none"),
         (4, "deepseek-r1:1.5b"),
-        (8, "deepseek-r1:8b-llama-distill-q4_K_M"),
+        (8, "deepseek-r1:8b"),
         (16, "deepseek-r1:14b"),
         (24, "deepseek-r1:32b"),
         (48, "deepseek-r1:70b"),

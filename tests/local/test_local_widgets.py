@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.local import hardware, memory
+from course_lib.local import hardware, memory, placement
 from course_lib.local.engines.base import Stream, Summary
 from course_lib.local.trace_html import describe, render
 from course_lib.moe.architectures import CONFIGS
@@ -39,25 +39,37 @@ def test_a_graphics_card_is_found_although_torch_knows_none(tmp_path, monkeypatc
     machine, *found = hardware.here()
     assert machine.name == "this machine" and len(found) == cards
     if cards:
-        assert found[0] == hardware.Machine("NVIDIA RTX 4090", 24564 << 20, "graphics memory")
+        assert (found[0].name, found[0].memory) == ("NVIDIA RTX 4090", 24564 << 20)
+        assert found[0].bandwidth == 1008e9 and found[0].cards == (24564 << 20,)
         assert found[1].name == "Tesla, T4" and found[1].memory == 15 << 30
 
 
-def test_a_32b_model_fits_a_24_gb_card_and_a_70b_does_not():
+def test_a_32b_model_fits_a_24_gb_card_and_a_70b_in_part():
     card = "RTX 4090, 24 GB"
     widget = WillItRun("a", model="R1-Distill-Qwen-32B", machine=card, context=16_384)
-    assert widget.estimate().fits and "It fits" in widget.text()
-    longest = memory.longest_context(CONFIGS["R1-Distill-Qwen-32B"], "q4_k_m", 24 * memory.GIB)
-    assert f"{longest:,} tokens" in widget.text()
+    assert widget.plan().whole and widget.text().startswith("It fits; 22.8 GiB of RTX 4090")
+    longest = placement.longest_context(CONFIGS["R1-Distill-Qwen-32B"], "q4_k_m", widget.machine())
+    assert f"{longest:,} tokens" in widget.text() and "At 1,008 GB/s at most" in widget.text()
+    assert "weights" in widget.picture() and "lent" in widget.static_html()
     widget.set(model="R1-Distill-Llama-70B")
-    assert "GiB are missing" in widget.text() and "longest" not in widget.text()
-    assert "weights" in widget.picture() and "graphics memory" in widget.static_html()
+    assert "It fits in part" in widget.text() and "(-ngl 41)" in widget.text()
+    widget.set(machine="RTX 4060, 8 GB")
+    assert "GiB are missing" in widget.text() and "tokens/s" not in widget.text()
 
 
-def test_the_speed_is_the_ceiling_and_the_measured_one_stands_beside_it():
-    widget = WillItRun("b", measured=("student in llama.cpp", 812.0), bandwidth=100)
-    ceiling = memory.ceiling_tokens_per_second(CONFIGS["R1-Distill-Qwen-7B"], "q4_k_m", 4096, 100e9)
-    assert f"at most {ceiling:.1f} tokens/s" in widget.text()
+def test_r1s_plain_cache_is_told_and_slots_and_caches_count():
+    server = "CPU server, 12 channels DDR5-4800, 512 GB"
+    widget = WillItRun("r1", model="R1", machine=server, context=16_384)
+    assert "keeps plain keys and values: 76 GiB" in widget.text()
+    before = sum(share.cache for share in widget.plan().shares)
+    widget.set(slots=4, cache="q8_0")
+    after = sum(share.cache for share in widget.plan().shares)
+    assert after / before == pytest.approx(4 * 34 / 64, rel=0.01)
+
+
+def test_the_measured_speed_stands_beside_the_published_one():
+    widget = WillItRun("b", measured=("student in llama.cpp", 812.0), machine="RTX 4090, 24 GB")
+    assert f"at most {widget.plan().speed(1.0):.1f} tokens/s" in widget.text()
     assert "student in llama.cpp, 812 tokens/s" in widget.text()
 
 

@@ -1,0 +1,199 @@
+"""Where a model goes on a machine, what of it fits, and how fast it can be then.
+
+llama.cpp deals a model out by layers, in order, over the cards by their free memory, and the output
+matrix last; each layer takes its part of the cache along. The table of token embeddings stays with
+the processor. What does not fit on the cards stays with it too (`-ngl` says how many layers go).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from course_lib.local import memory
+from course_lib.local.hardware import Machine
+from course_lib.local.weights import Weight, stored_bytes, weight_tensors
+from course_lib.model.accounting import Config
+
+CEILING, TYPICAL = 1.0, 0.65
+"""The share of a machine's bandwidth: all of it, and the middle of what published speeds reach."""
+
+
+@dataclass
+class Share:
+    """What one place holds, in bytes, beside what is free there; `touched` is read for a token."""
+
+    place: str
+    free: int
+    bandwidth: float
+    weights: int = 0
+    touched: float = 0
+    cache: int = 0
+    buffers: int = 0
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.cache + self.buffers
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free or not self.weights + self.cache
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is spread: `layers` of `of` on the cards (all, where there is one memory)."""
+
+    machine: Machine
+    context: int
+    layers: int
+    of: int
+    shares: tuple[Share, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything finds its place, be it in part with the processor."""
+        return all(share.fits for share in self.shares)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it fits with every layer where it is fast."""
+        return self.fits and self.layers == self.of
+
+    @property
+    def missing(self) -> int:
+        """Bytes that find no place; 0 where everything does."""
+        return sum(max(0, one.needed - one.free) for one in self.shares if not one.fits)
+
+    def seconds(self, tokens: int, share_of_bandwidth: float = TYPICAL) -> float:
+        """Seconds to write `tokens` from an empty context, each after reading all it needs once."""
+        values = [
+            (one.touched + one.cache * tokens / 2 / max(self.context, 1)) / one.bandwidth
+            for one in self.shares
+        ]
+        return tokens * sum(values) / share_of_bandwidth
+
+    def speed(self, share_of_bandwidth: float = TYPICAL) -> float:
+        """Tokens a second at half of the context."""
+        return self.context / self.seconds(self.context, share_of_bandwidth)
+
+
+def plan(
+    config: Config,
+    quantisation: str,
+    context: int,
+    machine: Machine,
+    *,
+    cache_type: str = "f16",
+    slots: int = 1,
+    flash: bool = True,
+    compressed: bool = True,
+    whole_only: bool = False,
+) -> Plan:
+    """Place as many layers on the machine's cards as fit there, for `slots` contexts of `context`.
+
+    With `whole_only` all of them go there, fit or not, and so they do where no share of them fits.
+    `flash` is flash attention, which engines use where the machine can; `compressed` is R1's cache
+    as latents. Raises ValueError for an unknown quantisation or type of cache.
+    """
+    per_value = memory.CACHE_TYPES.get(cache_type.lower())
+    if per_value is None or slots < 1:
+        raise ValueError(
+            f"the cache is {cache_type!r} in {slots} slots; allowed are "
+            f"{', '.join(memory.CACHE_TYPES)} and one slot or more."
+        )
+    if quantisation.lower() not in memory.QUANTISATIONS:
+        memory.weights_bytes(config, quantisation)  # says what is allowed
+    tokens = slots * memory.cells(context)
+    cache = memory.kv_cache_bytes(config, tokens, bytes_per_value=per_value, compressed=compressed)
+    table, items = _items(tuple(sorted(config.items())), quantisation.lower())
+    copies = 4 if len(machine.cards) > 1 else 1
+    buffers = memory.compute_bytes(config, tokens, flash=flash, copies=copies)
+    layers = len(items) if machine.cards else 0
+    per_layer = cache // config["num_hidden_layers"]
+    shares = _deal(machine, table, items, layers, per_layer, buffers)
+    enough = sum(one.free for one in shares) >= sum(one.needed for one in shares)
+    while enough and layers and not whole_only and not all(share.fits for share in shares):
+        layers -= 1
+        shares = _deal(machine, table, items, layers, per_layer, buffers)
+    return Plan(machine, context, layers if machine.cards else len(items), len(items), shares)
+
+
+class _Item(NamedTuple):
+    """A layer, or the output matrix: bytes of weights, and of these read for a token."""
+
+    weights: int
+    touched: float
+
+
+@lru_cache(maxsize=256)
+def _items(fields: tuple[tuple[str, Any], ...], quantisation: str) -> tuple[int, list[_Item]]:
+    """The embedding's bytes, and the layers and the output in their order; `fields` of a config."""
+    config = dict(fields)
+    layers = config["num_hidden_layers"]
+    sizes, touched = [0] * (layers + 1), [0.0] * (layers + 1)
+    table = 0
+    for weight in weight_tensors(config):
+        size = stored_bytes(weight, config, quantisation)
+        if weight.name == "token_embd":
+            table = size
+            if not config.get("tie_word_embeddings", False):
+                continue  # else its copy is the output matrix
+        at = layers if weight.name in ("token_embd", "output", "output_norm") else weight.layer
+        sizes[at] += size
+        touched[at] += size * _chosen(weight, config)
+    return table, [_Item(*one) for one in zip(sizes, touched, strict=True)]
+
+
+def _chosen(weight: Weight, config: Config) -> float:
+    """The share of a tensor that one token goes through: of routed experts, the chosen ones."""
+    return config["num_experts_per_tok"] / weight.copies if weight.copies > 1 else 1.0
+
+
+def _deal(
+    machine: Machine, table: int, items: list[_Item], layers: int, cache: int, buffers: int
+) -> tuple[Share, ...]:
+    """The shares of every place, with the last `layers` of the items on the cards."""
+    places = list(_places(machine))
+    processor, cards = places[0], places[1:]
+    processor.weights += table
+    ends = [end / sum(one.free for one in cards) for end in accumulate(one.free for one in cards)]
+    first = len(items) - layers
+    for number, item in enumerate(items):
+        at = processor
+        if number >= first:
+            at = cards[min(bisect_right(ends, (number - first) / layers), len(cards) - 1)]
+        at.weights += item.weights
+        at.touched += item.touched
+        at.cache += cache if number < len(items) - 1 else 0
+    for one in places:
+        if one in cards:
+            one.buffers = machine.context_bytes + (buffers if one.weights else 0)
+        elif layers < len(items):
+            one.buffers = buffers
+    return tuple(places)
+
+
+def _places(machine: Machine) -> Iterator[Share]:
+    """The processor's memory, then each card."""
+    yield Share("processor", machine.host_free, machine.host_bandwidth)
+    for number, card in enumerate(machine.cards):
+        name = f"card {number + 1}" if len(machine.cards) > 1 else machine.kind
+        yield Share(name, card - machine.reserve, machine.bandwidth)
+
+
+def longest_context(
+    config: Config, quantisation: str, machine: Machine, *, cache_type: str = "f16", slots: int = 1
+) -> int:
+    """Tokens, in steps of 256, that fit with every layer where it is fast; 0 if none do."""
+    limit = config.get("max_position_embeddings", 1 << 17)
+    low, high = 0, limit // 256
+    while low < high:
+        middle = (low + high + 1) // 2
+        made = plan(config, quantisation, 256 * middle, machine, cache_type=cache_type, slots=slots)
+        low, high = (middle, high) if made.whole else (low, middle - 1)
+    return 256 * low
