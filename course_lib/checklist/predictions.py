@@ -20,7 +20,7 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
 
     A blank is no mistake, and neither is a text that is no number: both are said in the reply.
     """
-    told = f"{_figure(came)} {unit}".strip() if isinstance(came, (int, float)) else came
+    told = f"“{came}”" if isinstance(came, str) else f"{_figure(came)} {unit}".strip()
     if not (answer or "").strip():
         return Verdict(Outcome.BLANK, f"{NONE}; it came to {told}.")
     assert answer is not None

@@ -28,7 +28,7 @@ _KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
 _PICK = ("record", "column", "where", "at", "per")
 _FIELDS = (
     *("key", "claim", "lesson", "section", "a", "b", "relation", "margin", "ratio", "pair"),
-    *("seeds", "strength", "given", "refuted_by"),
+    *("seeds", "strength", "given", "refuted_by", "unit"),
 )
 
 
@@ -42,7 +42,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Entered:
-    """A finding as it stands in its file; see `findings.Finding` for what becomes of it."""
+    """A finding as it stands in its file; see `findings.Finding` for what becomes of it.
+
+    `unit` is that of the figures; without one, figures up to 1 are taken for shares.
+    """
 
     key: str
     claim: str
@@ -59,6 +62,7 @@ class Entered:
     given: tuple[float, ...]
     refuted_by: str
     kept: Mapping[str, Kept]
+    unit: str = ""
 
 
 def read(folder: Path = FOLDER) -> tuple[dict[str, Entered], tuple[str, ...]]:
@@ -116,6 +120,7 @@ def _entry(entry: Entry, kept: Mapping[str, Kept]) -> Entered:
         given=_numbers(entry, "given"),
         refuted_by=entry.text("refuted_by"),
         kept={p.record: kept[p.record] for p in picks},
+        unit=entry.text("unit", ""),
     )
 
 

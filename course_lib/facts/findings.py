@@ -76,6 +76,14 @@ class Finding:
         return self.statistic.interval if self.statistic else None
 
     @property
+    def are_shares(self) -> bool:
+        """Whether the figures are shares, which are written as percent."""
+        found = self.statistic
+        if found is None or found.ratio or self.entered.unit:
+            return False
+        return max(map(abs, (*found.first, *found.second))) <= 1
+
+    @property
     def sentence(self) -> str:
         """The claim if anything carries it; else what is not shown, and why."""
         if self.strength != "not shown here":
@@ -88,11 +96,16 @@ class Finding:
         found = self.statistic
         if found is None:
             return "no number"
-        means = " against ".join(f"{sum(f) / len(f):.4g}" for f in (found.first, found.second))
-        between = f" ({found.interval[0]:.3g} to {found.interval[1]:.3g})" if found.interval else ""
-        sign = f"{found.value:.3g} times" if found.ratio else f"{found.value:+.3g}"
+        share = self.are_shares
+        sides = (sum(side) / len(side) for side in (found.first, found.second))
+        means = " against ".join(f"{100 * x:.1f} %" if share else f"{x:.4g}" for x in sides)
+        unit = "times" if found.ratio else self.entered.unit
+        scale, unit = (100, " points") if share else (1, f" {unit}".rstrip())
+        between = " to ".join(f"{scale * end:.3g}" for end in found.interval or ())
+        said = f"{scale * found.value:{'' if found.ratio else '+'}.3g}{unit}"
+        said += f" ({between})" if between else ""
         count = f"{found.wins} of {len(found.first)} pairs as claimed"
-        return f"{means}: {sign}{between}; {count}; seeds {', '.join(map(str, self.seeds))}"
+        return f"{means}: {said}; {count}; seeds {', '.join(map(str, self.seeds))}"
 
 
 def all(folder: Path = records.RECORDED) -> list[Finding]:
@@ -250,7 +263,7 @@ def means(finding: Finding) -> list[float]:
     if found is None:
         return []
     sides = [sum(side) / len(side) for side in (found.first, found.second)]
-    return [*_as_written(found, [*sides, abs(found.value)]), found.wins, len(found.first)]
+    return [*_as_written(finding, [*sides, abs(found.value)]), found.wins, len(found.first)]
 
 
 def ends(finding: Finding) -> list[float]:
@@ -259,12 +272,11 @@ def ends(finding: Finding) -> list[float]:
     if found is None:
         return []
     spread = [end for side in (found.first, found.second) for end in (min(side), max(side))]
-    return _as_written(found, [*spread, *map(abs, found.interval or ())])
+    return _as_written(finding, [*spread, *map(abs, found.interval or ())])
 
 
-def _as_written(found: Statistic, values: list[float]) -> list[float]:
-    shares = not found.ratio and max(map(abs, (*found.first, *found.second))) <= 1
-    return [*values, *(100 * value for value in values if shares)]
+def _as_written(finding: Finding, values: list[float]) -> list[float]:
+    return [*values, *(100 * value for value in values if finding.are_shares)]
 
 
 # --- shown ----------------------------------------------------------------------------------------

@@ -305,3 +305,9 @@ def test_a_key_is_given_once(tmp_path):
     (tmp_path / "04.toml").write_text(WHOLE)
     with pytest.raises(LedgerError, match="given twice"):
         read(tmp_path, WHOLE)
+
+
+def test_shares_are_written_as_percent_and_other_units_as_they_are():
+    grows, race = findings.get("r1_zero.grows"), findings.get("moe.sparse_leads")
+    assert grows.number.startswith("73.8 % against 15.5 %: +58.4 points (56.2 to 60.4)")
+    assert "1.008 against 0.8624: +0.145 nats" in race.number

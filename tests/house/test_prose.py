@@ -1,6 +1,7 @@
 """No number and no comparison in the notebooks' prose without a source or a finding."""
 
 import json
+import re
 from pathlib import Path
 
 import fold_predictions
@@ -57,3 +58,15 @@ def test_an_open_answer_is_caught(tmp_path):
         False,
         False,
     ]
+
+
+def test_the_first_notebook_counts_the_exercises_that_there_are():
+    from course_lib.classroom.checks import catalogue
+
+    said = re.search(r"Left: (\d+) exercises", NOTEBOOKS[0].read_text(encoding="utf-8"))
+    assert int(said[1]) == len(catalogue.exercises()), "run 00_start_here again"
+
+
+def test_the_first_notebook_leads_to_every_other():
+    text = NOTEBOOKS[0].read_text(encoding="utf-8")
+    assert not [path.stem for path in NOTEBOOKS[1:] if f"({path.name})" not in text]
