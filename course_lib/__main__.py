@@ -20,7 +20,7 @@ ELSEWHERE = {
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
     "facts": ("facts.stale", "The ledger of facts; with --stale, what to look at again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
-    "moe-race": ("moe.moe_race", "Train the small models of lesson 2 again, with several seeds."),
+    "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),
     "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),
     "grade": ("classroom.grade", "Grade a folder of submissions."),
     "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),

@@ -1,8 +1,8 @@
 """Mixture of experts as DeepSeek-V3 and R1 do it: the router, the layer, and keeping it in balance.
 
 The rules are those of the DeepSeek-V3 technical report (arXiv 2412.19437, sections 2.1.2 and 4.2)
-and of the code published with it. Only arithmetic stands here: tensors in, tensors out. The sizes
-and costs that follow from it are in `course_lib.model.accounting` and are offered here as well.
+and of the code published with it. Only arithmetic stands here: tensors in, tensors out. Sizes and
+costs are in `course_lib.model.accounting`.
 """
 
 from __future__ import annotations
@@ -14,45 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.model.accounting import (
-    Count,
-    bytes_read,
-    count_parameters,
-    expected_experts_touched,
-    flops_per_token,
-    resident_bytes,
-)
-
-__all__ = [
-    "EPSILON",
-    "Count",
-    "Experts",
-    "auxiliary_loss",
-    "balance_bias",
-    "bytes_read",
-    "check_route",
-    "count_parameters",
-    "dense_moe_layer",
-    "expected_experts_touched",
-    "flops_per_token",
-    "imbalance",
-    "load",
-    "moe_layer",
-    "resident_bytes",
-    "route",
-    "simulate_experts_touched",
-    "top",
-]
-
 EPSILON = 1e-20
-"""Added to the sum that weights are divided by, as in DeepSeek's modelling code: when every chosen
-score underflows to 0 the weights are 0 and not 0/0."""
+"""Added to the sum that weights are divided by: when every chosen score underflows to 0 the weights
+are 0 and not 0/0. As in the modelling code that DeepSeek published with V3's weights and in
+transformers; DeepSeek's own `inference/model.py` divides by the bare sum."""
 
 
 def route(
     logits: Tensor,
-    bias: Tensor | None = None,
-    *,
+    bias: Tensor | None,
     top_k: int,
     n_group: int = 1,
     topk_group: int = 1,
@@ -271,20 +241,3 @@ def dense_moe_layer(
     for expert in range(len(shared.down) if shared else 0):
         out = out + shared.run(expert, x)
     return out
-
-
-def simulate_experts_touched(
-    n: int, top_k: int, tokens: int, *, trials: int = 100, seed: int = 0
-) -> float:
-    """The mean number of different experts that `tokens` tokens choose, drawn `trials` times.
-
-    Every token draws `top_k` of `n` experts evenly: what `expected_experts_touched` computes.
-    """
-    _check_whole("tokens", tokens)
-    _check_whole("trials", trials)
-    generator = torch.Generator().manual_seed(seed)
-    touched = 0
-    for _ in range(trials):
-        _, chosen = route(torch.randn(tokens, n, generator=generator), top_k=top_k)
-        touched += len(chosen.unique())
-    return touched / trials

@@ -130,8 +130,7 @@ BUGS: dict[str, Bug] = {
 def broken_route(
     bug: str,
     logits: Tensor,
-    bias: Tensor | None = None,
-    *,
+    bias: Tensor | None,
     top_k: int,
     n_group: int = 1,
     topk_group: int = 1,

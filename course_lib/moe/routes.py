@@ -76,35 +76,76 @@ def kind(token: str) -> str:
 
 
 @torch.no_grad()
+def choices(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> list[tuple[list[str], Tensor]]:
+    """For every text its tokens as text, and who each was sent to: (layers, tokens, top_k).
+
+    Texts are read one by one, without padding, special tokens and all. Raises ValueError for no
+    text and for a model without routers.
+    """
+    if not texts:
+        raise ValueError("texts is empty; give at least one text to route.")
+    if not routers(model):
+        raise ValueError(f"model is a {type(model).__name__} without a DeepSeek-V3 router.")
+    read = []
+    with recording(model) as routes:
+        for text in texts:
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            model(torch.tensor([ids], device=model.device))
+            experts = torch.stack([seen.experts for seen in routes.values()]).cpu()
+            read.append(([tokenizer.decode([i]) for i in ids], experts))
+    return read
+
+
 def shares_by_kind(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> dict[str, Tensor]:
     """How each kind of token in `texts` spreads over the experts: kind to (layers, experts).
 
-    Every row sums to 1; kinds that do not occur are left out. Texts are read one by one, without
-    padding, special tokens and all. Raises ValueError for no text and for a model without routers.
+    Every row sums to 1; kinds that do not occur are left out. Raises ValueError as `choices` does.
     """
-    if not texts:
-        raise ValueError("texts is empty; give at least one text to route.")
-    experts = [gate.num_experts for gate in routers(model).values()]
-    if not experts:
-        raise ValueError(f"model is a {type(model).__name__} without a DeepSeek-V3 router.")
-    counts = {name: torch.zeros(len(experts), max(experts)) for name in KINDS}
-    with recording(model) as routes:
-        for text in texts:
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            model(torch.tensor([ids], device=model.device))
-            kinds = [kind(tokenizer.decode([i])) for i in ids]
-            for row, seen in enumerate(routes.values()):
-                for name in set(kinds):
-                    mine = torch.tensor([k == name for k in kinds], device=seen.experts.device)
-                    counts[name][row] += load(seen.experts[mine], max(experts)).cpu()
-    return {name: c / c.sum(-1, keepdim=True) for name, c in counts.items() if c.sum() > 0}
+    read = choices(model, tokenizer, texts)
+    kinds = [kind(token) for tokens, _ in read for token in tokens]
+    experts = torch.cat([chosen for _, chosen in read], dim=1)
+    n = max(gate.num_experts for gate in routers(model).values())
+    shares = {}
+    for name in KINDS:
+        mine = torch.tensor([k == name for k in kinds])
+        if mine.any():
+            counts = torch.stack([load(layer[mine], n) for layer in experts])
+            shares[name] = counts / counts.sum(-1, keepdim=True)
+    return shares
+
+
+def moved(
+    before: PreTrainedModel,
+    after: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+) -> float:
+    """The share of choices that `after` makes differently from `before`, token by token.
+
+    A token in a layer makes `top_k` choices; those that are not among the other model's have moved.
+    """
+    pairs = zip(choices(before, tokenizer, texts), choices(after, tokenizer, texts), strict=True)
+    same = [(a[..., :, None] == b[..., None, :]).any(-1).flatten() for (_, a), (_, b) in pairs]
+    return 1 - torch.cat(same).float().mean().item()
+
+
+def touched(experts: Tensor, tokens: int) -> float:
+    """How many experts a run of `tokens` tokens meets, mean over layers and runs.
+
+    `experts` is (layers, all tokens, top_k); runs follow each other, and the rest is left out.
+    """
+    runs = experts[:, : experts.shape[1] // tokens * tokens].unflatten(1, (-1, tokens)).flatten(2)
+    return sum(len(run.unique()) for run in runs.flatten(0, 1)) / runs[..., 0].numel()
 
 
 def distance(before: Tensor, after: Tensor) -> Tensor:
     """Half the sum of absolute differences of two shares, along the last dimension: 0 to 1.
 
-    The part of the choices that would have to move to turn one spread into the other.
+    The part of the choices that must have moved to turn one spread into the other: never more
+    than those that have, since what moves one way and back again does not show (see `moved`).
     """
     return (before - after).abs().sum(-1) / 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from course_lib.model import accounting, router
+from course_lib.model import accounting
 from course_lib.moe.architectures import CONFIGS, DISTILLS
 
 V3 = CONFIGS["R1"]
@@ -26,14 +26,14 @@ TIED = QWEN | {"tie_word_embeddings": True}
 
 
 def test_deepseek_v3_to_the_last_parameter():
-    count = router.count_parameters(V3)
+    count = accounting.count_parameters(V3)
     assert count.total == 671_026_419_200
     assert count.active == 37_552_297_472
     assert count.active_without_embedding == 36_625_618_432
 
 
 def test_the_parts_of_deepseek_v3():
-    count = router.count_parameters(V3)
+    count = accounting.count_parameters(V3)
     assert sum(count.parts.values()) == count.total
     assert count.parts["attention"] == 61 * 187_107_328
     assert count.parts["dense ffn"] == 3 * 396_361_728
@@ -45,15 +45,15 @@ def test_the_parts_of_deepseek_v3():
 
 @pytest.mark.parametrize(("name", "total"), list(zip(DISTILLS, TOTALS, strict=True)))
 def test_the_six_distills_to_the_last_parameter(name, total):
-    count = router.count_parameters(CONFIGS[name])
+    count = accounting.count_parameters(CONFIGS[name])
     assert count.total == count.active == total
 
 
 def test_a_tied_table_counts_once_and_is_still_multiplied_by():
-    count = router.count_parameters(TIED)
+    count = accounting.count_parameters(TIED)
     assert count.total == 1_543_714_304
     assert count.active - count.active_without_embedding == 151936 * 1536
-    assert router.flops_per_token(TIED) == router.flops_per_token(
+    assert accounting.flops_per_token(TIED) == accounting.flops_per_token(
         TIED | {"tie_word_embeddings": False}
     )
 
@@ -76,7 +76,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("config", VARIANTS)
 def test_agrees_with_the_models_transformers_builds(config):
-    model, count = on_meta(config), router.count_parameters(config)
+    model, count = on_meta(config), accounting.count_parameters(config)
     bias = sum(b.numel() for name, b in model.named_buffers() if "correction_bias" in name)
     assert count.total == sum(p.numel() for p in model.parameters()) + bias
     assert count.parts.get("router bias", 0) == bias
@@ -94,49 +94,49 @@ def _read_fields(config):
 def test_every_missing_field_is_named(config):
     for field in _read_fields(config):
         with pytest.raises(ValueError, match=f"config has no field '{field}'"):
-            router.count_parameters({k: v for k, v in config.items() if k != field})
+            accounting.count_parameters({k: v for k, v in config.items() if k != field})
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "61", None, True, [1]])
 def test_a_size_that_is_no_size_is_refused(value):
     with pytest.raises(ValueError, match=r"'num_hidden_layers' is .* whole number of at least 1"):
-        router.count_parameters(V3 | {"num_hidden_layers": value})
+        accounting.count_parameters(V3 | {"num_hidden_layers": value})
 
 
 def test_other_bad_configurations_are_refused():
     with pytest.raises(ValueError, match="model_type 'gpt2'; allowed are 'deepseek_v3'"):
-        router.count_parameters({"model_type": "gpt2"})
+        accounting.count_parameters({"model_type": "gpt2"})
     with pytest.raises(ValueError, match="config is a str"):
-        router.count_parameters("config.json")
+        accounting.count_parameters("config.json")
     with pytest.raises(ValueError, match="'num_experts_per_tok' is 300; allowed are 1 to"):
-        router.count_parameters(V3 | {"num_experts_per_tok": 300})
+        accounting.count_parameters(V3 | {"num_experts_per_tok": 300})
 
 
 def test_flops_are_two_a_weight_and_attention_grows_with_the_context():
-    assert router.flops_per_token(V3) == 2 * 36_625_618_432
-    grown = router.flops_per_token(V3, 1000) - router.flops_per_token(V3)
+    assert accounting.flops_per_token(V3) == 2 * 36_625_618_432
+    grown = accounting.flops_per_token(V3, 1000) - accounting.flops_per_token(V3)
     assert grown == 2 * 1000 * 61 * 128 * (192 + 128)
-    grown = router.flops_per_token(LLAMA, 10) - router.flops_per_token(LLAMA)
+    grown = accounting.flops_per_token(LLAMA, 10) - accounting.flops_per_token(LLAMA)
     assert grown == 2 * 10 * 32 * 32 * 256
     with pytest.raises(ValueError, match="context is -1"):
-        router.flops_per_token(V3, -1)
+        accounting.flops_per_token(V3, -1)
 
 
 def test_all_of_it_must_be_resident_and_one_token_reads_what_is_active():
-    assert router.resident_bytes(V3) == 2 * 671_026_419_200
-    assert router.resident_bytes(V3, 0.5) == 671_026_419_200 // 2
-    assert router.bytes_read(V3, 1, 1) == 36_625_618_432 + 7168
-    assert router.bytes_read(LLAMA, 7) == 2 * (8_030_261_248 - 128256 * 4096 + 7 * 4096)
-    assert router.bytes_read(TIED, 7) == 2 * 1_543_714_304
+    assert accounting.resident_bytes(V3) == 2 * 671_026_419_200
+    assert accounting.resident_bytes(V3, 0.5) == 671_026_419_200 // 2
+    assert accounting.bytes_read(V3, 1, 1) == 36_625_618_432 + 7168
+    assert accounting.bytes_read(LLAMA, 7) == 2 * (8_030_261_248 - 128256 * 4096 + 7 * 4096)
+    assert accounting.bytes_read(TIED, 7) == 2 * 1_543_714_304
     with pytest.raises(ValueError, match="bytes_per_parameter is 0"):
-        router.resident_bytes(V3, 0)
+        accounting.resident_bytes(V3, 0)
     with pytest.raises(ValueError, match="tokens is 0"):
-        router.bytes_read(V3, 0)
+        accounting.bytes_read(V3, 0)
 
 
 def test_a_large_batch_reads_nearly_everything():
-    read = router.bytes_read(V3, 4096, 1)
-    everything = router.resident_bytes(V3, 1)
+    read = accounting.bytes_read(V3, 4096, 1)
+    everything = accounting.resident_bytes(V3, 1)
     assert 0.99 * everything < read <= everything
 
 

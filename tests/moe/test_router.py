@@ -105,7 +105,7 @@ def test_a_negative_bias_does_not_let_a_lost_group_back_in():
 
 def test_a_group_is_worth_its_two_best():
     logits = logits_of(0.9, 0.1, 0.6, 0.55)
-    weights, experts = router.route(logits, top_k=2, n_group=2, topk_group=1)
+    weights, experts = router.route(logits, None, top_k=2, n_group=2, topk_group=1)
     assert experts.tolist() == [[2, 3]]
     assert weights[0].tolist() == pytest.approx([0.5217, 0.4783], abs=5e-5)
 
@@ -118,22 +118,22 @@ def test_weights_come_from_unbiased_scores():
 
 
 def test_weights_are_finite_when_every_score_underflows():
-    weights, _ = router.route(torch.full((3, 4), -1000.0), top_k=2)
+    weights, _ = router.route(torch.full((3, 4), -1000.0), None, top_k=2)
     assert weights.tolist() == [[0.0, 0.0]] * 3
 
 
 def test_half_precision_is_routed_in_single():
     logits = torch.randn(50, 16, generator=torch.Generator().manual_seed(1)).bfloat16()
-    weights, experts = router.route(logits, top_k=4)
-    wanted_weights, wanted_experts = router.route(logits.float(), top_k=4)
+    weights, experts = router.route(logits, None, top_k=4)
+    wanted_weights, wanted_experts = router.route(logits.float(), None, top_k=4)
     assert weights.dtype == torch.float32
     assert torch.equal(weights, wanted_weights) and torch.equal(experts, wanted_experts)
 
 
 def test_ties_go_to_the_lower_number_and_no_tokens_give_no_routes():
-    _, experts = router.route(torch.zeros(1, 8), top_k=4, n_group=4, topk_group=2)
+    _, experts = router.route(torch.zeros(1, 8), None, top_k=4, n_group=4, topk_group=2)
     assert experts.tolist() == [[0, 1, 2, 3]]
-    weights, experts = router.route(torch.zeros(0, 8), top_k=2, n_group=4, topk_group=2)
+    weights, experts = router.route(torch.zeros(0, 8), None, top_k=2, n_group=4, topk_group=2)
     assert weights.shape == experts.shape == (0, 2)
 
 
@@ -205,16 +205,16 @@ def test_the_routes_the_cases_talk_about():
 def test_where_a_bug_cannot_matter_the_broken_router_is_the_right_one(bug):
     """No bias, two-expert groups of equal spread: every switch but the softmax is idle."""
     logits = torch.tensor([[2.0, 1.0, -1.0, -2.0]])
-    right = router.route(logits, top_k=2, n_group=2, topk_group=1, scale=2.5)
-    wrong = broken_route(bug, logits, top_k=2, n_group=2, topk_group=1, scale=2.5)
+    right = router.route(logits, None, top_k=2, n_group=2, topk_group=1, scale=2.5)
+    wrong = broken_route(bug, logits, None, top_k=2, n_group=2, topk_group=1, scale=2.5)
     assert all(torch.equal(a, b) for a, b in zip(right, wrong, strict=True))
 
 
 def test_an_unknown_bug_and_bad_input_are_refused():
     with pytest.raises(ValueError, match="bug is 'mask'; allowed are 'zero mask'"):
-        broken_route("mask", torch.zeros(1, 4), top_k=1)
+        broken_route("mask", torch.zeros(1, 4), None, top_k=1)
     with pytest.raises(ValueError, match="top_k"):
-        broken_route("softmax", torch.zeros(1, 4), top_k=5)
+        broken_route("softmax", torch.zeros(1, 4), None, top_k=5)
 
 
 # --- balance --------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_the_bias_alone_balances_a_lopsided_router():
         logits = torch.randn(256, 8, generator=generator) + slope
         loads = router.load(router.route(logits, bias, top_k=2)[1], 8)
         bias = router.balance_bias(bias, loads, 0.005)
-    unbiased = router.load(router.route(logits, top_k=2)[1], 8)
+    unbiased = router.load(router.route(logits, None, top_k=2)[1], 8)
     assert router.imbalance(unbiased) > 1.8 > 1.3 > router.imbalance(loads)
 
 
@@ -355,8 +355,3 @@ def test_the_layer_equals_transformers():
         scale=config.routed_scaling_factor,
     )
     assert (ours - theirs(x[None])[0]).abs().max() < 1e-5
-
-
-def test_the_simulation_agrees_with_the_formula():
-    simulated = router.simulate_experts_touched(32, 4, 12, trials=400)
-    assert simulated == pytest.approx(router.expected_experts_touched(32, 4, 12), rel=0.01)

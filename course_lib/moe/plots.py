@@ -19,8 +19,8 @@ from course_lib.model.accounting import (
     flops_per_token,
     resident_bytes,
 )
-from course_lib.moe import moe_race
-from course_lib.moe.moe_lab import Run
+from course_lib.moe import comparison
+from course_lib.moe.training import Run
 from course_lib.moe.routes import distance
 from course_lib.show.theme import DASHES, MID_GREY, PALETTE, SYMBOLS
 
@@ -105,13 +105,13 @@ def losses(runs: Sequence[Run], title: str, window: int = 20) -> Figure:
 
 def race(record: Mapping[str, Any]) -> Figure:
     """The recorded race: every run's held-out loss at the end, a panel for each length of run."""
-    lengths = {steps: runs for steps, runs in record["runs"].items() if moe_race.SPARSE in runs}
+    lengths = {steps: runs for steps, runs in record["runs"].items() if comparison.SPARSE in runs}
     figure = make_subplots(1, len(lengths), subplot_titles=[f"{n} steps" for n in lengths])
     said = []
     for col, (steps, runs) in enumerate(lengths.items(), start=1):
-        names = [name for name in (moe_race.SPARSE, *moe_race.RIVALS) if name in runs]
+        names = [name for name in (comparison.SPARSE, *comparison.RIVALS) if name in runs]
         for i, name in enumerate(names):
-            losses = moe_race.held_out(record, name, int(steps))
+            losses = comparison.held_out(record, name, int(steps))
             marker = {"size": 11, "symbol": SYMBOLS[i], "color": list(PALETTE.values())[i]}
             figure.add_scatter(
                 x=[name] * len(losses), y=losses, name=name, mode="markers", marker=marker,
@@ -126,11 +126,11 @@ def race(record: Mapping[str, Any]) -> Figure:
 def _race_words(record: Mapping[str, Any], steps: int, names: Sequence[str]) -> str:
     parts = []
     for name in names:
-        losses = moe_race.held_out(record, name, steps)
+        losses = comparison.held_out(record, name, steps)
         parts.append(f"{name} {mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})")
     ends = f"After {steps} steps, mean over seeds (least to most): {', '.join(parts)}."
     for rival in names[1:]:
-        leads = moe_race.leads(record, rival, steps)
+        leads = comparison.leads(record, rival, steps)
         ends += (
             f" The sparse one is ahead of '{rival}' with {sum(x > 0 for x in leads)} of "
             f"{len(leads)} seeds, by {mean(leads):+.3f} on average ({min(leads):+.3f} to "

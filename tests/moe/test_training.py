@@ -1,10 +1,12 @@
 """The small trainings and the recording of routes, on as few steps as show the point."""
 
+import functools
+
 import pytest
 import torch
 
-from course_lib.model import models, router
-from course_lib.moe import moe_lab, routes
+from course_lib.model import models, pretrain, router
+from course_lib.moe import routes, training
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +16,11 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def model():
-    return moe_lab.small_moe(seed=0)
+    return training.small_moe(seed=0)
+
+
+def train(balancing, steps):
+    return training.train(balancing, training.small_moe(0), steps=steps)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_kinds_of_token(token, kind):
 
 
 def test_every_token_of_a_worked_puzzle_but_its_frame_has_a_kind(tokenizer):
-    batch = next(moe_lab.batches(1))
+    batch = next(training.batches(1))
     texts = {tokenizer.decode([i]) for i in batch.ids[batch.weights > 0].tolist()}
     assert {routes.kind(text) for text in texts} == set(routes.KINDS) - {"other", "digit"}
 
@@ -53,7 +59,7 @@ def test_recording_sees_what_the_router_does_and_leaves_no_hook(model):
     with routes.recording(model) as seen:
         model(ids)
     assert list(seen) == [0, 1] and seen[0].experts.shape == (20, 2)
-    _, experts = router.route(seen[1].logits.detach(), top_k=2)
+    _, experts = router.route(seen[1].logits.detach(), None, top_k=2)
     assert torch.equal(experts.sort().values, seen[1].experts.sort().values)
     assert not any(gate._forward_hooks for gate in routes.routers(model).values())
 
@@ -73,7 +79,27 @@ def test_shares_by_kind_refuses_nothing_to_read_and_dense_models(model, tokenize
     with pytest.raises(ValueError, match="texts is empty"):
         routes.shares_by_kind(model, tokenizer, [])
     with pytest.raises(ValueError, match="without a DeepSeek-V3 router"):
-        routes.shares_by_kind(moe_lab.small_dense(8), tokenizer, ["7"])
+        routes.shares_by_kind(training.small_dense(8), tokenizer, ["7"])
+
+
+def test_what_moved_is_counted_token_by_token_and_is_no_less_than_the_distance(model, tokenizer):
+    other, texts = training.small_moe(seed=1), training.worked_texts(4)
+    assert routes.moved(model, model, tokenizer, texts) == 0
+    moved = routes.moved(model, other, tokenizer, texts)
+    (_, one), (_, two) = (routes.choices(m, tokenizer, texts[:1])[0] for m in (model, other))
+    by_hand = [
+        len(set(a.tolist()) - set(b.tolist())) for x, y in zip(one, two) for a, b in zip(x, y)
+    ]
+    assert routes.moved(model, other, tokenizer, texts[:1]) == pytest.approx(
+        sum(by_hand) / one.numel()
+    )
+    before, after = (routes.shares_by_kind(m, tokenizer, texts) for m in (model, other))
+    assert moved > min(routes.distance(before[k], after[k]).mean() for k in before)
+
+
+def test_touched_counts_different_experts_of_runs_of_tokens():
+    experts = torch.tensor([[[0, 1], [1, 2], [3, 4], [3, 4], [9, 9]]])
+    assert routes.touched(experts, 2) == 2.5 and routes.touched(experts, 4) == 5
 
 
 def test_distance_is_the_part_of_choices_that_moved():
@@ -82,31 +108,31 @@ def test_distance_is_the_part_of_choices_that_moved():
 
 
 def test_batches_are_the_same_for_a_seed_and_learn_only_completions(tokenizer):
-    batch, again = next(moe_lab.batches(1, 0)), next(moe_lab.batches(1, 0))
+    batch, again = next(training.batches(1, 0)), next(training.batches(1, 0))
     assert torch.equal(batch.ids, again.ids)
     learned = tokenizer.decode(batch.ids[0][batch.weights[0] > 0])
     assert "=" in learned and "?" not in learned and learned.endswith(models.EOS)
 
 
 def test_training_learns_and_the_bias_evens_the_load():
-    run = moe_lab.train("bias", steps=15)
+    run = train("bias", 15)
     assert len(run.losses) == 15 and run.losses[-1] < run.losses[0] - 1
     assert run.loads.shape == (15, 2, 16)
     assert run.loads.mean(-1).flatten().tolist() == pytest.approx([1.0] * 30, abs=1e-5)
-    free = moe_lab.train("none", steps=15)
+    free = train("none", 15)
     assert run.imbalance(5) < free.imbalance(5)
     assert free.losses[0] == run.losses[0]
 
 
 def test_the_auxiliary_loss_changes_the_router_and_is_not_in_the_recorded_loss():
-    with_loss, without = moe_lab.train("auxiliary", steps=2), moe_lab.train("none", steps=2)
+    with_loss, without = train("auxiliary", 2), train("none", 2)
     assert with_loss.losses[0] == without.losses[0]
     assert with_loss.losses[1] != without.losses[1]
 
 
 def test_a_run_counts_imbalance_and_the_dead():
     loads = torch.tensor([[[4.0, 0, 0, 0]], [[2.0, 2.0, 0.1, 0]], [[2.0, 2.0, 0.1, 0]]])
-    run = moe_lab.Run("x", [3.0, 1.0, 2.0], loads, 1.0)
+    run = training.Run("x", [3.0, 1.0, 2.0], loads, 1.0)
     assert run.final_loss(2) == 1.5
     assert run.imbalance(2) == pytest.approx(2.0 / 1.025)
     assert run.dead(2) == 1
@@ -114,6 +140,41 @@ def test_a_run_counts_imbalance_and_the_dead():
 
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="balancing is 'luck'; allowed are 'none', 'auxiliary'"):
-        moe_lab.train("luck")
+        train("luck", 1)
     with pytest.raises(ValueError, match="steps is 0"):
-        moe_lab.train(steps=0)
+        train("none", 0)
+
+
+def test_padding_is_in_no_load(monkeypatch):
+    """Rows of very unlike length: more than half of the batch is padding, and none is counted."""
+    seen = {}
+    monkeypatch.setattr(
+        training, "_step", lambda *a, step=training._step: seen.setdefault("last", step(*a))
+    )
+    batch = next(training.batches(1, 3))
+    train = training.train
+    monkeypatch.setattr(training, "batches", lambda *_: iter([batch]))
+    train("none", training.small_moe(0), steps=1)
+    real = int(batch.real.sum())
+    assert seen["last"][1].sum(-1).tolist() == [2 * real] * 2 and real < 0.8 * batch.ids.numel()
+
+
+@pytest.mark.parametrize("balancing", ["auxiliary", "bias"])
+def test_longer_padding_changes_nothing(balancing, monkeypatch):
+    def runs(extra):
+        wider = [pad(batch, extra) for batch in training.batches(3, 0)]
+        with monkeypatch.context() as patched:
+            patched.setattr(training, "batches", lambda *_: iter(wider))
+            model = training.small_moe(0)
+            run = training.train(balancing, model, steps=3)
+        biases = [g.e_score_correction_bias for g in routes.routers(model).values()]
+        return run, torch.stack(biases)
+
+    (one, biases), (two, others) = runs(0), runs(40)
+    assert one.losses == pytest.approx(two.losses, abs=1e-4)
+    assert torch.equal(biases, others) and (one.loads - two.loads).abs().max() < 0.05
+
+
+def pad(batch, extra):
+    wider = functools.partial(torch.nn.functional.pad, pad=(0, extra))
+    return pretrain.Batch(wider(batch.ids), wider(batch.weights))

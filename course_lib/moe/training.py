@@ -2,7 +2,8 @@
 
 The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
 the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
-is new, and what a model has learned is measured on puzzles that no run trains on.
+is new, and what a model has learned is measured on puzzles that no run trains on. Rows are padded to
+one length: padding weighs nothing in the loss, in the loads, in the biases or in the auxiliary loss.
 """
 
 from __future__ import annotations
@@ -23,16 +24,13 @@ from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
 from course_lib.model import models, pretrain, router
 from course_lib.model.sft import sft_loss
-from course_lib.moe.routes import recording, routers
+from course_lib.moe.routes import Routes, recording, routers
 from course_lib.task import corpus
 
 BALANCING = ("none", "auxiliary", "bias")
 
-AUXILIARY_WEIGHT = 0.01  # Switch Transformer's alpha
-BIAS_STEP = 0.01  # ten times V3's speed, for runs thousands of times shorter
-LEARNING_RATE = 4e-3  # the best of three for the sparse and the dense kind: see `moe_race`
 _WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
-_ROWS, _WARMUP = 32, 20
+_ROWS, _WARMUP = 16, 20
 _HELD_OUT = 512
 
 
@@ -42,7 +40,7 @@ class Run:
 
     name: str
     losses: list[float]  # cross-entropy in nats per completion token, one a step
-    loads: Tensor  # (steps, layers, experts), each expert's load over the mean load
+    loads: Tensor  # (steps, layers, experts), each expert's load over the mean load; no padding
     seconds: float  # of the processor, for the training alone
     held_out: float = math.nan  # the loss at the end, on 512 puzzles that no run trains on
 
@@ -54,9 +52,13 @@ class Run:
         """(layers, experts): load over the mean load in the last steps taken together."""
         return self.loads[-last:].mean(0)
 
+    def imbalance_by_layer(self, last: int = 50) -> list[float]:
+        """Largest over mean load in the last steps, layer by layer."""
+        return router.imbalance(self.final_load(last)).tolist()
+
     def imbalance(self, last: int = 50) -> float:
         """Largest over mean load in the last steps, of the layer where it is worst."""
-        return float(router.imbalance(self.final_load(last)).max())
+        return max(self.imbalance_by_layer(last))
 
     def dead(self, last: int = 50, below: float = 0.1) -> int:
         """How many experts, over all layers, got less than `below` of an even share at the end."""
@@ -129,32 +131,34 @@ def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:
 
 
 class Contestant(NamedTuple):
-    """How an untrained model is made from a seed, how it is balanced, and its learning rate."""
+    """How an untrained model is made from a seed, and what it is trained with."""
 
     make: Callable[..., DeepseekV3ForCausalLM]
-    balancing: str = "none"
-    rate: float = LEARNING_RATE
+    balancing: str
+    rate: float  # of learning
+    strength: float  # the auxiliary loss's weight, or the bias's step
 
 
 CONTESTANTS: dict[str, Contestant] = {
-    "no balance": Contestant(small_moe),
-    "auxiliary loss": Contestant(small_moe, "auxiliary"),
-    "sparse": Contestant(small_moe, "bias"),
-    "dense, same active": Contestant(partial(small_dense, 96)),
-    "dense, same total": Contestant(partial(small_dense, 544)),
+    "no balance": Contestant(small_moe, "none", 4e-3, 0.0),
+    "auxiliary loss": Contestant(small_moe, "auxiliary", 4e-3, 0.03),
+    "sparse": Contestant(small_moe, "bias", 4e-3, 0.01),
+    "dense, same active": Contestant(partial(small_dense, 96), "none", 4e-3, 0.0),
+    "dense, same total": Contestant(partial(small_dense, 544), "none", 4e-3, 0.0),
 }
-"""What is compared, by name. The dense ones have as many parameters as a token of the sparse one
-uses, and as it has in all, less the router."""
+"""What is compared, by name, each at the best settings that `comparison` found on seeds kept for
+that. The dense ones have as many parameters as a token of the sparse one uses, and as it has in
+all, less the router."""
 
 
-def compete(name: str, seed: int = 0, steps: int = 250, rate: float | None = None) -> Run:
+def compete(name: str, seed: int = 0, steps: int = 250, **other: float) -> Run:
     """Train the contestant of that name; equal seeds give all of them the same puzzles.
 
-    `rate` is the contestant's own where nothing else is given.
+    `rate` and `strength` are the contestant's own where nothing else is given.
     """
     one = CONTESTANTS[name]
-    model, rate = one.make(seed=seed), one.rate if rate is None else rate
-    return train(one.balancing, steps=steps, seed=seed, model=model, name=name, rate=rate)
+    settings = {"rate": one.rate, "strength": one.strength, **other}
+    return train(one.balancing, one.make(seed=seed), name=name, steps=steps, seed=seed, **settings)
 
 
 def schedule(step: int, steps: int) -> float:
@@ -163,26 +167,27 @@ def schedule(step: int, steps: int) -> float:
 
 
 def train(
-    balancing: str = "none",
+    balancing: str,
+    model: DeepseekV3ForCausalLM,
     *,
+    rate: float = 4e-3,
+    strength: float = 0.01,
     steps: int = 250,
     seed: int = 0,
-    model: DeepseekV3ForCausalLM | None = None,
     name: str | None = None,
-    rate: float = LEARNING_RATE,
 ) -> Run:
-    """Train a small MoE (or `model`) from scratch and record its losses and its experts' loads.
+    """Train a model from scratch and record its losses and its experts' loads.
 
-    `balancing` is "none", "auxiliary" (the classic loss, added with weight 0.01) or "bias" (V3's
-    rule after each batch). `rate`, the learning rate, follows `schedule`: without the fall to 0
-    the end of a run is mostly noise. Raises ValueError for another word or fewer than one step.
+    `balancing` is "none", "auxiliary" (the classic loss, added with weight `strength`) or "bias"
+    (V3's rule after each batch, with the step `strength`). `rate`, the learning rate, follows
+    `schedule`: without the fall to 0 the end of a run is mostly noise. Raises ValueError for
+    another word or fewer than one step.
     """
     if balancing not in BALANCING:
         allowed = ", ".join(map(repr, BALANCING))
         raise ValueError(f"balancing is {balancing!r}; allowed are {allowed}.")
     if steps < 1:
         raise ValueError(f"steps is {steps}; train for at least 1.")
-    model = small_moe(seed) if model is None else model
     optimizer = pretrain.make_optimizer(model, rate, decay=0.0)
     losses, loads, start = [], [], time.process_time()
     label = name or balancing
@@ -190,9 +195,9 @@ def train(
     for step, batch in enumerate(stream):
         for group in optimizer.param_groups:
             group["lr"] = rate * schedule(step, steps)
-        loss, shares = _step(model, optimizer, batch, balancing)
+        loss, load = _step(model, optimizer, batch, balancing, strength)
         losses.append(loss)
-        loads.append(shares)
+        loads.append(load / load.mean(-1, keepdim=True))
     seconds = time.process_time() - start
     return Run(label, losses, torch.stack(loads), seconds, held_out_loss(model))
 
@@ -202,19 +207,27 @@ def _step(
     optimizer: torch.optim.Optimizer,
     batch: pretrain.Batch,
     balancing: str,
+    strength: float,
 ) -> tuple[float, Tensor]:
-    """One update; returns its loss without the auxiliary one, and loads over their mean."""
+    """One update; returns its loss without the auxiliary one, and the loads (layers, experts)."""
+    # 1. Forward. Padding goes through the router as well: what it chose is left out below.
     with recording(model) as routes:
         logits = model(batch.ids, use_cache=False).logits
-    loss = sft_loss(logits, batch.ids, batch.weights)
-    extra = sum(router.auxiliary_loss(r.logits, r.experts) for r in routes.values())
+    real = batch.real.flatten()
+    routes = {layer: Routes(r.logits[real], r.experts[real]) for layer, r in routes.items()}
+    # 2. The loss, and the update of the weights.
+    loss = total = sft_loss(logits, batch.ids, batch.weights)
+    if balancing == "auxiliary":
+        extra = sum(router.auxiliary_loss(r.logits, r.experts) for r in routes.values())
+        total = loss + strength * extra
     optimizer.zero_grad()
-    (loss + AUXILIARY_WEIGHT * extra if balancing == "auxiliary" else loss).backward()
+    total.backward()
     optimizer.step()
+    # 3. What each expert got, and the update of the biases: no gradient, only counts.
     loads = torch.zeros(len(routes), model.config.n_routed_experts)
     for row, (layer, gate) in enumerate(routers(model).items()):
         loads[row] = router.load(routes[layer].experts, gate.num_experts)
         if balancing == "bias":
             bias = gate.e_score_correction_bias
-            bias.copy_(router.balance_bias(bias, loads[row], BIAS_STEP))
-    return loss.item(), loads / loads.mean(-1, keepdim=True)
+            bias.copy_(router.balance_bias(bias, loads[row], strength))
+    return loss.item(), loads
