@@ -1,8 +1,8 @@
 """Models: making, loading, sampling and training them on text. Lessons 2 to 6 all stand on it.
 
 Read `models` (tokenizer, the mini-V3, folders), `router` (who goes to which expert), `accounting`
-(how many parameters), `rollout` (sampling with a cache), `logprobs`, `sft` (the loss on given
-text), `pretrain` (a base from nothing) and `checkpoints` (stop and go on).
+(how many parameters), `latent_attention`, `rollout` (sampling with a cache), `logprobs`, `sft`
+(the loss on given text), `pretrain` (a base from nothing) and `checkpoints` (stop and go on).
 
 May import: show, task and the ground floor.
 """

@@ -217,7 +217,7 @@ def bytes_read(config: Config, tokens: int = 1, bytes_per_parameter: float = 2.0
     count, fields = count_parameters(config), _Fields(config)
     table = count.parts["embedding"]
     tied = not count.parts["head"]
-    weights = count.total - table - count.parts.get("routed experts", 0)
+    weights: float = count.total - table - count.parts.get("routed experts", 0)
     weights += table if tied else min(tokens * fields.size("hidden_size"), table)
     if "routed experts" in count.parts:
         n, chosen = fields.size("n_routed_experts"), fields.size("num_experts_per_tok")

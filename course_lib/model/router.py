@@ -8,7 +8,7 @@ costs are in `course_lib.model.accounting`.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -206,7 +206,7 @@ def moe_layer(
     experts: Experts,
     shared: Experts | None = None,
     bias: Tensor | None = None,
-    **routing: float,
+    **routing: Any,
 ) -> Tensor:
     """A mixture-of-experts layer: each token through its chosen experts and all shared ones.
 
@@ -220,24 +220,7 @@ def moe_layer(
         token, place = torch.where(chosen == expert)
         part = experts.run(expert, x[token]) * weights[token, place, None]
         out = out.index_add(0, token, part.to(out.dtype))
-    for expert in range(len(shared.down) if shared else 0):
-        out = out + shared.run(expert, x)
-    return out
-
-
-def dense_moe_layer(
-    x: Tensor,
-    router: Tensor,
-    experts: Experts,
-    shared: Experts | None = None,
-    bias: Tensor | None = None,
-    **routing: float,
-) -> Tensor:
-    """`moe_layer` the slow and obvious way: every expert on every token, most of it times 0."""
-    weights, chosen = route(F.linear(x, router), bias, **routing)
-    mix = torch.zeros(len(x), len(experts.down), dtype=weights.dtype).scatter(-1, chosen, weights)
-    parts = torch.stack([experts.run(i, x) for i in range(len(experts.down))], dim=1)
-    out = (parts * mix[..., None]).sum(1)
-    for expert in range(len(shared.down) if shared else 0):
-        out = out + shared.run(expert, x)
+    if shared is not None:
+        for expert in range(len(shared.down)):
+            out = out + shared.run(expert, x)
     return out

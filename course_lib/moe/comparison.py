@@ -114,7 +114,9 @@ def record(out: Path, seeds: int, machine: str) -> records.Record:
     }
     runs = {
         str(steps): {
-            name: {str(s): one(out, name, s, steps, *best(tried[steps][name])) for s in range(seeds)}
+            name: {
+                str(s): one(out, name, s, steps, *best(tried[steps][name])) for s in range(seeds)
+            }
             for name in names
         }
         for steps, names in ENTRANTS.items()
@@ -124,6 +126,7 @@ def record(out: Path, seeds: int, machine: str) -> records.Record:
         "held_out is nats per completion token on 512 puzzles that no run trains on; imbalance is "
         "largest over mean load of the real tokens of the last 50 steps, by layer",
         **records.stamp(machine, COMMAND if seeds == 5 else f"{COMMAND} --seeds {seeds}"),
+        "settings": {"rates": RATES, "strengths": STRENGTHS, "goal": GOAL, "padding": "left out"},
         "sizes": {name: sizes(name) for name in CONTESTANTS},
         "search": {str(steps): by_name for steps, by_name in tried.items()},
         "runs": runs,
@@ -137,7 +140,8 @@ def load_record(path: str | Path = RECORDED) -> records.Record:
         for steps, names in ENTRANTS.items():
             for name in names:
                 held_out(kept, name, steps)
-                best(kept["search"][str(steps)][name])
+        for tried in kept["search"][str(SHORT)].values():
+            best(tried)
 
     return records.read(path, COMMAND, check, "race")
 

@@ -20,8 +20,8 @@ from course_lib.model.accounting import (
     resident_bytes,
 )
 from course_lib.moe import comparison
-from course_lib.moe.training import Run
 from course_lib.moe.routes import distance
+from course_lib.moe.training import Run
 from course_lib.show.theme import DASHES, MID_GREY, PALETTE, SYMBOLS
 
 Figure = tuple[go.Figure, str]

@@ -27,13 +27,12 @@ class Bug:
     reason: str
     links: tuple[str, ...]
     logits: tuple[float, ...]
-    bias: tuple[float, ...] | None
+    bias: tuple[float, ...]
     routing: dict[str, int] = field(default_factory=dict)
 
-    def inputs(self) -> tuple[Tensor, Tensor | None]:
-        """The case as tensors: logits (1, experts), and the bias (experts,) or None."""
-        bias = None if self.bias is None else torch.tensor(self.bias)
-        return torch.tensor([self.logits]), bias
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        """The case as tensors: logits (1, experts) and bias (experts,)."""
+        return torch.tensor([self.logits]), torch.tensor(self.bias)
 
 
 def _logits(*scores: float) -> tuple[float, ...]:
@@ -82,24 +81,32 @@ BUGS: dict[str, Bug] = {
             name="group maximum",
             wrong="a group is worth its best score",
             right="a group is worth the sum of its two best",
-            question="Scores .9 .1 | .6 .55 in two groups, one group stays, two experts are "
-            "chosen. Which two?",
+            question="Scores .9 .1 | .6 .55 in two groups, every bias 0, one group stays, two "
+            "experts are chosen. Which two?",
             reason="The sums are 1.00 and 1.15, so the second group stays: experts 2 and 3. By the "
-            "maximum the first stays, and the token gets expert 1, the worst of all.",
-            links=("https://github.com/vllm-project/vllm/pull/13474",),
+            "maximum the first stays, and the token gets expert 1, the worst of all. The maximum "
+            "is no slip of its own: DeepSeek's own inference/model.py takes it where a model has "
+            "no bias. V3 and R1 have one.",
+            links=(
+                "https://github.com/vllm-project/vllm/pull/13474",
+                "https://github.com/deepseek-ai/DeepSeek-V3/blob/main/inference/model.py",
+            ),
             logits=_logits(0.9, 0.1, 0.6, 0.55),
-            bias=None,
+            bias=(0.0, 0.0, 0.0, 0.0),
             routing={"top_k": 2, "n_group": 2, "topk_group": 1},
         ),
         Bug(
             name="no epsilon",
             wrong="weights are divided by the bare sum",
-            right="a tiny epsilon is added to the sum",
+            right="a tiny epsilon is added to the sum, as in transformers",
             question="Logits -200 -200 -150 -300, bias 0 .5 .2 0, two experts are chosen. "
             "In 32-bit numbers every one of these sigmoids is exactly 0. What are the weights?",
             reason="Chosen are experts 1 and 2, by their bias alone. Right: weights 0 and 0, and "
-            "the shared expert still answers. Without epsilon 0/0 is NaN, and the token is lost.",
+            "the shared expert still answers. Without epsilon 0/0 is NaN, and the token is lost. "
+            "DeepSeek's own inference/model.py has no epsilon either: it needs sigmoids that all "
+            "underflow, at logits of about -89 and lower, and V3 is not known to have met them.",
             links=(
+                "https://github.com/deepseek-ai/DeepSeek-V3/blob/main/inference/model.py",
                 "https://github.com/flashinfer-ai/flashinfer/pull/3803",
                 "https://github.com/sgl-project/sglang/pull/31017",
             ),

@@ -7,7 +7,7 @@ do: the mini-V3 of the course, and the 671B one for who has the memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class Routes(NamedTuple):
 def routers(model: PreTrainedModel) -> dict[int, DeepseekV3TopkRouter]:
     """The routers of a model by the number of their layer, lowest first; a dense model has none."""
     found = [
-        (int(re.search(r"layers\.(\d+)\.", name)[1]), module)
+        (int(name.split("layers.")[1].split(".")[0]), module)
         for name, module in model.named_modules()
         if isinstance(module, DeepseekV3TopkRouter)
     ]
@@ -56,7 +56,7 @@ def recording(model: PreTrainedModel) -> Iterator[dict[int, Routes]]:
     """A dictionary that each forward pass inside the `with` fills: layer number to `Routes`."""
     routes: dict[int, Routes] = {}
 
-    def keeper(layer: int):
+    def keeper(layer: int) -> Callable[..., None]:
         def keep(_module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
             routes[layer] = Routes(outputs[0], outputs[2])
 
@@ -94,7 +94,7 @@ def choices(
             ids = tokenizer.encode(text, add_special_tokens=False)
             model(torch.tensor([ids], device=model.device))
             experts = torch.stack([seen.experts for seen in routes.values()]).cpu()
-            read.append(([tokenizer.decode([i]) for i in ids], experts))
+            read.append(([str(tokenizer.decode([i])) for i in ids], experts))
     return read
 
 

@@ -2,8 +2,8 @@
 
 The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
 the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
-is new, and what a model has learned is measured on puzzles that no run trains on. Rows are padded to
-one length: padding weighs nothing in the loss, in the loads, in the biases or in the auxiliary loss.
+is new, and what a model has learned is measured on puzzles that no run trains on. Rows are padded
+to one length; padding weighs nothing in the loss, the loads, the biases or the auxiliary loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from course_lib.task import corpus
 BALANCING = ("none", "auxiliary", "bias")
 
 _WORKED = corpus.Mix(drill=0.0, bare=0.0, chat=0.0)
-_ROWS, _WARMUP = 16, 20
+_ROWS, _WARMUP = 32, 20
 _HELD_OUT = 512
 
 
@@ -86,7 +86,7 @@ def batches(steps: int, seed: int = 0) -> Iterator[pretrain.Batch]:
 
 def worked_texts(n: int, seed: int = 1) -> list[str]:
     """`n` puzzles with their working and answer, as one text each, special tokens and all."""
-    return [_tokenizer()[0].decode(ids) for ids, _ in _rows(np.random.default_rng(seed), n)]
+    return [str(_tokenizer()[0].decode(ids)) for ids, _ in _rows(np.random.default_rng(seed), n)]
 
 
 def _held_out_rng() -> np.random.Generator:

@@ -88,7 +88,8 @@ def test_what_moved_is_counted_token_by_token_and_is_no_less_than_the_distance(m
     moved = routes.moved(model, other, tokenizer, texts)
     (_, one), (_, two) = (routes.choices(m, tokenizer, texts[:1])[0] for m in (model, other))
     by_hand = [
-        len(set(a.tolist()) - set(b.tolist())) for x, y in zip(one, two) for a, b in zip(x, y)
+        len(set(a.tolist()) - set(b.tolist()))
+        for a, b in zip(one.flatten(0, 1), two.flatten(0, 1), strict=True)
     ]
     assert routes.moved(model, other, tokenizer, texts[:1]) == pytest.approx(
         sum(by_hand) / one.numel()

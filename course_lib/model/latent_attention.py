@@ -1,0 +1,91 @@
+"""Multi-head latent attention as DeepSeek-V3 and R1 have it, plain and absorbed.
+
+After the DeepSeek-V2 and V3 reports (arXiv 2405.04434, section 2.1; 2412.19437, section 2.1.1) and
+transformers' `DeepseekV3Attention`. One text at a time, no batch dimension, float32.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LatentWeights(NamedTuple):
+    """One attention part's matrices, each (out, in) as `nn.Linear` keeps them, and its norms."""
+
+    query: Tensor  # (heads * (plain + rotary), d), or from the query's own latent
+    down: Tensor  # (latent + rotary, d): what is kept of a token
+    norm: Tensor  # (latent,)
+    up: Tensor  # (heads * (plain + value), latent): every head's keys and values
+    out: Tensor  # (d, heads * value)
+    query_down: Tensor | None = None  # (query latent, d); the mini-V3 has none
+    query_norm: Tensor | None = None
+
+
+def weights_of(module: nn.Module) -> LatentWeights:
+    """The weights of a `DeepseekV3Attention` of transformers, without biases."""
+    narrow = module.q_lora_rank is not None
+    return LatentWeights(
+        (module.q_b_proj if narrow else module.q_proj).weight,
+        module.kv_a_proj_with_mqa.weight,
+        module.kv_a_layernorm.weight,
+        module.kv_b_proj.weight,
+        module.o_proj.weight,
+        module.q_a_proj.weight if narrow else None,
+        module.q_a_layernorm.weight if narrow else None,
+    )
+
+
+def latent_attention(
+    x: Tensor,
+    w: LatentWeights,
+    heads: int,
+    cache: Tensor | None = None,
+    absorbed: bool = False,
+    theta: float = 10_000.0,
+) -> tuple[Tensor, Tensor]:
+    """`x`, (new tokens, d), looks back at itself and at `cache`: (new tokens, d), and a new cache.
+
+    The cache, (all tokens, latent + rotary), holds one normed latent and one rotated key for each
+    token, shared by all heads. Plain: every head unfolds its keys and values from it. Absorbed: the
+    query goes down to the latent instead, and values are unfolded after the sum; the same numbers.
+    """
+    latent, value = len(w.norm), w.out.shape[1] // heads
+    start, rotary = 0 if cache is None else len(cache), len(w.down) - latent
+    narrow = x
+    if w.query_down is not None and w.query_norm is not None:
+        narrow = _norm(F.linear(x, w.query_down), w.query_norm)
+    query = F.linear(narrow, w.query).unflatten(-1, (heads, -1)).transpose(0, 1)
+    turned = rotate(query[..., -rotary:], start, theta)  # (heads, new, rotary)
+    kept = F.linear(x, w.down)
+    kept = torch.cat([_norm(kept[:, :latent], w.norm), rotate(kept[:, latent:], start, theta)], -1)
+    cache = kept if cache is None else torch.cat([cache, kept])
+    memory, position_key = cache.split([latent, rotary], -1)
+    up_key, up_value = w.up.unflatten(0, (heads, -1)).tensor_split([-value], dim=1)
+    if absorbed:
+        scores = query[..., :-rotary] @ up_key @ memory.T
+    else:
+        scores = query[..., :-rotary] @ (memory @ up_key.mT).mT
+    scores = (scores + turned @ position_key.T) / math.sqrt(query.shape[-1])
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(start + 1)
+    looks = scores.masked_fill(future, -math.inf).softmax(-1)  # (heads, new, all)
+    mixed = looks @ memory @ up_value.mT if absorbed else looks @ (memory @ up_value.mT)
+    return F.linear(mixed.transpose(0, 1).flatten(1), w.out), cache
+
+
+def _norm(x: Tensor, weight: Tensor, epsilon: float = 1e-6) -> Tensor:
+    return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt() * weight
+
+
+def rotate(x: Tensor, start: int, theta: float = 10_000.0) -> Tensor:
+    """Turn the pairs of `x`, (..., tokens, size), by their token's position, from `start` on."""
+    tokens, size = x.shape[-2:]
+    speeds = theta ** (-torch.arange(0, size, 2) / size)
+    angles = torch.arange(start, start + tokens)[:, None] * speeds
+    even, odd = x[..., 0::2], x[..., 1::2]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([even * cos - odd * sin, odd * cos + even * sin], -1)
