@@ -28,15 +28,15 @@ class LatentWeights(NamedTuple):
 
 def weights_of(module: nn.Module) -> LatentWeights:
     """The weights of a `DeepseekV3Attention` of transformers, without biases."""
-    narrow = module.q_lora_rank is not None
+    of = {name.removesuffix(".weight"): p for name, p in module.named_parameters()}
     return LatentWeights(
-        (module.q_b_proj if narrow else module.q_proj).weight,
-        module.kv_a_proj_with_mqa.weight,
-        module.kv_a_layernorm.weight,
-        module.kv_b_proj.weight,
-        module.o_proj.weight,
-        module.q_a_proj.weight if narrow else None,
-        module.q_a_layernorm.weight if narrow else None,
+        of["q_b_proj"] if "q_b_proj" in of else of["q_proj"],
+        of["kv_a_proj_with_mqa"],
+        of["kv_a_layernorm"],
+        of["kv_b_proj"],
+        of["o_proj"],
+        of.get("q_a_proj"),
+        of.get("q_a_layernorm"),
     )
 
 

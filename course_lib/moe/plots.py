@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from course_lib.model import router
 from course_lib.model.accounting import (
     Config,
     bytes_read,
@@ -22,7 +21,7 @@ from course_lib.model.accounting import (
 from course_lib.moe import comparison
 from course_lib.moe.routes import distance
 from course_lib.moe.training import Run
-from course_lib.show.theme import DASHES, MID_GREY, PALETTE, SYMBOLS
+from course_lib.show.theme import DASHES, PALETTE, SYMBOLS
 
 Figure = tuple[go.Figure, str]
 
@@ -69,24 +68,6 @@ def _load_words(run: Run) -> str:
         f"even share and the idlest {final.min():.2f} times; {run.dead()} of {final.numel()} "
         "experts get less than a tenth of an even share."
     )
-
-
-def imbalances(runs: Sequence[Run], window: int = 20, goal: float = 1.5) -> Figure:
-    """Largest over mean load, of the worst layer, over training, with the goal as a line."""
-    figure = go.Figure()
-    for i, run in enumerate(runs):
-        values = [
-            float(router.imbalance(run.loads[max(0, t - window) : t].mean(0)).max())
-            for t in range(window, len(run.loads) + 1, 5)
-        ]
-        steps = list(range(window, len(run.loads) + 1, 5))
-        figure.add_scatter(x=steps, y=values, name=run.name, line_dash=DASHES[i], mode="lines")
-    figure.add_hline(y=goal, line_dash="dot", line_color=MID_GREY, annotation_text=f"goal {goal}")
-    figure.update_layout(title=f"Imbalance over the last {window} batches", **_ROOMY)
-    figure.update_xaxes(title_text="training step")
-    figure.update_yaxes(title_text="largest load / mean load", rangemode="tozero")
-    said = [f"{run.name} {run.imbalance():.2f}" for run in runs]
-    return figure, f"Imbalance at the end: {', '.join(said)}; the goal is below {goal}."
 
 
 def losses(runs: Sequence[Run], title: str, window: int = 20) -> Figure:
