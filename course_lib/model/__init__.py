@@ -3,6 +3,7 @@
 Read `models` (tokenizer, the mini-V3, folders), `router` (who goes to which expert), `accounting`
 (how many parameters), `latent_attention`, `rollout` (sampling with a cache), `logprobs`, `sft`
 (the loss on given text), `pretrain` (a base from nothing) and `checkpoints` (stop and go on).
+Over 2,000 lines because all that reads or changes weights for more than one lesson is here.
 
 May import: show, task and the ground floor.
 """
