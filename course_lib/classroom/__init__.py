@@ -1,7 +1,9 @@
 """Exercises and their checks, and grading a class.
 
 Read `checks` (what `check`, `hint` and `solution` do, and each lesson's exercises), then `grade`
-and `grade_report`.
+and what it takes: `grade_files`, `checks.sandbox`, `checks.remote`, `grade_results` and
+`grade_report`. It has many lines because each exercise brings its own
+reference, inputs and known mistakes.
 
 May import: checklist and everything below it.
 """

@@ -150,19 +150,20 @@ def grade_class(
     jobs: int = 0,
     limits: Limits | None = None,
     trust: bool = False,
+    book: Book | None = None,
 ) -> list[Grade]:
     """Grade every submission in `folder`, `jobs` at a time (as many as there are cores by default).
 
-    Raises CourseError if there is nothing to grade or, unless `trust`, no sandbox to do it in.
+    `book` keeps the results. Raises CourseError if there is nothing to grade or, unless `trust`, no
+    sandbox to do it in.
     """
-    submissions = collect(folder)
+    submissions, book = collect(folder), book or Book()
     exercises = _exercises(submissions, lessons)
-    inside = sandbox.TRUSTED if trust else sandbox.find((folder,))
-    found = {
-        submission.student: grade
-        for submission, grade in _each(submissions, exercises, limits or Limits(), inside, jobs)
-    }
-    return [found[one.student] for one in submissions]
+    inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
+    to_do = book.begin(submissions, exercises)
+    for one, grade in _each(to_do, exercises, limits or Limits(), inside, jobs):
+        book.add(one, grade)
+    return book.grades
 
 
 def _exercises(submissions: Sequence[Submission], lessons: Sequence[str]) -> list[Exercise]:
@@ -231,67 +232,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console may know few characters
             stream.reconfigure(errors="backslashreplace")
-    submissions, left = collect(given.submissions), left_over(given.submissions)
-    print("\n".join(left), end="\n" if left else "")
-    exercises = _exercises(submissions, given.lesson)
-    hidden = (given.submissions, given.out, Path.home())
-    inside = sandbox.TRUSTED if given.trust else sandbox.find(hidden)
-    book = _Book(submissions, exercises, given.out, given.part, given.again)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    book = Book(given.out, given.part, given.again)
     try:
-        for one, grade in _each(book.to_do(), exercises, Limits(), inside, given.jobs):
-            print(f"{one.student}: {grade.right} of {len(exercises)} right", flush=True)
-            book.add(one, grade)
+        grade_class(
+            given.submissions, lessons=given.lesson, jobs=given.jobs, trust=given.trust, book=book
+        )
     except KeyboardInterrupt:
-        print(f"\nStopped: {len(book.done)} of {len(submissions)} are graded and kept. "
+        print(f"\nStopped: {len(book.done)} of {len(book.submissions)} are graded and kept. "
               "The same command goes on with the rest.", file=sys.stderr)  # fmt: skip
         return 130
     finally:
+        left = left_over(given.submissions) if book.done else []
         written = book.write(left)
-    print("\n".join(map(str, written)))
+    print("\n".join((*left, *map(str, written))))
     return 0
 
 
-class _Book:
-    """The results of a class: those kept by earlier runs, and those that this one adds.
+class Book:
+    """The results of a class: those kept by earlier runs in `folder`, and those of this one.
 
-    `part` is "K/N" for the K-th of N parts, whose results stand in a file of their own.
+    Without a folder nothing is kept or shown. `part` is "K/N" for the K-th of N parts, whose
+    results stand in a file of their own.
     """
 
-    def __init__(
-        self,
-        submissions: Sequence[Submission],
-        exercises: Sequence[Exercise],
-        folder: Path,
-        part: str,
-        again: bool,
-    ) -> None:
-        self.submissions, self.folder, self.part = submissions, folder, part
-        version = _version(exercises)
-        self.keys = {one.student: one.digest(version) for one in submissions}
-        known = {} if again else load(folder)
-        self.done = {name: known[key] for name, key in self.keys.items() if key in known}
-        self.written = time.monotonic()
+    def __init__(self, folder: Path | None = None, part: str = "", again: bool = False) -> None:
+        self.folder, self.again = folder, again
+        (self.number, self.parts), self.name = _part(part), "results.jsonl"
+        if part:
+            self.name = f"results-{self.number + 1}.jsonl"
+        self.hidden = (folder,) if folder else ()
+        self.submissions: list[Submission] = []
+        self.done: dict[str, Grade] = {}
+        self.written = 0.0
 
-    def to_do(self) -> list[Submission]:
+    @property
+    def grades(self) -> list[Grade]:
+        """The results there are, in the order of the submissions."""
+        return [self.done[one.student] for one in self.submissions if one.student in self.done]
+
+    def begin(
+        self, submissions: list[Submission], exercises: Sequence[Exercise]
+    ) -> list[Submission]:
         """What has no result yet, of this part."""
-        number, parts = _part(self.part)
-        return [one for one in self.submissions[number::parts] if one.student not in self.done]
+        self.submissions, version = submissions, _version(exercises)
+        self.keys = {one.student: one.digest(version) for one in submissions}
+        known = load(self.folder) if self.folder and not self.again else {}
+        self.done = {name: known[key] for name, key in self.keys.items() if key in known}
+        return [
+            one for one in submissions[self.number :: self.parts] if one.student not in self.done
+        ]
 
     def add(self, submission: Submission, grade: Grade) -> None:
-        """Keep a result, and renew the report if that was not just done."""
-        number, _ = _part(self.part)
+        """Keep and show a result, and renew the report if that was not just done."""
         grade = replace(grade, key=self.keys[submission.student])
-        keep(grade, self.folder / f"results{f'-{number + 1}' if self.part else ''}.jsonl")
         self.done[submission.student] = grade
+        if self.folder:
+            keep(grade, self.folder / self.name)
+            print(f"{grade.student}: {grade.right} of {len(grade.verdicts)} right", flush=True)
         if time.monotonic() - self.written > _OFTEN:
             self.write()
             self.written = time.monotonic()
 
     def write(self, left: Sequence[str] = ()) -> tuple[Path, ...]:
         """Write the report on what is done (a part writes none); its files."""
-        grades = [self.done[one.student] for one in self.submissions if one.student in self.done]
-        return write_report(grades, self.folder, left) if grades and not self.part else ()
+        whole = self.folder and self.grades and self.name == "results.jsonl"
+        return write_report(self.grades, self.folder, left) if whole and self.folder else ()
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -115,6 +115,7 @@ TRIED = {
     "at_exit": "import atexit, time\natexit.register(time.sleep, 1000)",
 }  # fmt: skip
 
+
 @pytest.fixture
 def school(tmp_path):
     folder, out = tmp_path / "class", tmp_path / "report"

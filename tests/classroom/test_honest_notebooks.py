@@ -221,7 +221,7 @@ BYTES = {
     "plain": lambda text: text.encode(),
     "bom": lambda text: b"\xef\xbb\xbf" + text.encode(),
     "utf16": lambda text: text.encode("utf-16"),
-    "crlf": lambda text: text.replace("\\n", "\\r\\n").replace(", ", ",\r\n").encode(),
+    "crlf": lambda text: json.dumps(json.loads(text), indent=1).replace("\n", "\r\n").encode(),
     "blanks": lambda text: b"\n\n " + text.encode() + b"\n\n",
 }
 

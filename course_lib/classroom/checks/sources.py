@@ -70,7 +70,7 @@ def for_nbgrader(lesson: str) -> NotebookNode:
         marked: dict[str, Any] = {"schema_version": 3, "grade_id": f"cell-{cell.id}", "task": False}
         if BEGIN in source.source:
             cell.source = source.source
-            kind = {"solution": True, "grade": False, "locked": False}
+            kind: dict[str, Any] = {"solution": True, "grade": False, "locked": False}
         elif source.source.startswith("check("):
             kind = {"solution": False, "grade": True, "locked": True, "points": 1}
         else:

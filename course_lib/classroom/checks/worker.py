@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib.util
-import io
 import json
 import os
 import sys
@@ -19,7 +18,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TextIO
 
-from IPython.core.compilerop import CachingCompiler
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib.classroom import checks
@@ -28,21 +26,7 @@ from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 
-_MOST_PRINTED = 10_000_000  # characters
 _KEPT = 3  # answers handed to `check`, for each exercise
-
-
-class _Counted(io.TextIOBase):
-    """Swallows text, and refuses when there is too much of it."""
-
-    left = _MOST_PRINTED
-    encoding = "utf-8"
-
-    def write(self, text: str) -> int:
-        self.left -= len(text)
-        if self.left < 0:
-            raise RuntimeError(f"more than {_MOST_PRINTED:,} characters printed")
-        return len(text)
 
 
 class Notebook:
@@ -54,15 +38,16 @@ class Notebook:
         self.cell = 0
         self.handed: dict[str, list[Any]] = {}
         self.shell = InteractiveShell.instance()
-        self.shell.compile = _Compiler(self)
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
-        for name in silent:
-            setattr(self.shell, name, _nothing)
+        instead: dict[str, Any] = {"hint": _nothing, "solution": _nothing, "check": self.check}
+        for place, others in (
+            (self.shell, dict.fromkeys(silent, _nothing)),
+            (self.shell.compile, {"get_code_name": lambda *_: f"<cell {self.cell}>"}),
+            (checks, instead),
+            (desk, instead),
+        ):
+            vars(place).update(others)
         self.shell.set_hook("show_in_pager", _nothing, 0)
-        for place in (checks, desk):
-            place.__dict__["check"] = self.check  # the grader judges; once is enough
-            for name in ("hint", "solution"):
-                setattr(place, name, _nothing)
 
     def check(self, name: object = "", answer: Any = ..., *_: Any, **__: Any) -> None:
         """Stands for `check` in a cell: keeps the answer."""
@@ -105,17 +90,6 @@ class Notebook:
         if named is ... and symbol not in self.shell.user_ns:
             return handed
         return [named, *(one for one in handed if one is not named)]
-
-
-class _Compiler(CachingCompiler):
-    """Names a cell's code by the cell's place in the notebook."""
-
-    def __init__(self, notebook: Notebook) -> None:
-        super().__init__()
-        self.notebook = notebook
-
-    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
-        return f"<cell {self.notebook.cell}>"
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -165,7 +139,6 @@ def _private_output() -> TextIO:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    sys.stdout = sys.stderr = _Counted()
     return replies
 
 
@@ -213,6 +186,7 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     async def got() -> str:
         return wire.dumps(call(Case("", args, kwargs)))
 
+    reply: dict[str, Any]
     try:
         reply = {"got": notebook.loop.run_until_complete(got())}
     except Failure as failure:
