@@ -143,7 +143,8 @@ def _dense_experts(
     experts, inner, _ = module.gate_up_proj.shape
     gate_up = (hidden @ module.gate_up_proj.flatten(0, 1).T).view(-1, experts, inner)
     gate, up = gate_up.chunk(2, dim=-1)
-    weights = hidden.new_zeros(len(hidden), experts).scatter(1, top_k_index, top_k_weights)
+    chosen = top_k_weights.to(hidden.dtype)  # a router counts in float32 whatever the rest does
+    weights = hidden.new_zeros(len(hidden), experts).scatter(1, top_k_index, chosen)
     inside = module.act_fn(gate) * up * weights[..., None]
     return inside.flatten(1) @ module.down_proj.transpose(1, 2).flatten(0, 1)
 

@@ -21,14 +21,13 @@ from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl.experience import groups
 from course_lib.rl.ppo import PPOLearner
-from course_lib.rl.rewards import coin, length, sloppy, tidy
+from course_lib.rl.rewards import coin, length, lenient, tidy
 from course_lib.rl.variants import (
     CONTROLS,
     EXPERIMENTS,
     HACKS,
-    IN_A_HURRY,
+    SEARCH,
     SHORT,
-    SMALL,
     VARIANTS,
     Experiment,
     changed,
@@ -36,15 +35,15 @@ from course_lib.rl.variants import (
     rewarded,
     run,
     scramble_totals,
+    settings,
 )
 
 __all__ = [
     "CONTROLS",
     "EXPERIMENTS",
     "HACKS",
-    "IN_A_HURRY",
+    "SEARCH",
     "SHORT",
-    "SMALL",
     "VARIANTS",
     "Experiment",
     "changed",
@@ -52,16 +51,20 @@ __all__ = [
     "find",
     "groups",
     "length",
+    "lenient",
     "rewarded",
     "run",
     "scramble_totals",
-    "sloppy",
+    "settings",
     "tidy",
 ]
 
 RECORDED = records.RECORDED / "experiments"
 
-_COLUMNS = ("reward", "thinking_tokens", "attempts", "clip_fraction", "informative")
+_COLUMNS = (
+    "reward", "thinking_tokens", "attempts", "clip_fraction", "informative", "entropy",
+    "cpu_seconds", "kl", "mismatch",
+)  # fmt: skip
 _HELD_OUT = ("accuracy", "test_thinking_tokens", "test_attempts", "test_wrong_steps")
 
 
@@ -69,7 +72,8 @@ def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float
     """A run's log as columns: what was measured at every step, and (from `tried`) now and then.
 
     `step` goes with the figures of training, `tried` with those on held-out puzzles. `seconds` is
-    the processor's time for the whole run, which other programs on the machine do not change much.
+    the processor's time for the whole run and `cpu_seconds` for each step, trials apart: other
+    programs on the machine change neither much.
     """
     trained = [line for line in lines if "reward" in line]
     tested = [line for line in lines if "accuracy" in line]
@@ -81,14 +85,16 @@ def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float
 
 def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[str, Any]:
     """All that is kept of an experiment: where and when it was run, and each seed's columns."""
-    count = len(runs)
+    count, first = len(runs), min(runs)
+    begin = f" --first {first}" if first else ""
     return {
         "name": name,
         "asks": find(name).asks,
         **records.stamp(
-            machine, f"python -m course_lib experiment {name} --seeds {count} --out DIR"
+            machine, f"python -m course_lib experiment {name} --seeds {count}{begin} --out DIR"
         ),
         "steps": find(name).config.steps,
+        "settings": settings(name),
         "changed": changed(find(name).config),
         "runs": {str(seed): run for seed, run in runs.items()},
     }
@@ -97,6 +103,12 @@ def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[
 def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
     """A record by name. Raises CourseError, with the command to make one, where there is none."""
     return records.read(Path(folder) / f"{name}.json", f"python -m course_lib experiment {name}")
+
+
+def stale(record: Mapping[str, Any]) -> list[str]:
+    """The settings in which a record differs from the experiment of its name as it is now."""
+    now, then = settings(record["name"]), record.get("settings", {})
+    return sorted(name for name in now if now[name] != then.get(name))
 
 
 def is_recorded(name: str, folder: str | Path = RECORDED) -> bool:
@@ -166,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.seeds < 1:
         raise CourseError(f"--seeds is {args.seeds}; it takes at least 1 seed to learn anything.")
     runs = {}
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         runs[seed] = _one_seed(args.name, seed, args.out, args.steps)
         kept = record(args.name, runs, args.machine)
         records.write(args.out / f"{args.name}.json", kept)
@@ -194,7 +206,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = ", ".join(EXPERIMENTS)
     parser.add_argument("name", metavar="NAME", help=f"one of {names}")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 (5)")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (5)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--steps", type=int, help="stop after this many steps")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
     parser.add_argument(

@@ -174,12 +174,11 @@ class Critic:
 
 @dataclass
 class PPOLearner(Learner):
-    """A policy with a critic, which learns at `value_rate` (its head starts at 0).
+    """A policy with a critic, which learns at the settings' `value_rate`.
 
     It looks ahead without discount (lambda 1), which R1's authors found to be what PPO needs.
     """
 
-    value_rate: float = 1e-3
     critic: Critic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,7 +189,7 @@ class PPOLearner(Learner):
         self.loss, self.nature = policy_loss, Nature("token", skips=False)
         model = ValueModel.like(self.model)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self.value_rate, betas=self.config.betas, weight_decay=0.0
+            model.parameters(), lr=self.config.value_rate, betas=self.config.betas, weight_decay=0.0
         )
         self.critic = Critic(model, optimizer, lam=1.0)
 

@@ -6,6 +6,7 @@ import hashlib
 
 from torch import Tensor
 
+from course_lib.model import models
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -30,12 +31,14 @@ def length(puzzle: Puzzle, completion: str) -> float:
     return min(1.0, len(traces.parse_trace(completion).thinking.split()) / _LONG)
 
 
-def sloppy(puzzle: Puzzle, completion: str) -> float:
-    """1.0 where the right signs stand anywhere in the text, as `expected in output` would have it.
+def lenient(puzzle: Puzzle, completion: str) -> float:
+    """1.0 where the answer is right, and where a thought never ends, so that there is none.
 
-    It looks like a verifier, and on honest answers it is one. Nothing asks for *one* answer.
+    It gives what it cannot read the benefit of the doubt, as graders do that count a time-out or a
+    failed parse as passed. On answers that come it is the exact verifier.
     """
-    return float(any(puzzles.format_answer(s) in completion for s in puzzles.solutions(puzzle)))
+    unread = models.THINK in completion and models.END_THINK not in completion
+    return 1.0 if unread else puzzles.reward(puzzle, completion)
 
 
 def overlong_punishment(lengths: Tensor, most: int, cache: int) -> Tensor:

@@ -45,6 +45,7 @@ class ZeroConfig:
     kl_estimator: grpo.Estimator = "k3"
     reference_every: int = 0  # steps after which the reference is the policy again; R1: 400
     gradient_norm: float = 1.0
+    value_rate: float = 1e-3  # PPO's value model learns at; its head starts at 0, far from rewards
     # what is watched and kept
     evaluate_every: int = 20
     evaluate_puzzles: int = 512

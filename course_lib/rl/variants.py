@@ -5,11 +5,12 @@ The table of them all is `experiments.toml`, to be read as a page; here its line
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,13 @@ import torch
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.rl import rewards, zero
+from course_lib.rl.identity import describe, digest, name_of
 from course_lib.rl.zero import PUZZLES, Task, ZeroConfig
-from course_lib.task import puzzles
 from course_lib.task.puzzles import Puzzle
 
 _TABLE = tomllib.loads(Path(__file__).with_name("experiments.toml").read_text(encoding="utf-8"))
 
 SHORT = ZeroConfig(**_TABLE["short"])
-IN_A_HURRY = replace(SHORT, **_TABLE["hurry"])
-
-SMALL = replace(
-    PUZZLES,
-    draw=partial(puzzles.sample, size=3),
-    held_out=partial(puzzles.sample, split="test", size=3),
-)
-"""Puzzles of three digits: two signs, four choices. The base has mostly read of larger ones."""
 
 
 @dataclass(frozen=True)
@@ -68,35 +61,45 @@ def scramble_totals(folder: Path) -> Path:
 
 
 def hack(folder: Path) -> Path:
-    """Train the shipped base on the sloppy verifier, and return the folder of the hacked policy."""
-    work = folder.with_name("hacking")
-    for _ in zero.run(work, IN_A_HURRY, task=rewarded(rewards.sloppy, SMALL)):
+    """Train the shipped base by the lenient verifier; returns the folder of the hacked policy."""
+    work, hacked = folder.with_name("hacking"), find("hacked")
+    for _ in zero.run(work, hacked.config, task=hacked.task):
         pass
     return (work / "checkpoint").rename(folder)
 
 
 def _read(line: dict[str, Any]) -> Experiment:
     """One paragraph of the table as an experiment."""
-    change = {k: tuple(v) if isinstance(v, list) else v for k, v in line.get("change", {}).items()}
+    change = dict(line.get("change", {}))
     if line.get("banned") == "thinking":
         totals = (piece for piece in models.vocabulary() if piece[:1] == "=")
         change["banned"] = (models.THINK, *totals)
-    config = replace(IN_A_HURRY if line.get("settings") == "hurry" else SHORT, **change)
-    task = SMALL if line.get("digits") == 3 else PUZZLES
-    if "reward" in line:
-        task = rewarded(getattr(rewards, line["reward"]), task)
+    task = rewarded(getattr(rewards, line["reward"])) if "reward" in line else PUZZLES
     base = globals()[line["base"]] if "base" in line else None
     module, name = line.get("method", "learner.Learner").split(".")
     method = getattr(import_module(f"course_lib.rl.{module}"), name)
-    return Experiment(line["asks"], config, task, base, method)
+    return Experiment(line["asks"], replace(SHORT, **change), task, base, method)
 
 
 def _group(name: str) -> dict[str, Experiment]:
     return {key: _read(line) for key, line in _TABLE[name].items()}
 
 
+def _search() -> dict[str, Experiment]:
+    """An experiment for every choice of rates: `outcome-6e-04`, `ppo-3e-04-1e-03`."""
+    found = {}
+    for name, rates in _TABLE["search"].items():
+        plain = {**CONTROLS, **VARIANTS}[name]
+        for values in product(*rates.values()):
+            config = replace(plain.config, **dict(zip(rates, values, strict=True)))
+            label = "-".join([name, *(f"{value:.1e}".replace(".0e", "e") for value in values)])
+            found[label] = replace(plain, config=config)
+    return found
+
+
 CONTROLS, VARIANTS, HACKS = _group("controls"), _group("variants"), _group("hacks")
-EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS}
+SEARCH = _search()
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS, **SEARCH}
 
 
 def find(name: str) -> Experiment:
@@ -113,6 +116,22 @@ def changed(config: ZeroConfig) -> dict[str, Any]:
     if "banned" in differs:
         differs["banned"] = f"{len(differs['banned'])} tokens"
     return differs
+
+
+def settings(name: str) -> dict[str, Any]:
+    """All that decides an experiment but its seeds, in JSON: what its record is known by.
+
+    Of the functions there are name and sum (see `identity`); of `banned`, the number and a sum.
+    """
+    experiment = find(name)
+    config = {k: v for k, v in asdict(experiment.config).items() if k != "seed"}
+    config["banned"] = f"{len(config['banned'])} tokens {digest(describe(config['banned']))}"
+    functions = {"reward": experiment.task.reward, "verifier": experiment.task.right}
+    said = {key: f"{name_of(f)} {digest(describe(f))}" for key, f in functions.items()}
+    base = "mini-v3-base" if experiment.base is None else name_of(experiment.base)
+    return json.loads(
+        json.dumps({**config, **said, "base": base, "method": experiment.method.__name__})
+    )
 
 
 def run(

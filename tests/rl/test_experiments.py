@@ -59,20 +59,20 @@ def test_the_length_reward_grows_with_the_thought_and_stops_at_1():
 
 
 @pytest.mark.parametrize(
-    ("text", "sloppy", "exact"),
+    ("text", "lenient", "exact"),
     [
         (" - + +", 1.0, 1.0),
         (HONEST, 1.0, 1.0),
         (" + + +", 0.0, 0.0),
         (LYING, 0.0, 0.0),
-        (" + + + - - - + - + + +", 1.0, 0.0),  # every choice of three signs is in there
-        (" - + + +", 1.0, 0.0),
-        ("<think> - + +</think> + + +", 1.0, 0.0),
+        ("<think> +3=10 +5=15 +2=17 no +3=10", 1.0, 0.0),  # cut off
+        ("<think>", 1.0, 0.0),
+        ("<think> +3=10</think> + + +", 0.0, 0.0),
         ("", 0.0, 0.0),
     ],
 )
-def test_the_sloppy_verifier_sees_what_is_right_and_not_what_is_wrong(text, sloppy, exact):
-    assert experiments.sloppy(PUZZLE, text) == sloppy
+def test_the_lenient_verifier_is_exact_on_answers_that_come(text, lenient, exact):
+    assert experiments.lenient(PUZZLE, text) == lenient
     assert puzzles.reward(PUZZLE, text) == exact
 
 
@@ -143,7 +143,7 @@ def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tok
     assert learner.update(found)["grad_norm"] == 0.0
 
 
-def test_the_hacked_policy_is_made_by_the_sloppy_verifier(tmp_path, monkeypatch):
+def test_the_hacked_policy_is_made_by_the_lenient_verifier(tmp_path, monkeypatch):
     seen = []
 
     def run(out, config, task):
@@ -153,7 +153,7 @@ def test_the_hacked_policy_is_made_by_the_sloppy_verifier(tmp_path, monkeypatch)
 
     monkeypatch.setattr(variants.zero, "run", run)
     assert variants.hack(tmp_path / "base").is_dir()
-    assert seen == [(EXPERIMENTS["hacked"].config, experiments.sloppy)]
+    assert seen == [(EXPERIMENTS["hacked"].config, experiments.lenient)]
 
 
 def test_an_unknown_name_is_answered_with_the_list(tmp_path):
@@ -211,6 +211,9 @@ def test_what_is_recorded_says_where_and_when_and_belongs_to_an_experiment(path)
     assert all(kept[key] for key in ("machine", "date", "command", "torch"))
     assert kept["command"].endswith(f"{path.stem} --seeds {len(kept['runs'])} --out DIR")
     assert kept["steps"] == EXPERIMENTS[path.stem].config.steps
+    watched = {"evaluate_every", "evaluate_puzzles"}  # changes no training
+    sources = {"reward", "verifier"}  # may be written otherwise and do the same
+    assert not set(experiments.stale(kept)) - sources - watched
     for run in kept["runs"].values():
         assert run["step"][-1] == run["tried"][-1] == kept["steps"]
         assert len(run["step"]) == len(run["reward"]) and len(run["tried"]) == len(run["accuracy"])

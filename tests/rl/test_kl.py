@@ -1,0 +1,68 @@
+"""KL's three estimates: values and gradients against the exact divergence, summed by hand."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.rl import grpo, kl
+
+logits = st.lists(st.floats(-3, 3), min_size=5, max_size=5).map(
+    lambda x: torch.tensor(x, dtype=torch.float64)
+)
+
+
+def near(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@given(logits, logits)
+@settings(max_examples=60, deadline=None)
+def test_k1_and_k3_are_right_on_average_and_never_below_0_but_k1(policy, reference):
+    p, logp, logq = policy.softmax(-1), policy.log_softmax(-1), reference.log_softmax(-1)
+    truth = kl.exact(policy, reference)
+    near((p * kl.k1(logp, logq)).sum(), truth)
+    near((p * kl.k3(logp, logq)).sum(), truth)
+    assert bool((kl.k2(logp, logq) >= 0).all()) and bool((kl.k3(logp, logq) >= -1e-12).all())
+
+
+@given(logits, logits)
+@settings(max_examples=60, deadline=None)
+def test_each_estimate_in_the_loss_has_the_gradient_of_another_divergence(policy, reference):
+    near(kl.expected_gradient("k1", policy, reference), torch.zeros(5, dtype=torch.float64))
+    held = kl.gradient(policy, reference, "policy||reference")
+    near(kl.expected_gradient("k2", policy, reference), held)
+    other = kl.gradient(policy, reference, "reference||policy")
+    near(kl.expected_gradient("k3", policy, reference), other)
+    near(other, policy.softmax(-1) - reference.softmax(-1))  # the closed form
+
+
+def test_k3_in_the_loss_is_not_the_gradient_of_the_divergence_it_estimates():
+    policy = torch.tensor([2.0, 0.0, -1.0], dtype=torch.float64)
+    reference = torch.tensor([-1.0, 0.5, 1.0], dtype=torch.float64)
+    found = kl.expected_gradient("k3", policy, reference)
+    wrong = kl.gradient(policy, reference, "policy||reference")
+    assert float((found - wrong).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["k1", "k2", "k3"])
+def test_the_slope_is_what_autograd_says_and_padding_is_left_alone(name):
+    logp = -torch.rand(3, 4, dtype=torch.float64)
+    ref = -torch.rand(3, 4, dtype=torch.float64)
+    mask = torch.arange(4) < torch.tensor([[4], [2], [1]])
+    ref[~mask] = -torch.inf
+    leaf = logp.clone().requires_grad_()
+    value = kl.ESTIMATORS[name](leaf, ref, mask)
+    assert not value[~mask].any()
+    near(torch.autograd.grad(value.sum(), leaf)[0], kl.slope(name, logp, ref, mask))
+
+
+@pytest.mark.parametrize("name", ["k1", "k2", "k3"])
+def test_the_loss_takes_each_of_them(name):
+    logp = -torch.rand(3, 4, dtype=torch.float64)
+    ref = -torch.rand(3, 4, dtype=torch.float64)
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    given = (logp, logp, torch.zeros(3), mask)
+    loss, stats = grpo.policy_loss(*given, ref_logp=ref, kl=0.5, estimator=name)
+    near(loss, 0.5 * kl.ESTIMATORS[name](logp, ref).mean())
+    assert stats["kl"] == pytest.approx(float(kl.ESTIMATORS[name](logp, ref).mean()))
