@@ -203,19 +203,20 @@ class Order:
 
     def judge(self, answer: Sequence[str | None], state: State) -> Verdict:
         """The verdict on keys in the order given; "" or None stands for a place left open."""
-        if not all(answer) or len(answer) != len(self.items):
+        given = [key for key in answer if key]
+        if len(given) != len(answer) or len(given) != len(self.items):
             return Verdict(Outcome.BLANK, "Fill every place first.")
-        twice = sorted({self.items[key] for key in answer if list(answer).count(key) > 1})
+        twice = sorted({self.items[key] for key in given if given.count(key) > 1})
         if twice:
             return Verdict(Outcome.BLANK, f"Used more than once: {'; '.join(twice)}.")
         right = list(self.right(state))
-        if list(answer) == right:
+        if given == right:
             return Verdict(Outcome.RIGHT, say(self.reply, state))
         for mixup in self.mixups:
-            if list(answer).index(mixup.first) < list(answer).index(mixup.then):
+            if given.index(mixup.first) < given.index(mixup.then):
                 reply = say(mixup.reply, state)
                 return Verdict(Outcome.MISUNDERSTOOD, f"This is {mixup.mistake}. {reply}")
-        return self._nearly(list(answer), right)
+        return self._nearly(given, right)
 
     def _nearly(self, answer: list[str], right: list[str]) -> Verdict:
         wrong = [place for place, key in enumerate(answer) if key != right[place]]

@@ -203,8 +203,9 @@ def _given(way: Ask, entry: Mapping) -> str:
     if isinstance(ask, Choice):
         names = {key: option.text for key, option in ask.options.items()}
     said = [names.get(str(value), str(value)) for value in answer.values() if value]
-    bare = isinstance(ask, Number) and said and not re.search(r"[^\W\d_]|%", said[0])
-    return "; ".join(said) + (f" {ask.unit}" if bare else "")
+    if isinstance(ask, Number) and said and not re.search(r"[^\W\d_]|%", said[0]):
+        said[-1] += f" {ask.unit}"  # a unit that was typed is said once
+    return "; ".join(said)
 
 
 def _outcome(entry: dict) -> Outcome:

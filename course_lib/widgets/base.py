@@ -123,7 +123,7 @@ def tick(label: str, value: bool = False) -> ipw.Checkbox:
     return ipw.Checkbox(value, description=label, indent=False, layout=_ROW, tooltip=label)
 
 
-def button(label: str, act: Callable[[], None]) -> ipw.Button:
+def button(label: str, act: Callable[[], object]) -> ipw.Button:
     """A button that calls `act()`; give it to `row` or to `Widget.extras`."""
     made = ipw.Button(description=label, tooltip=label, layout={"width": "max-content"})
     made.on_click(lambda _: act())

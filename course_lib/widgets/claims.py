@@ -50,15 +50,6 @@ def chosen(verdict: str = ALL, lesson: str = ALL, most_important: bool = False) 
     return found
 
 
-def as_text(claims: list[facts.Fact]) -> str:
-    """The claims as plain lines, for a terminal or a screen reader."""
-    return "\n".join(
-        f"{_number(claim)}: the page says “{claim.claim}”. {claim.verdict.capitalize()}: "
-        f"{_value(claim)}. {claim.note} {facts.cite(claim.key)}; recompute in {claim.notebook}."
-        for claim in claims
-    )
-
-
 def as_html(claims: list[facts.Fact]) -> str:
     """The claims as an HTML table that needs no kernel; lessons are links to the notebooks."""
     head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)

@@ -65,12 +65,6 @@ def test_the_browser_follows_its_controls():
     browser.reset()
 
 
-def test_the_text_twin_has_a_line_for_each_claim():
-    lines = claims.as_text(facts.claims()).splitlines()
-    assert len(lines) == 59
-    assert lines[0].startswith("A1: the page says") and "recompute in 01_cost_reset" in lines[0]
-
-
 def test_the_page_by_itself_is_one_whole_document_without_scripts():
     html = claims.page()
     assert html.startswith("<!doctype html>") and html.endswith("</html>\n")
