@@ -164,11 +164,12 @@ def balance_words(record: Mapping[str, Any]) -> str:
         if one.make is not CONTESTANTS[SPARSE].make:
             continue
         runs = record["runs"][str(SHORT)][name].values()
-        layers = zip(*(run["imbalance"] for run in runs), strict=True)
+        layers = list(zip(*(run["imbalance"] for run in runs), strict=True))
+        which = "by layer" if len(layers) > 1 else "of the worst layer"
         worst = ", ".join(f"{min(layer):.2f} to {max(layer):.2f}" for layer in layers)
         idle, losses = [run["dead"] for run in runs], held_out(record, name, SHORT)
         said.append(
-            f"{one.balancing:10} imbalance by layer {worst}; dead experts {min(idle)} to "
+            f"{one.balancing:10} imbalance {which} {worst}; dead experts {min(idle)} to "
             f"{max(idle)}; held-out loss {mean(losses):.3f} ({min(losses):.3f} to "
             f"{max(losses):.3f})"
         )
