@@ -146,9 +146,9 @@ CONTESTANTS: dict[str, Contestant] = {
     "dense, same active": Contestant(partial(small_dense, 96), "none", 4e-3, 0.0),
     "dense, same total": Contestant(partial(small_dense, 544), "none", 4e-3, 0.0),
 }
-"""What is compared, by name, each at the best settings that `comparison` found on seeds kept for
-that. The dense ones have as many parameters as a token of the sparse one uses, and as it has in
-all, less the router."""
+"""What is compared, by name. The rate is the best of three for sparse and dense in the record at
+hand; the strengths wait for a record of `comparison`'s search. The dense ones have as many
+parameters as a token of the sparse one uses, and as it has in all, less the router."""
 
 
 def compete(name: str, seed: int = 0, steps: int = 250, **other: float) -> Run:
