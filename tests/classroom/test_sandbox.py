@@ -181,6 +181,39 @@ def _until(condition) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="is such a user already")
+def test_an_ordinary_user_has_the_same(tmp_path):
+    """In an outer sandbox that gives the test another user, with Python where that may read it."""
+    put(tmp_path / "class" / "lea.ipynb", "import os\nassert os.getuid() != 1", RATIO, GAP)
+    prefixes = {Path(sys.base_prefix), Path(sys.prefix)}
+    shown = [w for p in prefixes for w in _bind(p) if p.is_relative_to(Path.home())]
+    code = (
+        "from pathlib import Path\nfrom course_lib.classroom.checks import sandbox\n"
+        "from course_lib.classroom import grade\ngiven = Path('/tmp/class')\n"
+        "kinds = [one for one in sandbox._candidates([]) if sandbox._works(one)]\n"
+        "print([one.name for one in kinds])\nassert not any(one.root for one in kinds)\n"
+        "for kind in kinds:\n    sandbox.find = lambda hidden: kind\n"
+        "    print([one.right for one in grade.grade_class(given, lessons=['01_cost_reset'])])\n"
+    )
+    home = ["--perms", "0755", "--tmpfs", str(Path.home())]
+    done = subprocess.run(
+        ["bwrap", "--dev-bind", "/", "/", *home, *shown, "--perms", "1777", "--tmpfs", "/tmp",
+         "--ro-bind", str(tmp_path / "class"), "/tmp/class",
+         "--cap-add", "ALL", "setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups",
+         sys.executable, "-c", code],
+        env=os.environ | {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}, cwd="/",
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "['bwrap', 'unshare']\n[2]\n[2]\n", done.stderr
+
+
+def _bind(path: Path) -> list[str]:
+    above = [
+        word for one in reversed(path.parents) for word in ("--perms", "0755", "--dir", str(one))
+    ]
+    return [*above[4:], "--ro-bind", str(path), str(path)]
+
+
 def test_without_a_sandbox_the_command_says_so_and_asks_for_trust(tmp_path, monkeypatch, capsys):
     put(tmp_path / "class" / "lea.ipynb", RATIO, GAP)
     monkeypatch.setattr(sandbox, "_candidates", lambda hidden: iter(()))

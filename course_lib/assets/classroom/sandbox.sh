@@ -40,6 +40,6 @@ mount -t proc proc "$root/proc"
 cd "$root"
 pivot_root . old
 umount -l /old
-mount -o remount,ro,mode=755 /
+mount -o remount,bind,ro /
 cd /tmp
 exec setpriv --no-new-privs --bounding-set="$rights" --inh-caps=-all "$@"

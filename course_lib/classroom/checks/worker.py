@@ -131,6 +131,7 @@ def main() -> None:
     for line in requests:
         request = json.loads(line)
         _send(replies, {"id": request["id"], **_answer(request, notebook)})
+    os._exit(0)  # threads and exit handlers of the notebook have no say
 
 
 def _private_output() -> TextIO:
