@@ -30,7 +30,7 @@ from pathlib import Path
 from course_lib.classroom.checks import catalogue, sandbox
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.judge import Outcome, Verdict, judge
-from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller
+from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller, memory_for
 from course_lib.classroom.grade_files import Submission, answered, collect, left_over, shown
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade, keep, load, merged
@@ -157,11 +157,15 @@ def grade_class(
     `book` keeps the results. Raises CourseError if there is nothing to grade or, unless `trust`, no
     sandbox to do it in.
     """
-    submissions, book = collect(folder), book or Book()
+    book = book or Book()
+    submissions = collect(folder, book.hidden)
     exercises = _exercises(submissions, lessons)
     inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
     to_do = book.begin(submissions, exercises)
-    for one, grade in _each(to_do, exercises, limits or Limits(), inside, jobs):
+    jobs = jobs or allowed_cores()
+    for one, grade in _each(
+        to_do, exercises, limits or Limits(memory=memory_for(jobs)), inside, jobs
+    ):
         book.add(one, grade)
     return book.grades
 
@@ -182,7 +186,7 @@ def _each(
 ) -> Iterator[tuple[Submission, Grade]]:
     """Every submission with its grade, as they are finished; all that runs ends with this."""
     stop = threading.Event()
-    pool = ThreadPoolExecutor(jobs or allowed_cores())
+    pool = ThreadPoolExecutor(jobs)
     try:
         running = {
             pool.submit(grade_one, one, exercises, limits, inside=inside, stop=stop): one

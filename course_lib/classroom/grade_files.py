@@ -24,6 +24,7 @@ _LARGEST = 20_000_000  # bytes of one file
 _ALL = 60_000_000  # bytes of all files beside the notebooks
 _MOST_FILES, _MOST_NOTEBOOKS, _MOST_SEEN = 50, 20, 5_000
 _MOST_CODE = 2_000_000  # characters in the code cells of one notebook
+_MOST_CELLS = 2_000
 _SYSTEM = re.compile(
     r"\.|~\$|__(MACOSX|pycache__)$|(Thumbs\.db|desktop\.ini|@eaDir|lost\+found|node_modules"
     r"|System Volume Information|\$RECYCLE\.BIN|Icon\r?)$",
@@ -85,15 +86,16 @@ def _undecoded(name: str) -> bool:
     return any("\udc80" <= one <= "\udcff" for one in name)
 
 
-def collect(folder: Path) -> list[Submission]:
-    """What every student handed in.
+def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
+    """What every student handed in. `without`: paths in the folder that are no student's.
 
     Raises CourseError if the folder is not there or nobody handed anything in.
     """
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
     read = [(entry, _submission(entry)) for entry in _entries(folder)]
-    found = [(entry, one) for entry, one in read if one is not None]
+    ours = {path.resolve() for path in without}
+    found = [(e, one) for e, one in read if one is not None and Path(e).resolve() not in ours]
     if not found:
         raise CourseError(f"{folder} has no notebooks and no folders with notebooks in it.")
     return _told_apart(found)
@@ -137,13 +139,18 @@ def _told_apart(found: list[tuple[os.DirEntry[str], Submission]]) -> list[Submis
         return unicodedata.normalize("NFC", one.student).casefold()
 
     often = Counter(key(one) for _, one in found)
-    apart = []
+    apart, taken = [], set[str]()
     for entry, one in found:
+        label = one.student
         if often[key(one)] > 1:
+            label = shown(entry.name)
             names = ", ".join(shown(e.name) for e, other in found if key(other) == key(one))
             note = f"Several hand-ins bear one name and were graded apart: {names}."
-            one = replace(one, student=shown(entry.name), notes=(note, *one.notes))
-        apart.append(one)
+            one = replace(one, notes=(note, *one.notes))
+        while label in taken:  # names that differ and cannot be shown to differ
+            label += " (another)"
+        taken.add(label)
+        apart.append(replace(one, student=label))
     return apart
 
 
@@ -226,6 +233,8 @@ def code_cells(data: bytes) -> list[str]:
     sources = [_source(one) for one in cells if one.get("cell_type") == "code"]
     if not any(source.strip() for source in sources):
         raise ValueError("it has no code")
+    if len(sources) > _MOST_CELLS:
+        raise ValueError(f"it has more than {_MOST_CELLS:,} code cells")
     if sum(map(len, sources)) > _MOST_CODE:
         raise ValueError(f"it has more than {_MOST_CODE:,} characters of code")
     return sources

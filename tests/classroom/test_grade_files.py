@@ -92,6 +92,18 @@ def test_names_that_are_not_text_end_nothing(tmp_path):
         assert grade_one(one, ASKED[:1], QUICK).right == 1
 
 
+def test_names_that_look_the_same_keep_a_result_each(tmp_path):
+    for name in ("a\n", "a\\n", "x" * 240, "x" * 241):
+        put(tmp_path / name / "work.ipynb", RATIO)
+    assert len({one.student for one in collect(tmp_path)}) == 4
+
+
+def test_the_reports_own_folder_is_nobodys(tmp_path):
+    put(tmp_path / "lea.ipynb", RATIO)
+    put(tmp_path / "report" / "lea.ipynb", RATIO)
+    assert [one.student for one in collect(tmp_path, [tmp_path / "report"])] == ["lea"]
+
+
 @pytest.mark.parametrize(
     ("blank", "filled"),
     [

@@ -18,7 +18,7 @@ import pytest
 from handed_in import GAP, QUICK, RATIO, graded, outcomes, put, seen
 
 from course_lib.classroom import grade
-from course_lib.classroom.checks import guard, sandbox
+from course_lib.classroom.checks import guard, remote, sandbox
 from course_lib.errors import CourseError
 from course_lib.runtime import LIBRARY
 
@@ -51,6 +51,8 @@ REACHED = {
     "libc.unshare(0x10000000)": "-1",
     "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)": "-1",
     "libc.ptrace(16, os.getppid(), 0, 0)": "-1",
+    "len(os.sched_getaffinity(0))": "1",
+    "os.sched_setaffinity(0, range(64))": REFUSED,
     "os.kill({pid}, 0)": "ProcessLookupError",
     "len([one for one in os.listdir('/proc') if one.isdigit()]) < 5": "True",
     "open('/proc/self/status').read().split('CapEff:')[1].split()[0].strip('0')": "",
@@ -224,6 +226,16 @@ def test_without_a_sandbox_the_command_says_so_and_asks_for_trust(tmp_path, monk
     assert not (tmp_path / "report").exists()
     assert grade.main([*arguments, "--trust", "--lesson", "01_cost_reset"]) == 0
     assert "lea: 2 of" in capsys.readouterr().out
+
+
+def test_two_at_a_time_have_a_core_each():
+    cores = remote._Cores()
+    taken = [cores.take() for _ in cores.taken]
+    assert sorted(taken) == sorted(os.sched_getaffinity(0))
+    again = cores.take()
+    cores.give_back(again)
+    assert again in taken and max(cores.taken.values()) == 1
+    assert remote.memory_for(1) <= 3 * 2**30 and remote.memory_for(1000) == 2**30
 
 
 def test_a_limit_that_a_system_refuses_leaves_the_others(monkeypatch):

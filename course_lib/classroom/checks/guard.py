@@ -39,19 +39,23 @@ _SAME_EVERYWHERE = (
     447,
 )  # io_uring, mounts, memfd
 # The machine's mark, clone, socket, seccomp, clone3, and what is refused: memory that no limit
-# counts (memfd_create, shmget), mounts and namespaces, other processes' memory, kernel keys, bpf.
+# counts (memfd_create, shmget), other cores than its own (sched_setaffinity), mounts and
+# namespaces, other processes' memory, kernel keys, bpf.
 _CALLS = {
     "x86_64": (0xC000003E, 56, 41, 317, 435, (
-        319, 29, 165, 166, 155, 161, 272, 308, 101, 310, 311, 248, 249, 250, 321, 298, 323, 304,
+        319, 29, 203, 165, 166, 155, 161, 272, 308, 101, 310, 311, 248, 249, 250, 321, 298, 323,
+        304,
     )),
     "aarch64": (0xC00000B7, 220, 198, 277, 435, (
-        279, 194, 40, 39, 41, 51, 97, 268, 117, 270, 271, 217, 218, 219, 280, 241, 282, 265,
+        279, 194, 122, 40, 39, 41, 51, 97, 268, 117, 270, 271, 217, 218, 219, 280, 241, 282, 265,
     )),
 }  # fmt: skip
 
 
-def close(memory: int, file_size: int, seconds: float, *, drop: bool, alone: bool) -> None:
-    """Bound this process and all it starts, in bytes and seconds of processor.
+def close(
+    memory: int, file_size: int, seconds: float, *, drop: bool, alone: bool, core: int | None = None
+) -> None:
+    """Bound this process and all it starts, in bytes and seconds of processor, and to one `core`.
 
     `drop`: it is root of its sandbox and stops being so. `alone`: no other process has its user's
     number. What a platform does not know it does not limit; each limit is tried on its own.
@@ -61,6 +65,11 @@ def close(memory: int, file_size: int, seconds: float, *, drop: bool, alone: boo
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
+    with contextlib.suppress(AttributeError, OSError):
+        if core is not None:
+            os.sched_setaffinity(0, {core})  # whatever it starts takes no time from its neighbours
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory ends, this goes first
     _limit(memory, file_size, seconds, _MOST_THREADS + (os.cpu_count() or 1) if alone else 0)
     if platform.system() == "Linux" and platform.machine() in _CALLS:
         _refuse_calls(*_CALLS[platform.machine()])

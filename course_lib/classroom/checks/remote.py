@@ -40,8 +40,9 @@ _LOOK = 0.2  # seconds between two looks at what it uses
 _RUN = "from course_lib.classroom.checks.worker import main; main()"
 
 
-def _memory() -> int:
-    return max(2**30, min(3 * 2**30, int(0.4 * psutil.virtual_memory().total)))
+def memory_for(jobs: int) -> int:
+    """Bytes for each of so many submissions at a time: all of them leave this machine some."""
+    return max(2**30, min(3 * 2**30, int(0.8 * psutil.virtual_memory().total / jobs)))
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,33 @@ class Limits:
     check: float = 60.0
     total: float = 300.0
     start: float = 60.0
-    memory: int = _memory()
+    memory: int = memory_for(2)
     file_size: int = 20 * 2**20
     restarts: int = 4
+
+
+class _Cores:
+    """Gives every process the core that fewest others have."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+        self.taken = dict.fromkeys(allowed, 0)
+
+    def take(self) -> int | None:
+        with self.lock:
+            core = min(self.taken, key=self.taken.__getitem__, default=None)
+            if core is not None:
+                self.taken[core] += 1
+            return core
+
+    def give_back(self, core: int | None) -> None:
+        with self.lock:
+            if core is not None:
+                self.taken[core] -= 1
+
+
+_CORES = _Cores()
 
 
 class Dead(Exception):
@@ -136,7 +161,7 @@ class Process:
         self.cell = 0
         pipe.write({
             "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
-            "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone},
+            "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone, "core": pipe.core},
             "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
         })  # fmt: skip
         return pipe
@@ -150,7 +175,7 @@ class Process:
             if type(number) is int and self.cell < number <= len(self.cells):
                 self.cell, patience = number, time.monotonic() + self.limits.cell
             elif "note" in reply and self.cell and self.cell not in notes:
-                notes[self.cell] = str(reply["note"])[:400]
+                notes[self.cell] = str(reply["note"])[:400] if len(notes) < _MOST_NOTES else ""
             elif "full" in reply:
                 raise Dead(pipe.too_much)
             elif "ready" in reply:
@@ -161,7 +186,7 @@ class Process:
                 pipe.count_junk()
 
     def _tell(self, note: str) -> None:
-        if note not in self.notes and len(self.notes) < _MOST_NOTES:
+        if note and note not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(note)
 
 
@@ -169,7 +194,7 @@ class _Pipe:
     """A running process with the lines that it sends. All of its methods raise Dead at its end."""
 
     def __init__(self, sandbox: Sandbox, limits: Limits, stop: threading.Event) -> None:
-        self.alone = sandbox is TRUSTED
+        self.alone, self.core = sandbox is TRUSTED, _CORES.take()
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # where there is none
         self.child = subprocess.Popen(
             sandbox.command(_RUN), cwd=self.folder.name, env=environment(sandbox), bufsize=0,
@@ -237,6 +262,7 @@ class _Pipe:
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
         self.folder.cleanup()
+        _CORES.give_back(self.core)
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
