@@ -63,8 +63,8 @@ def main(lesson: str = "03_r1_zero", size: str = "30", jobs: str = "2") -> None:
     cpu, memory = sum(processors.seconds.values()), psutil.Process().memory_info().rss
     print(
         f"{lesson}: {len(grades)} submissions, {sum(kind in HOSTILE for kind in kinds.values())} "
-        f"hostile, jobs {jobs}: {seconds:.0f} s wall, {cpu:.0f} s of processors, {memory / 2**20:.0f} MB, "
-        f"{good} of {len(grades)} graded right"
+        f"hostile, jobs {jobs}: {seconds:.0f} s wall, {cpu:.0f} s of processors, "
+        f"{memory / 2**20:.0f} MB, {good} of {len(grades)} graded right"
     )
 
 
