@@ -72,6 +72,8 @@ def _reader(record: Record) -> Callable[[Record], Iterator[Row]]:
     runs = record["runs"]
     if isinstance(runs, list):
         return _pipeline
+    if not runs:
+        raise LookupError("it has no runs")
     figures = next(iter(runs.values()))
     return _experiment if all(isinstance(v, list) for v in figures.values()) else _moe_race
 

@@ -72,7 +72,7 @@ def _distance(better: scores.Score, worse: scores.Score, problems: int | None) -
     verdict = "overlap" if worse.high >= better.low else "do not overlap"
     return (
         f"They are {gap:.1f} points apart, which is {apart:.2f} of {problems} problems; "
-        f"their 95 % intervals {verdict}."
+        f"their 95 % intervals {verdict}. Intervals are about other problems; both had the same."
     )
 
 

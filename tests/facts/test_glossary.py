@@ -9,7 +9,10 @@ from course_lib.facts import glossary
 from tests import glossary_lint
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-LINKED = ("02_mixture_of_experts", "03a_rl_from_zero",)
+LINKED = (
+    "02_mixture_of_experts",
+    "03a_rl_from_zero",
+)
 """The lessons that keep the rule so far."""
 
 
