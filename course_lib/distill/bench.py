@@ -231,7 +231,7 @@ def datasets(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase) -> d
 
 def without_thinking(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Trace:
     """The trace with its thought cut out, tags and all: what follows the last `</think>`."""
-    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    end = tokenizer.get_vocab()[models.END_THINK]
     ids = trace.completion
     start = len(ids) - ids[::-1].index(end) if end in ids else 0
     return Trace(trace.prompt, ids[start:])

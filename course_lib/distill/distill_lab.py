@@ -69,6 +69,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         fight.fight,
         {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
     ),
+    "second-budget": Experiment(
+        "With as much budget again: GRPO after distillation, or more distillation?",
+        fight.second_budget,
+        {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
+    ),
     "lost": Experiment("What can the base do that its student cannot?", lost.lost),
 }
 
@@ -181,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.seeds < 1:
         raise CourseError(f"--seeds is {args.seeds}; it takes at least 1 seed to learn anything.")
     teacher = args.teacher or models.shipped(TEACHER)
-    for seed in range(first, first + args.seeds):
+    for seed in range(first + args.skip, first + args.seeds):
         record = run(args.name, Bench(teacher, args.out, seed), args.machine)
         print(f"seed {seed}: {len(record['rows'])} rows in {args.out}/distill-{args.name}.json")
     return 0
@@ -194,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many of the first (0)")
     parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
     parser.add_argument("--out", type=Path, required=True, help="folder for bases, runs, record")
     parser.add_argument(

@@ -32,7 +32,7 @@ def real_distills(metric: str = "aime_2024.pass_at_1") -> Figure:
     figure, said = go.Figure(), []
     for i, family in enumerate(("qwen", "llama")):
         names = [name for name in DISTILLS if family in name]
-        sizes = [facts.value(f"{name}.parameters") / 1e9 for name in names]
+        sizes = [float(facts.value(f"{name}.parameters")) / 1e9 for name in names]
         found = [facts.value(f"{name}.{metric}") for name in names]
         figure.add_scatter(
             x=sizes, y=found, name=family.capitalize(), mode="lines+markers+text",
@@ -121,7 +121,7 @@ def _by_student_and_traces(record: Record) -> dict[tuple[str, int], float]:
 
 
 def _parameters(record: Record) -> dict[str, int]:
-    return {name: v[0] for (name,), v in over_seeds(record, "parameters", "student").items()}
+    return {name: int(v[0]) for (name,), v in over_seeds(record, "parameters", "student").items()}
 
 
 def _teacher_line(
@@ -142,12 +142,7 @@ def bars(record: Record, key: str, figure_of: str, title: str) -> Figure:
     """A bar for each `key`, the mean over seeds, with a whisker from the least to the most."""
     found = {name: values for (name,), values in over_seeds(record, figure_of, key).items()}
     middle = [mean(values) for values in found.values()]
-    whisker = {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(v) - m for v, m in zip(found.values(), middle, strict=True)],
-        "arrayminus": [m - min(v) for v, m in zip(found.values(), middle, strict=True)],
-    }
+    whisker = _whisker(list(found.values()))
     figure = go.Figure(
         go.Bar(x=middle, y=list(found), orientation="h", error_x=whisker, marker_color=_COLOURS[0])
     )
@@ -158,29 +153,29 @@ def bars(record: Record, key: str, figure_of: str, title: str) -> Figure:
     return figure, f"{title}: {'; '.join(said)}."
 
 
+def _whisker(values: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """A bar of error from the least to the most of each point's values, around their mean."""
+    up = [max(v) - mean(v) for v in values]
+    down = [mean(v) - min(v) for v in values]
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
+
+
 def _range(values: Sequence[float]) -> str:
     """The least and the most in words; nothing for one seed, which has no range."""
     return f" ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else ""
 
 
 def fight(record: Record) -> Figure:
-    """Accuracy over updates, mean of the seeds; GRPO after distillation goes on from it."""
+    """Accuracy over updates for each side: the mean of the seeds, from the least to the most."""
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for row in record["rows"]:
         curves.setdefault(row["data"], []).append(row)
     figure, said = go.Figure(), []
     for i, (name, rows) in enumerate(curves.items()):
-        shift = rows[0]["updates"][-1] if "after" in name else 0
         at = [list(values) for values in zip(*(row["accuracy"] for row in rows), strict=True)]
         middle = [mean(values) for values in at]
-        whisker = {
-            "type": "data",
-            "symmetric": False,
-            "array": [max(v) - m for v, m in zip(at, middle, strict=True)],
-            "arrayminus": [m - min(v) for v, m in zip(at, middle, strict=True)],
-        }
         figure.add_scatter(
-            x=[shift + step for step in rows[0]["updates"]], y=middle, name=name, error_y=whisker,
+            x=rows[0]["updates"], y=middle, name=name, error_y=_whisker(at),
             mode="lines+markers", line={"dash": DASHES[i]}, marker={"symbol": SYMBOLS[i]},
         )  # fmt: skip
         tokens = mean(row["sampled"][-1] for row in rows)

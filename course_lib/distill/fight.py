@@ -59,30 +59,42 @@ def _end(side: str, rate: float, curve: Row) -> Row:
 
 
 def fight(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
-    """GRPO, distillation with as many updates and sampled tokens; then both with a second budget.
-
-    The second budget buys GRPO that starts from the distilled student, or twice the traces and
-    updates of distillation: what GRPO adds is the difference of these two.
-    """
-    plan = replace(config, seed=bench.seed)
-    folder = bench.out / f"fight-{bench.seed}"
-    alone, second, after = BEST
-    found = _reinforce(
-        folder / "grpo", bench.base(SHIPPED), replace(plan, learning_rate=BEST[alone])
-    )
+    """GRPO, then distillation with as many updates and sampled tokens."""
+    alone, second, _ = BEST
+    found = _alone(bench, config)
     yield {"data": alone, "rate": BEST[alone], **found}
-    tokens = found["sampled"][-1]
-    bought = _buy(bench, 2 * tokens)
-    once = _worth(bought, tokens)
-    found = _distil(bench, once, plan, BEST[second], folder / "distilled")
-    yield {"data": second, "rate": BEST[second], "traces": len(once), **found}
+    bought = _buy(bench, found["sampled"][-1])
+    plan = replace(config, seed=bench.seed)
+    found = _distil(bench, bought, plan, BEST[second], _folder(bench) / "distilled")
+    yield {"data": second, "rate": BEST[second], "traces": len(bought), **found}
+
+
+def second_budget(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
+    """What to do with as much again: GRPO from the distilled student, or twice the distillation.
+
+    Makes what `fight` made with the same seed first, where it is not there yet.
+    """
+    _, second, after = BEST
+    folder, plan = _folder(bench), replace(config, seed=bench.seed)
+    if not (folder / "distilled").is_dir():
+        list(fight(bench, config))
+    bought = _buy(bench, 2 * _alone(bench, config)["sampled"][-1])
     longer = replace(plan, steps=2 * plan.steps)
     found = _distil(bench, bought, longer, BEST[second], folder / "twice")
-    name = "distillation, second budget"
-    yield {"data": name, "rate": BEST[second], "traces": len(bought), **found}
+    yield {"data": "twice the distillation", "rate": BEST[second], "traces": len(bought), **found}
     goes_on = replace(plan, learning_rate=BEST[after])
     found = _reinforce(folder / "after", folder / "distilled", goes_on)
     yield {"data": after, "rate": BEST[after], **found}
+
+
+def _folder(bench: Bench) -> Path:
+    return bench.out / f"fight-{bench.seed}"
+
+
+def _alone(bench: Bench, config: zero.ZeroConfig) -> Row:
+    """GRPO from the base at its best rate; a run that is finished gives its curve again."""
+    plan = replace(config, seed=bench.seed, learning_rate=next(iter(BEST.values())))
+    return _reinforce(_folder(bench) / "grpo", bench.base(SHIPPED), plan)
 
 
 def _curve(points: Sequence[tuple[float, ...]]) -> Row:

@@ -102,7 +102,7 @@ def divergence(
     """`generalized_jsd` of two models on the completions of a batch, in nats per token."""
     ids, weights = batch.ids.to(student.device), batch.weights.to(student.device)
     with torch.no_grad():
-        wanted = teacher(ids, use_cache=False).logits[:, :-1]
+        wanted = teacher(ids, use_cache=False).logits[:, :-1]  # (documents, tokens, vocabulary)
     guessed = student(ids, use_cache=False).logits[:, :-1]
     return generalized_jsd(guessed, wanted, beta=beta, mask=weights[:, 1:] > 0)
 
@@ -140,6 +140,7 @@ def on_policy(
     """Soft labels on what the student writes itself, `samples` completions a step: step, loss."""
 
     def loss(step: int) -> Tensor:
+        # 1. The student writes; no gradient goes through the sampling.
         seed = config.seed * 1_000_003 + step
         written, _ = trace_sft.gather(
             student,
@@ -149,6 +150,7 @@ def on_policy(
             temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
         )
+        # 2. The teacher says what it would have expected at each of these tokens.
         return divergence(student, teacher, whole_batch(written, tokenizer), beta)
 
     yield from trace_sft.descend(student, config, loss)

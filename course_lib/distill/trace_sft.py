@@ -207,6 +207,6 @@ def stream(
         if token == tokenizer.eos_token_id:
             return
         ids.append(token)
-        whole = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        whole = models.decode(tokenizer, [ids])[0]
         yield whole[len(shown) :]
         shown = whole

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,9 +90,10 @@ def scores(
     ends = [tokenizer.encode(reply, add_special_tokens=False) for _, reply in replies]
     eos = tokenizer.eos_token_id
     ids, mask = sft.collate(prompts, [[*end, eos] for end in ends], eos)
-    hidden = model.model(ids.to(model.device), use_cache=False)[0]
+    hidden = model.model(ids.to(model.device), use_cache=False)[0]  # (replies, tokens, width)
     last = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
-    return model.score(hidden[torch.arange(len(last)), last.to(model.device)]).squeeze(1)
+    head: Any = model.score
+    return head(hidden[torch.arange(len(last)), last.to(model.device)]).squeeze(1)
 
 
 def train(
@@ -135,9 +137,12 @@ def _update(
     optimizer: torch.optim.Optimizer,
     pairs: Sequence[Pair],
 ) -> dict[str, float]:
+    # 1. Score both replies of each pair: (pairs,) twice.
     better = scores(model, tokenizer, [(p.prompt, p.chosen) for p in pairs])
     worse = scores(model, tokenizer, [(p.prompt, p.rejected) for p in pairs])
+    # 2. How surprising are the preferences under these scores?
     loss, stats = preference.reward_model_loss(better, worse)
+    # 3. One update that makes them less so.
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

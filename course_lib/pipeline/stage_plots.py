@@ -79,9 +79,12 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
     means = [value.mean for value in ours.values() if value]
     shown = [NAMES[name] for name in ours]
     keys = ["r1_zero" if name == "zero" else name for name in ours]
-    paper = [facts.value(f"{key}.aime_2024.pass_at_1") for key in keys]
+    paper = [float(facts.value(f"{key}.aime_2024.pass_at_1")) for key in keys]
     figure = go.Figure()
-    series = {"mini-R1, held-out puzzles": means, "DeepSeek-R1, AIME 2024": paper}
+    series: dict[str, list[float]] = {
+        "mini-R1, held-out puzzles": means,
+        "DeepSeek-R1, AIME 2024": paper,
+    }
     for i, (name, values) in enumerate(series.items()):
         figure.add_scatter(
             x=shown, y=values, name=name, mode="lines+markers",

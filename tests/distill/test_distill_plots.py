@@ -106,18 +106,16 @@ def test_bars_reach_from_the_least_to_the_most():
     assert words.endswith("large 50.0%.")  # one seed has no range
 
 
-def test_grpo_after_distillation_goes_on_where_distillation_ended():
+def test_the_fight_has_a_line_a_side_from_the_least_to_the_most():
     rows = [
         {"seed": s, "data": name, "updates": [0, 10], "sampled": [0, 100 * (s + 1)],
-         "accuracy": [start, end + s / 10], "thinking": [1, 2]}
+         "accuracy": [0.1, end + s / 10], "thinking": [1, 2]}
         for s in (0, 1)
-        for name, start, end in (
-            ("GRPO from its base", 0.1, 0.2), ("distillation", 0.1, 0.7),
-            ("GRPO after distillation", 0.7, 0.8),
-        )
+        for name, end in (("GRPO from its base", 0.2), ("distillation", 0.7))
     ]  # fmt: skip
     figure, words = distill_plots.fight(record("fight", *rows))
-    assert [list(trace.x) for trace in figure.data] == [[0, 10], [0, 10], [10, 20]]
+    assert [list(trace.x) for trace in figure.data] == [[0, 10], [0, 10]]
+    assert figure.data[1].error_y.array[1] == pytest.approx(0.05)
     assert "distillation 10.0% to 75.0% (70.0% to 80.0% over 2 seeds) with 150 sampled" in words
 
 
