@@ -34,6 +34,9 @@ BEST: dict[str, float] = {
 """The rate of each side that was right most often at the end, as the record `fight-rates` says."""
 
 
+_PILOT = 200  # answers that show how long the teacher's are
+
+
 def rates(bench: Bench, config: zero.ZeroConfig = FIGHT) -> Iterator[Row]:
     """The search: every side at each of its rates, measured at its end alone."""
     plan = replace(config, seed=bench.seed, evaluate_every=config.steps)
@@ -158,7 +161,7 @@ def _distil(
 
 def _buy(bench: Bench, tokens: int) -> list[Answer]:
     """As many answers of the teacher as `tokens` sampled tokens pay for."""
-    answers = bench.answers
+    answers = bench.ask(min(_PILOT, bench.config.traces))
     while (paid := sum(len(a.trace.completion) for a in answers)) <= tokens:
         answers = bench.ask(1 + int(1.1 * len(answers) * max(1.0, tokens / paid)))
     return _worth(answers, tokens)
