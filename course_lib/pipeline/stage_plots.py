@@ -148,12 +148,12 @@ def family() -> tuple[str, str]:
     step = _BOX[1] + _GAP
     tops = {name: 44 + step * row for row, (name, _) in enumerate(_LEARNT)}
     middle = tops["Dev2"]
-    body = [svg.box(0, middle, *_BOX, "base")]
+    body = [svg.box(2, middle, *_BOX, "base")]
     for name, learnt in _LEARNT:
         body.append(svg.box(220, tops[name], *_BOX, name))
         body.append(svg.text(336, tops[name] + 25, learnt))
     for name in ("R1-Zero", "Dev1", "Dev3"):
-        body.append(svg.arrow((104, middle + 20), (218, tops[name] + 20)))
+        body.append(svg.arrow((106, middle + 20), (218, tops[name] + 20)))
     for old, new in (("Dev1", "Dev2"), ("Dev3", "R1")):
         body.append(svg.arrow((250, tops[old] + _BOX[1]), (250, tops[new] - 2)))
     for old, new in (("R1-Zero", "Dev1"), ("Dev2", "Dev3")):

@@ -290,3 +290,16 @@ def test_soft_labels_bring_the_student_nearer(bench, random_models, how):
     steps, losses = zip(*run, strict=True)
     assert steps == (1, 2, 3, 4, 5, 6)
     assert losses[-1] < losses[0]
+
+
+def test_the_rates_of_the_fight_are_the_best_of_its_recorded_search():
+    search = distill_lab.load_record("fight-rates")
+    found = distill_lab.over_seeds(search, "accuracy", "data", "rate")
+    for side, tried in fight.RATES.items():
+        right = {rate: sum(found[side, rate]) for rate in tried}
+        assert max(right, key=right.get) == fight.BEST[side]
+    record = distill_lab.load_record("fight")
+    assert not set(record["seeds"]) & set(search["seeds"])
+    assert {row["data"]: row["rate"] for row in record["rows"]} == {
+        side: fight.BEST[side] for side in ("GRPO from its base", "distillation")
+    }
