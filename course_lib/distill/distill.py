@@ -38,12 +38,21 @@ def run(
     The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
     the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder. Stop
     it whenever you like, even by force: the same call gives the lines so far and goes on from the
-    last checkpoint. Raises CourseError where `out` holds a run with other settings or models.
+    last checkpoint. Raises CourseError where `out` holds a run with other settings or models, or
+    one that has not ended.
     """
     config, out = config or DistillConfig(), Path(out)
     base = Path(base or models.shipped("qwen2-base"))
     use_threads()
-    _claim(out, config, Path(teacher), base)
+    with checkpoints.alone(out):
+        _claim(out, config, Path(teacher), base)
+        yield from _go_on(Path(teacher), base, out, config)
+
+
+def _go_on(
+    teacher: Path, base: Path, out: Path, config: DistillConfig
+) -> Iterator[dict[str, float]]:
+    """The lines so far, and then the steps that are still to be taken."""
     expert, tokenizer = models.load(teacher)
     folder = out / "checkpoint"
     resume = checkpoints.has_state(folder)

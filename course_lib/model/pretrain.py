@@ -198,14 +198,20 @@ def run(
     """Pretrain into `out/checkpoint`, yielding one dict a step: step, seconds, loss, imbalance.
 
     Goes on from `out/checkpoint` if there is one. Stop it whenever you like. Raises CourseError
-    where `out` holds a run with other settings or another architecture.
+    where `out` holds a run with other settings or another architecture, or one that has not ended.
     """
     config = config or PretrainConfig()
     use_threads()
     out = Path(out)
-    folder = out / "checkpoint"
     architecture = architecture or models.mini_v3_config(models.build_tokenizer())
-    _claim(out, config, architecture)
+    with checkpoints.alone(out):
+        _claim(out, config, architecture)
+        yield from _go_on(out, config, architecture)
+
+
+def _go_on(out: Path, config: PretrainConfig, architecture: PretrainedConfig) -> Iterator[dict]:
+    """The steps that are still to be taken."""
+    folder = out / "checkpoint"
     model, tokenizer, optimizer, state = _start(folder, config, architecture)
     log = checkpoints.Log(out / "metrics.jsonl", keep=state["step"])
     ids = piece_ids(tokenizer)

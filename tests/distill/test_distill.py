@@ -93,3 +93,12 @@ def test_a_damaged_file_of_a_run_is_one_sentence(tmp_path, name):
     (tmp_path / name).write_text(json.dumps([1])[:-1])
     with pytest.raises(CourseError, match=f"{name} holds no"):
         next(distill.run(TEACHER, tmp_path, SMALL))
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
+    first = distill.run(TEACHER, tmp_path, SMALL)
+    next(first)
+    with pytest.raises(CourseError, match="in use by a run that has not ended"):
+        next(distill.run(TEACHER, tmp_path, SMALL))
+    first.close()
+    assert len(list(distill.run(TEACHER, tmp_path, SMALL))) == 6

@@ -12,6 +12,8 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LINKED = (
     "02_mixture_of_experts",
     "03a_rl_from_zero",
+    "04_r1_pipeline",
+    "05_distillation",
 )
 """The lessons that keep the rule so far."""
 
