@@ -86,7 +86,7 @@ def my_balance_bias(bias, load, step):
     """The router's bias after a batch: one step down where the load was above its mean, one up
     where it was below, none where it was exactly the mean.
 
-    bias: (experts,). load: (experts,), whole numbers, how many tokens each expert got.
+    bias: (experts,). load: (experts,), how many tokens each expert got.
     Returns a tensor (experts,).
     """
     ### BEGIN SOLUTION
@@ -183,3 +183,49 @@ def mended_route(logits, bias, top_k, n_group=1, topk_group=1, scale=1.0):
 
 # %%
 check("moe.find_the_bug", mended_route)
+
+# %% [markdown]
+# <!-- card: moe.balance_a_router -->
+
+
+# %%
+def balance_router(logits, bias, top_k, step, rounds):
+    """Route the same tokens `rounds` times, moving the bias after each: (bias, load).
+
+    logits: (tokens, experts); bias: (experts,); one group. After each round the bias moves by
+    `step` as in `my_balance_bias`. Returns the bias after the last move, and how many tokens each
+    expert got in the last round (experts,).
+    """
+    ### BEGIN SOLUTION
+    for _ in range(rounds):
+        _, experts = my_route(logits, bias, top_k)
+        load = experts.flatten().bincount(minlength=len(bias)).float()
+        bias = my_balance_bias(bias, load, step)
+    return bias, load
+    ### END SOLUTION
+
+
+# %%
+check("moe.balance_a_router", balance_router)
+
+# %% [markdown]
+# <!-- card: moe.route_a_layer -->
+
+
+# %%
+def route_layer(hidden, gate, config):
+    """Route hidden states through a layer's gate: (weights, experts), as `my_route` gives them.
+
+    hidden: (tokens, width). gate: {"weight": (experts, width), "bias": (experts,)}. config: a
+    dictionary with num_experts_per_tok, n_group, topk_group and routed_scaling_factor.
+    """
+    ### BEGIN SOLUTION
+    logits = hidden @ gate["weight"].T
+    groups, kept = config["n_group"], config["topk_group"]
+    top_k, scale = config["num_experts_per_tok"], config["routed_scaling_factor"]
+    return my_route(logits, gate["bias"], top_k, groups, kept, scale)
+    ### END SOLUTION
+
+
+# %%
+check("moe.route_a_layer", route_layer)

@@ -50,7 +50,7 @@ def my_group_advantages(rewards, eps=1e-4):
     """How much better each answer is than its group, in deviations of the group.
 
     rewards: (groups, size). Each row: (reward - mean) / (sample standard deviation + eps).
-    Returns (groups, size); a group whose rewards are all the same gives exactly 0.
+    Returns (groups, size); a group whose rewards are all the same gives 0, but for rounding.
     """
     ### BEGIN SOLUTION
     mean = rewards.mean(dim=1, keepdim=True)
@@ -156,8 +156,8 @@ check("grpo.pass_at_k", pass_at_k)
 def broken_loss(logp, old_logp, advantages, mask, clip=0.2):
     ratio = (logp - old_logp).exp()
     weight = advantages.unsqueeze(1)
-    surrogate = torch.min(ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight)
-    per_completion = (surrogate * mask).mean(dim=1)
+    surrogate = torch.min(ratio, ratio.clamp(1 - clip, 1 + clip)) * weight
+    per_completion = (surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
     return -per_completion.mean()
 
 
@@ -216,3 +216,55 @@ def mended_verifier(numbers, target, text):
 
 # %%
 check("grpo.mend_the_verifier", mended_verifier)
+
+# %% [markdown]
+# <!-- card: grpo.train_a_policy -->
+
+
+# %%
+def train_policy(logits, sampled, rewards, lr):
+    """Train a policy over a few answers by GRPO; returns its probabilities (answers,).
+
+    logits: (answers,), the policy before. sampled: (steps, size), the numbers of the answers that
+    each step's group has sampled. rewards: (answers,), what each answer earns. One update a group:
+    your loss of your advantages, with eps and clip as they are, and a step of `lr` down.
+    """
+    ### BEGIN SOLUTION
+    logits = logits.clone().requires_grad_()
+    for group in sampled:
+        logp = logits.log_softmax(dim=-1)[group][:, None]  # completions of one token
+        gains = my_group_advantages(rewards[group][None])[0]
+        loss = my_policy_loss(logp, logp.detach(), gains, torch.ones_like(logp))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        logits = (logits - lr * gradient).detach().requires_grad_()
+    return logits.softmax(dim=-1).detach()
+    ### END SOLUTION
+
+
+# %%
+check("grpo.train_a_policy", train_policy)
+
+# %% [markdown]
+# <!-- card: grpo.grade_groups -->
+
+
+# %%
+def grade_groups(puzzles, texts):
+    """Grade groups of answers: (rewards, share, dead).
+
+    puzzles: a list of (numbers, target); texts: for each puzzle the list of what was written.
+    rewards: a list of rewards for each group. share: of all texts together that are right, 0 to 1.
+    dead: how many groups teach nothing, because all their rewards are the same.
+    """
+    ### BEGIN SOLUTION
+    rewards = []
+    for (numbers, target), group in zip(puzzles, texts, strict=True):
+        rewards.append([mended_verifier(numbers, target, text) for text in group])
+    flat = [reward for group in rewards for reward in group]
+    dead = sum(len(set(group)) == 1 for group in rewards)
+    return rewards, sum(flat) / len(flat), dead
+    ### END SOLUTION
+
+
+# %%
+check("grpo.grade_groups", grade_groups)

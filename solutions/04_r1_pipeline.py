@@ -150,3 +150,50 @@ def preference_loss(chosen, rejected):
 
 # %%
 check("pipeline.preference_loss", preference_loss)
+
+# %% [markdown]
+# <!-- card: pipeline.build_rows -->
+
+
+# %%
+def build_rows(samples, prompt, length):
+    """Rows of labels for the samples worth training on: (rows, share).
+
+    samples: as in `keep_samples`; prompt: a list of token ids, the same for every sample. A
+    sample's completion is its text's bytes. rows: the labels, of `length` each, in order. share:
+    of all labels in the rows that are trained (not -100); 0.0 where there is no row.
+    """
+    ### BEGIN SOLUTION
+    kept, _ = keep_samples(samples)
+    rows = [sft_labels(prompt, list(text.encode()), length) for text in kept]
+    trained = sum(label != -100 for row in rows for label in row)
+    return rows, trained / (len(rows) * length) if rows else 0.0
+    ### END SOLUTION
+
+
+# %%
+check("pipeline.build_rows", build_rows)
+
+# %% [markdown]
+# <!-- card: pipeline.fit_reward_model -->
+
+
+# %%
+def fit_reward_model(better, worse, steps, lr):
+    """Train a linear reward model on pairs; returns its weights (features,).
+
+    better, worse: (pairs, features), of the better and of the worse answer. A score is features
+    times weights. The weights begin at 0; then so many steps of `lr` down your loss's gradient.
+    """
+    ### BEGIN SOLUTION
+    weight = torch.zeros(better.shape[1], requires_grad=True)
+    for _ in range(steps):
+        loss = preference_loss(better @ weight, worse @ weight)
+        (gradient,) = torch.autograd.grad(loss, weight)
+        weight = (weight - lr * gradient).detach().requires_grad_()
+    return weight.detach()
+    ### END SOLUTION
+
+
+# %%
+check("pipeline.fit_reward_model", fit_reward_model)

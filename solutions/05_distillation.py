@@ -21,6 +21,7 @@
 # it fails on exactly the check cells that are not solved yet.
 
 # %%
+import math
 from collections import Counter
 
 import torch
@@ -64,7 +65,7 @@ def my_jsd(student_logits, teacher_logits, beta):
         return kl(teacher, student)
     if beta == 1:
         return kl(student, teacher)
-    middle = (beta * teacher.exp() + (1 - beta) * student.exp()).log()
+    middle = torch.logaddexp(teacher + math.log(beta), student + math.log(1 - beta))
     return beta * kl(teacher, middle) + (1 - beta) * kl(student, middle)
     ### END SOLUTION
 
@@ -161,3 +162,26 @@ def mended_next_loss(logits, ids, mask):
 
 # %%
 check("distill.find_the_bug", mended_next_loss)
+
+# %% [markdown]
+# <!-- card: distill.teach -->
+
+
+# %%
+def teach(student_logits, teacher_logits, beta, steps, lr):
+    """Train a student's logits towards a teacher's; returns its probabilities after it.
+
+    student_logits, teacher_logits: (tokens, vocabulary); beta: as in `my_jsd`. So many steps of
+    `lr` down the gradient of your divergence for the student. Returns (tokens, vocabulary).
+    """
+    ### BEGIN SOLUTION
+    logits = student_logits.clone().requires_grad_()
+    for _ in range(steps):
+        (gradient,) = torch.autograd.grad(my_jsd(logits, teacher_logits, beta), logits)
+        logits = (logits - lr * gradient).detach().requires_grad_()
+    return logits.softmax(dim=-1).detach()
+    ### END SOLUTION
+
+
+# %%
+check("distill.teach", teach)

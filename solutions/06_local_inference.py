@@ -165,3 +165,28 @@ def count_attempts(thinking):
 
 # %%
 check("traces.attempts", count_attempts)
+
+# %% [markdown]
+# <!-- card: memory.choose_file -->
+
+
+# %%
+def choose_file(config, files, memory_gib, overhead_gib, tokens):
+    """The name of the largest file beside which `tokens` tokens of context fit, or None.
+
+    config: as in `my_kv_cache_bytes`, with 2 bytes a number of the cache. files: a dictionary from
+    name to size in GB, of the same model. memory_gib, overhead_gib: as in `longest_context`.
+    """
+    ### BEGIN SOLUTION
+    per_token = my_kv_cache_bytes(config, 1)
+    fits = [
+        name
+        for name, size in files.items()
+        if longest_context(memory_gib, size, overhead_gib, per_token) >= tokens
+    ]
+    return max(fits, key=files.get, default=None)
+    ### END SOLUTION
+
+
+# %%
+check("memory.choose_file", choose_file)

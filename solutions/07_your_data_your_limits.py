@@ -160,3 +160,31 @@ def first_wrong_step(numbers, thinking):
 
 # %%
 check("audit.first_wrong_step", first_wrong_step)
+
+# %% [markdown]
+# <!-- card: tools.answer_calls -->
+
+
+# %%
+def answer_calls(replies, documents, allowed):
+    """What the tools give for a model's replies: a list with one result for each reply.
+
+    None where `parse_call` refuses. For `search` the best document, as text, or "" where nothing
+    is found; "" for any other tool that is allowed, since none is here.
+    """
+    ### BEGIN SOLUTION
+    results = []
+    for reply in replies:
+        call = parse_call(reply, allowed)
+        if call is None:
+            results.append(None)
+            continue
+        name, argument = call
+        found = rank_documents(argument, documents) if name == "search" else []
+        results.append(documents[found[0]] if found else "")
+    return results
+    ### END SOLUTION
+
+
+# %%
+check("tools.answer_calls", answer_calls)

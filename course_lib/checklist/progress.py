@@ -24,6 +24,7 @@ from typing import Any
 from course_lib.errors import CourseError
 
 VERSION = 1
+RIGHT = "right"
 LARGEST = 5_000_000
 """Bytes; a larger file is not ours and is not read."""
 
@@ -68,18 +69,19 @@ def file() -> Path:
 def load() -> Progress:
     """What is recorded; nothing if there is no file yet.
 
-    A file that cannot be read as progress is moved aside, never overwritten, and `notice` says
-    where to.
+    What cannot be read as progress is left out; the file as it was is then kept under another
+    name, never overwritten, and `notice` says where.
     """
     path = file()
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("the file is too large")
-        return Progress(_sections(json.loads(path.read_text(encoding="utf-8"))))
+        sections, odd = _sections(json.loads(path.read_text(encoding="utf-8")))
+        return Progress(sections, _set_aside(path, odd, sections) if odd else "")
     except FileNotFoundError:
         return Progress()
     except (ValueError, RecursionError) as error:
-        return Progress(notice=_set_aside(path, error))
+        return Progress(notice=_set_aside(path, str(error)))
     except OSError as error:
         return Progress(notice=f"Your progress in {path} could not be read: {error.strerror}.")
 
@@ -87,20 +89,32 @@ def load() -> Progress:
 def record(name: str, outcome: str, section: str = "exercises", **details: Any) -> str:
     """Keep the outcome of an exercise or a question, with `details` that JSON can hold.
 
-    Counts tries and keeps the time (UTC). Returns "" or, where nothing can be kept (a full or
-    read-only disk, a damaged file), a sentence that says so: a lesson goes on without it.
+    Counts tries and keeps the time (UTC). Of an exercise the best outcome stays, with its time:
+    what was right once is not lost by running an empty cell. Returns "" or, where nothing can be
+    kept (a full or read-only disk, a damaged file), a sentence that says so: a lesson goes on
+    without it.
     """
     try:
         with _lock():
             progress = load()
-            tries = progress.entry(section, name).get("tries", 0) + 1
+            before = progress.entry(section, name)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = {**details, "outcome": outcome, "when": now, "tries": tries}
+            entry = {**details, "outcome": outcome, "when": now}
+            if section == "exercises" and before and _worth(before["outcome"]) > _worth(outcome):
+                entry = before
+            elif before.get("outcome") == outcome == RIGHT and section == "exercises":
+                entry = before  # right since then
+            entry = {**entry, "tries": before.get("tries", 0) + 1}
             progress.sections.setdefault(section, {})[name] = entry
             _write(progress.sections)
-    except OSError as error:
-        return f"Your progress could not be kept in {file()}: {error.strerror or error}."
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"Your progress could not be kept in {file()}: {reason}."
     return progress.notice
+
+
+def _worth(outcome: str) -> int:
+    return {RIGHT: 2, "not attempted": 0}.get(outcome, 1)
 
 
 def export(target: Path) -> Path:
@@ -127,34 +141,57 @@ def delete() -> bool:
     return True
 
 
-def _sections(data: object) -> Sections:
-    """The sections of a file's content. Raises ValueError if it is not what we write."""
-    if not isinstance(data, dict) or data.get("version") != VERSION:
-        raise ValueError(f"it is not progress of version {VERSION}")
-    sections = data.get("sections")
-    if not isinstance(sections, dict):
+def _sections(data: object) -> tuple[Sections, str]:
+    """What of a file's content is progress, and in words what is not. Raises ValueError if nothing
+    is: then it is not ours."""
+    found = data.get("sections") if isinstance(data, dict) else None
+    if not isinstance(found, dict):
         raise ValueError("it has no sections")
-    for entries in sections.values():
-        if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
-            raise ValueError("an entry has no outcome")
-    return sections
+    sections: Sections = {}
+    left_out = 0
+    for section, entries in found.items():
+        read = entries if isinstance(entries, dict) else {"": None}
+        good = {name: _cleaned(entry) for name, entry in read.items() if _is_entry(name, entry)}
+        left_out += len(read) - len(good)
+        if good or entries == {}:
+            sections[section] = good
+    odd = [f"{left_out} of its entries are none"] if left_out else []
+    if data.get("version") != VERSION:
+        odd.insert(0, f"it is of version {str(data.get('version'))[:20]}, this is {VERSION}")
+    return sections, "; ".join(odd)
 
 
-def _is_entry(entry: object) -> bool:
-    return (
-        isinstance(entry, Mapping)
-        and isinstance(entry.get("outcome"), str)
-        and isinstance(entry.get("tries", 0), int)
-    )
+def _is_entry(name: str, entry: object) -> bool:
+    """Whether it has an outcome, and nothing that cannot be written again."""
+    if not (isinstance(entry, Mapping) and isinstance(entry.get("outcome"), str)):
+        return False
+    try:
+        json.dumps([name, entry], ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _set_aside(path: Path, error: Exception) -> str:
+def _cleaned(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry whose tries are a count and whose time is text, whatever somebody wrote there."""
+    tries, when = entry.get("tries", 0), entry.get("when", "")
+    odd = set() if type(tries) is int and 0 <= tries < 10**9 else {"tries"}
+    odd |= set() if isinstance(when, str) else {"when"}
+    return {name: kept for name, kept in entry.items() if name not in odd}
+
+
+def _set_aside(path: Path, why: str, sections: Sections | None = None) -> str:
+    """Keep a file under another name and go on with what could be read of it; says so."""
     kept = path.with_name(f"progress-damaged-{time.time_ns()}.json")
     try:
         path.rename(kept)
+        if sections:
+            _write(sections)
     except OSError:
-        return f"Your progress in {path} is damaged ({error}) and could not be moved aside."
-    return f"Your progress was damaged ({error}); it is kept as {kept} and a new one begins."
+        return f"Your progress in {path} is damaged ({why}) and could not be moved aside."
+    read = sum(map(len, (sections or {}).values()))
+    new = f"its {read} other entries go on" if read else "a new one begins"
+    return f"Your progress was damaged ({why}); it is kept as {kept} and {new}."
 
 
 def _write(sections: Sections) -> None:

@@ -57,7 +57,7 @@ def test_tries_are_counted_and_the_last_outcome_counts():
         '{"version": 1, "sections": {"a": []}}',
         '{"version": 1, "sections": {"a": {"b": {}}}}',
         '{"version": 1, "sections": {"a": {"b": {"outcome": 1}}}}',
-        '{"version": 1, "sections": {"a": {"b": {"outcome": "x", "tries": "many"}}}}',
+        '{"version": 1, "sections": {"a": {"b": {"outcome": "\\ud800"}}}}',
         "[" * 100_000,
         "\ud800".encode("utf-8", "surrogatepass"),
     ],
@@ -71,6 +71,48 @@ def test_a_damaged_file_is_kept_aside_and_said(content):
     assert "damaged" in kept.notice
     assert [path.read_bytes() for path in damaged()] == [raw]
     assert str(damaged()[0]) in kept.notice
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"version": 7},
+        {"version": None},
+        {"sections": {"exercises": {"a": {"outcome": "right"}, "b": 3, "c": {"outcome": None}}}},
+        {"sections": {"exercises": {"a": {"outcome": "right"}}, "before": "none"}},
+    ],
+)
+def test_what_can_be_read_of_another_file_goes_on_and_the_rest_is_kept_aside(spoilt):
+    data = {"version": 1, "sections": {"exercises": {"a": {"outcome": "right"}}}} | spoilt
+    progress.home().mkdir()
+    progress.file().write_text(json.dumps(data))
+    kept = progress.load()
+    assert kept.outcomes() == {"a": "right"} and str(damaged()[0]) in kept.notice
+    assert json.loads(damaged()[0].read_text()) == data
+    assert progress.load() == progress.Progress(kept.sections)  # said once
+
+
+@pytest.mark.parametrize(("name", "odd"), [("tries", "many"), ("tries", -1), ("when", [3])])
+def test_an_odd_count_or_time_costs_no_outcome(name, odd):
+    progress.home().mkdir()
+    entry = {"outcome": "right", "tries": 3, "when": "today"} | {name: odd}
+    progress.file().write_text(json.dumps({"version": 1, "sections": {"exercises": {"a": entry}}}))
+    assert progress.record("a", "wrong") == ""
+    assert progress.load().outcomes() == {"a": "right"}
+
+
+def test_the_best_outcome_of_an_exercise_stays_with_its_time():
+    progress.record("a", "wrong")
+    progress.record("a", "not attempted")
+    assert progress.load().outcomes() == {"a": "wrong"}
+    progress.record("a", "right")
+    data = json.loads(progress.file().read_text())
+    data["sections"]["exercises"]["a"]["when"] = "then"
+    progress.file().write_text(json.dumps(data))
+    for outcome in ("not attempted", "wrong", "known mistake", "right"):
+        progress.record("a", outcome)
+    entry = progress.load().entry("exercises", "a")
+    assert (entry["outcome"], entry["when"], entry["tries"]) == ("right", "then", 7)
 
 
 def test_recording_over_a_damaged_file_says_so_and_goes_on():

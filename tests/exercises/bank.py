@@ -43,6 +43,15 @@ def lesson_names(lesson: str) -> dict[str, Any]:
     return names
 
 
+@cache
+def solved_names(lesson: str) -> dict[str, Any]:
+    """What the official solutions of a lesson define: some exercises use what others ask for."""
+    names = dict(lesson_names(lesson))
+    for exercise in catalogue.of_lesson(lesson):
+        exec(compile(solution(exercise.name), f"<solution of {exercise.name}>", "exec"), names)
+    return names
+
+
 def code(name: str, submission: Submission) -> str:
     if isinstance(submission, str):
         return submission
@@ -55,10 +64,11 @@ def code(name: str, submission: Submission) -> str:
 
 
 @cache
-def verdict(name: str, submission: Submission) -> Verdict:
-    """The judgement of a submission, from a fixed seed for the fresh inputs."""
+def verdict(name: str, submission: Submission, seed: int = 0) -> Verdict:
+    """The judgement of a submission; `seed` is that of the drawn inputs."""
     exercise = catalogue.get(name)
-    names = dict(lesson_names(catalogue.lesson_of(name)))
+    names = dict(solved_names(catalogue.lesson_of(name)))
+    names.pop(exercise.symbol)
     exec(compile(code(name, submission), f"<submission to {name}>", "exec"), names)
     call = LocalCaller(names[exercise.symbol], seconds=exercise.seconds, tensors=exercise.tensors)
-    return judge(exercise, call, seed=0)
+    return judge(exercise, call, seed)

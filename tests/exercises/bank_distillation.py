@@ -57,20 +57,23 @@ if beta == 1:
     """,
                         "",
                     ),
-                    (".log()\n", ".log().clamp(min=-1e4)\n"),
+                    (
+                        "teacher + math.log(beta), student + math.log(1 - beta)",
+                        "teacher + math.log(max(beta, 1e-30)), student + math.log(max(1 - beta, 1e-30))",
+                    ),
                 ),
             ),
             (
                 "always half and half",
                 (
-                    "(beta * teacher.exp() + (1 - beta) * student.exp())",
-                    "(0.5 * teacher.exp() + 0.5 * student.exp())",
+                    "teacher + math.log(beta), student + math.log(1 - beta)",
+                    "teacher + math.log(0.5), student + math.log(0.5)",
                 ),
             ),
             (
                 "You mix logits",
                 (
-                    "(beta * teacher.exp() + (1 - beta) * student.exp()).log()",
+                    "torch.logaddexp(teacher + math.log(beta), student + math.log(1 - beta))",
                     "(beta * teacher_logits + (1 - beta) * student_logits).log_softmax(-1)",
                 ),
             ),
@@ -93,6 +96,11 @@ if beta == 1:
                 ),
             ),
             ("sum over tokens", (".sum(dim=-1).mean()", ".sum()")),
+            (
+                "nothing of it reaches",
+                ("student_logits.log_softmax", "student_logits.detach().log_softmax"),
+            ),
+            ("plain number", ("return kl(teacher, student)", "return kl(teacher, student).item()")),
             (
                 "the last dimension",
                 (
@@ -159,20 +167,20 @@ if beta == 1:
 """,
             _JSD
             + """\
-    import numpy as np
     def p(x):
-        e = np.exp(x.double().numpy() - x.numpy().max())
-        return e / e.sum(1, keepdims=True)
+        e = (x.double() - x.double().amax(1, keepdim=True)).exp()
+        return e / e.sum(1, keepdim=True)
     s, t = p(student_logits), p(teacher_logits)
     total = 0.0
     for a, b in zip(s, t):
         m = beta * b + (1 - beta) * a
         if beta == 0:
-            total += np.sum(b * np.log(b / a))
+            total = total + torch.sum(b * torch.log(b / a))
         elif beta == 1:
-            total += np.sum(a * np.log(a / b))
+            total = total + torch.sum(a * torch.log(a / b))
         else:
-            total += beta * np.sum(b * np.log(b / m)) + (1 - beta) * np.sum(a * np.log(a / m))
+            total = total + beta * torch.sum(b * torch.log(b / m))
+            total = total + (1 - beta) * torch.sum(a * torch.log(a / m))
     return total / len(s)
 """,
         ],
@@ -432,18 +440,15 @@ def mended_next_loss(logits, ids, mask):
     for row, tokens, keep in zip(logits.double(), ids.tolist(), mask.tolist()):
         for t in range(1, len(tokens)):
             if keep[t]:
-                total -= row[t - 1].log_softmax(0)[tokens[t]].item()
+                total -= row[t - 1].log_softmax(0)[tokens[t]]
                 count += 1
     return total / count
 """,
             _NEXT
             + """\
-    import numpy as np
-    x = logits.numpy()[:, :-1].astype(float)
-    z = np.log(np.exp(x).sum(-1))
-    y = ids.numpy()[:, 1:]
-    l = z - np.take_along_axis(x, y[..., None], -1)[..., 0]
-    return np.average(l, weights=mask.numpy()[:, 1:])
+    x, y, m = logits[:, :-1], ids[:, 1:], mask[:, 1:]
+    l = x.logsumexp(-1) - torch.take_along_dim(x, y[..., None], -1)[..., 0]
+    return torch.sum(l * m) / torch.sum(m)
 """,
         ],
     ),

@@ -80,7 +80,7 @@ BANKS = {
         n.append(config['kv_lora_rank'] + config['qk_rope_head_dim'])
     except KeyError:
         n += [2, config['num_key_value_heads'], config['head_dim']]
-    return np.prod(n, dtype=np.int64)
+    return np.prod(n, dtype=np.float64)
 """,
             (("return config", "return 1.0 * config"),),
         ],
@@ -167,7 +167,7 @@ if scale == 0:
     scale = np.abs(v).max() / (2 ** (bits - 1) - 1)
     if not scale:
         return 0.0, np.zeros(len(v), int)
-    return scale, np.rint(v / scale).astype(np.int8)
+    return scale, np.rint(v / scale).astype(np.int64)
 """,
             _QUANTISE
             + """\

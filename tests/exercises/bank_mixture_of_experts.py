@@ -146,7 +146,7 @@ BANKS = {
             ),
             ("the mean load is 2", ("step *", "")),
             ("the mean load is 2", ("step *", "2 * step *")),
-            ("RuntimeError", ("load = load.double()", "pass")),
+            ("came out", ("load = load.double()", "load = load.double() * 0")),
             ("cut to a whole number", ("load.mean()", "load.mean().floor()")),
             ("cut to a whole number", ("load.mean()", "load.sum() // len(load)")),
             ("who has", ("load.mean()", "load.mean().round()")),
@@ -312,7 +312,7 @@ def experts_touched(experts, top_k, tokens):
         wrong=[
             ("still behaves like broken_route", "mended_route = broken_route"),
             ("still behaves like broken_route", ("-math.inf", "0")),
-            ("not low enough", ("-math.inf", "-1.0")),
+            ("losing groups get a number", ("-math.inf", "-1.0")),
             ("from the biased scores", ("weights = scores", "weights = biased")),
             (
                 "single best expert",

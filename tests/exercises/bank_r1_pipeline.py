@@ -324,6 +324,8 @@ def preference_loss(chosen, rejected):
 """,
             ),
             ("-log(sigmoid(2))", (".mean()", "")),
+            ("plain number", (".mean()", ".mean().item()")),
+            ("reaches `rejected`", ("- rejected", "- rejected.detach()")),
         ],
         right=[
             """\
@@ -331,18 +333,15 @@ def preference_loss(chosen, rejected):
     return torch.nn.functional.softplus(rejected - chosen).mean()
 """,
             """\
-import numpy as np
 def preference_loss(chosen, rejected):
-    m = chosen.double().numpy() - rejected.double().numpy()
-    return np.logaddexp(0, -m).mean()
+    m = chosen.double() - rejected.double()
+    return torch.logaddexp(torch.zeros_like(m), -m).mean()
 """,
             """\
-import math
 def preference_loss(chosen, rejected):
     total = 0
-    for c, r in zip(chosen.tolist(), rejected.tolist()):
-        m = r - c
-        total += max(m, 0) + math.log1p(math.exp(-abs(m)))
+    for c, r in zip(chosen, rejected):
+        total = total - torch.nn.functional.logsigmoid(c - r)
     return total / len(chosen)
 """,
             """\

@@ -34,7 +34,29 @@ _LOSS_WHERE = """\
 
 def _loss(name: str) -> list[str]:
     head = _LOSS.replace("NAME", name)
-    return [head + body for body in (_LOSS_LOOP, _LOSS_NUMPY, _LOSS_WHERE)]
+    return [head + body for body in (_LOSS_TORCH_LOOP, _LOSS_MAX, _LOSS_WHERE)]
+
+
+_LOSS_TORCH_LOOP = """\
+    rows = []
+    for new, old, a, keep in zip(logp, old_logp, advantages, mask):
+        r = (new - old).exp()[keep.bool()]
+        gains = torch.minimum(r * a, r.clamp(1 - clip, 1 + clip) * a)
+        rows.append(gains.mean() if len(gains) else 0 * new.sum())
+    return -torch.stack(rows).mean()
+"""
+_LOSS_MAX = """\
+    a = advantages.reshape(-1, 1)
+    ratio = torch.exp(logp - old_logp)
+    bounded = torch.where(a > 0, ratio.clamp(max=1 + clip), ratio.clamp(min=1 - clip))
+    each = torch.sum(-bounded * a * mask, 1) / torch.clamp(mask.sum(1), min=1.0)
+    return each.sum() / len(each)
+"""
+
+
+def _untrained(name: str) -> list[tuple[str, str]]:
+    head = _LOSS.replace("NAME", name)
+    return [("plain number", head + _LOSS_LOOP), ("Can't call numpy()", head + _LOSS_NUMPY)]
 
 
 _CLAMPED = "ratio.clamp(1 - clip, 1 + clip)"
@@ -96,7 +118,7 @@ advantages_by_hand = (r - r.mean()) / r.std(ddof=1)""",
                 "0.25 and the sample",
                 ("rewards.mean(dim=1, keepdim=True)", "rewards.median(dim=1, keepdim=True).values"),
             ),
-            ("RuntimeError", ("rewards.mean(dim=1, keepdim=True)", "rewards.mean(dim=1)")),
+            ("lost its dimension", ("rewards.mean(dim=1, keepdim=True)", "rewards.mean(dim=1)")),
         ],
         right=[
             """\
@@ -245,6 +267,12 @@ def my_completion_mask(ids, eos):
             ("clipped", ("advantages[:, None]", "advantages.abs()[:, None]")),
             ("clipped", ("-rows.mean()", "-rows.sum() * 0.9")),
             ("padding does not count", ("-rows.mean()", "-rows.sum()")),
+            *_untrained("my_policy_loss"),
+            ("nothing of it reaches", ("return -rows.mean()", "return -rows.mean().detach()")),
+            (
+                "nothing of it reaches",
+                ("torch.exp(logp - old_logp)", "torch.exp(logp - old_logp).detach()"),
+            ),
         ],
         right=_loss("my_policy_loss"),
     ),
@@ -287,8 +315,8 @@ def my_kl(logp, ref_logp):
             """\
 def my_kl(logp, ref_logp):
     return [
-        [math.exp(r - p) - (r - p) - 1 for p, r in zip(a, b)]
-        for a, b in zip(logp.tolist(), ref_logp.tolist())
+        [torch.exp(r - p) - (r - p) - 1 for p, r in zip(a, b)]
+        for a, b in zip(logp, ref_logp)
     ]
 """,
         ],
@@ -379,11 +407,12 @@ def pass_at_k(n, c, k):
     "grpo.find_the_bug": Bank(
         wrong=[
             ("still behaves like broken_loss", "mended_loss = broken_loss"),
+            *_untrained("mended_loss"),
             (
-                "still behaves like broken_loss",
+                "Dr. GRPO",
                 (
                     "(surrogate * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)",
-                    "(surrogate * mask).sum(dim=1) / mask.shape[1]",
+                    "(surrogate * mask).mean(dim=1)",
                 ),
             ),
             ("divides by 0", (".clamp(min=1)", "")),
@@ -406,6 +435,19 @@ def pass_at_k(n, c, k):
             ("takes the smaller", ("torch.min(", "torch.max(")),
             ("padding does not count", ("mask.sum(dim=1).clamp(min=1)", "mask.sum(dim=1).max()")),
             ("clipped", ("mask.sum(dim=1).clamp(min=1)", "(mask.sum(dim=1) + 1)")),
+            (
+                "nothing of it reaches",
+                ("return -per_completion", "return -per_completion.detach()"),
+            ),
+            (
+                "its gradient for",
+                (
+                    "ratio = (logp - old_logp).exp()",
+                    """\
+ratio = (logp - old_logp).exp()
+    ratio = ratio.detach() + 0.5 * (ratio - ratio.detach())""",
+                ),
+            ),
         ],
         right=_loss("mended_loss"),
     ),
@@ -436,7 +478,7 @@ def pass_at_k(n, c, k):
             ("came out", ("total = numbers[0]", "total = 0")),
             ("ValueError", ("len(signs) != len(numbers) - 1 or ", "")),
             ("is 1: right", ("len(numbers) - 1 or", "len(numbers) or")),
-            ("where a number was expected", ("float(total == target)", "total == target")),
+            ("where a number was expected", ("float(total == target)", "str(total == target)")),
             (
                 "several solutions",
                 """\
@@ -455,7 +497,7 @@ def mended_verifier(numbers, target, text):
 import re
 def mended_verifier(numbers, target, text):
     answer = text.split("</think>", 1)[-1]
-    if not re.fullmatch(r"\\s*[+-](\\s+[+-])*\\s*", answer):
+    if len(numbers) > 1 and not re.fullmatch(r"\\s*[+-](\\s+[+-])*\\s*", answer):
         return 0
     signs = re.findall("[+-]", answer)
     if len(signs) + 1 != len(numbers):

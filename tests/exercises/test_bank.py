@@ -2,10 +2,12 @@
 
 import bank_cost_reset
 import bank_distillation
+import bank_escapes
 import bank_local_inference
 import bank_mixture_of_experts
 import bank_r1_pipeline
 import bank_r1_zero
+import bank_uses
 import bank_your_data
 import pytest
 from bank import code, solution, verdict
@@ -21,6 +23,7 @@ MODULES = (
     bank_distillation,
     bank_local_inference,
     bank_your_data,
+    bank_uses,
 )
 BANKS = {name: bank for module in MODULES for name, bank in module.BANKS.items()}
 WRONG = [(name, *one) for name, bank in BANKS.items() for one in bank.wrong]
@@ -34,7 +37,7 @@ def caught(name, fragment, submission):
 
 
 def test_every_exercise_has_its_bank():
-    assert list(BANKS) == list(catalogue.exercises())
+    assert set(BANKS) == set(catalogue.exercises())
     for name, bank in BANKS.items():
         texts = {code(name, one) for _, one in bank.wrong}
         assert len(texts) >= 8, f"{name} has {len(texts)} wrong submissions"
@@ -45,6 +48,14 @@ def test_every_exercise_has_its_bank():
 def test_wrong_submission_is_caught_with_its_message(name, fragment, submission):
     good, message = caught(name, fragment, submission)
     assert good, f"wanted {fragment!r}, got:\n{message}\nfor\n{code(name, submission)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "submission"), bank_escapes.ESCAPES, ids=lambda part: str(part)[:30]
+)
+def test_what_escaped_earlier_checks_is_caught_whatever_is_drawn(name, what, submission):
+    for seed in range(3):
+        assert verdict(name, submission, seed).outcome in JUDGED, what
 
 
 @pytest.mark.parametrize(("name", "submission"), RIGHT)

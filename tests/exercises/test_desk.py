@@ -1,17 +1,19 @@
 """What a learner meets: outcomes told apart, objects left alone, no hanging, hints, progress."""
 
+import itertools
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib.checklist import progress
-from course_lib.classroom.checks import CheckFailed, catalogue, check, hint, limits, solution
+from course_lib.classroom.checks import CheckFailed, catalogue, check, desk, hint, limits, solution
 from course_lib.classroom.checks.callers import LocalCaller
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.judge import Outcome, judge
@@ -70,7 +72,7 @@ def test_a_forgotten_return_is_a_mistake_and_not_a_blank():
     def forgets(score_a, score_b, problems):
         score_a = score_a - score_b
 
-    assert "is a `return` missing" in message(NAME, forgets)
+    assert "end it with `return`" in message(NAME, forgets)
 
 
 def test_a_message_names_input_outcome_expectation_and_reason():
@@ -110,13 +112,15 @@ def test_the_learners_objects_and_randomness_stay_as_they_are():
     assert (np.random.get_state()[1] == state).all()
 
 
-def test_printing_functions_stay_silent(capsys):
+def test_what_a_function_prints_is_shown_once_and_with_the_input_it_belongs_to(capsys):
     def chatty(score_a, score_b, problems):
-        print("working")
+        print("working on", score_a)
         return right(score_a, score_b, problems)
 
     check(NAME, chatty)
-    assert "working" not in capsys.readouterr().out
+    assert capsys.readouterr().out.count("working on") == 1
+    text = message(NAME, lambda a, b, n: print("a is", a, "x" * 10_000))
+    assert "printed:   a is 79.8" in text and len(text) < 2000
 
 
 def swallows_everything(*_):
@@ -195,14 +199,73 @@ def test_a_failed_check_shows_its_message_and_no_traceback_of_ours():
     assert caught.value._render_traceback_() == [str(caught.value)]
 
 
-def test_fresh_inputs_catch_a_function_that_has_learnt_the_fixed_ones_by_heart():
+def test_drawn_inputs_catch_a_function_that_has_learnt_the_others_by_heart():
     exercise = catalogue.get(NAME)
     known = {one.args: exercise.expected(one) for one in exercise.cases}
     verdict = judge(exercise, LocalCaller(lambda *args: known.get(args, 0.0), seconds=5))
     assert verdict.outcome is Outcome.WRONG
-    blind = replace(exercise, fresh=None)
-    learnt = judge(blind, LocalCaller(lambda *args: known[args], seconds=5))
-    assert learnt.outcome is Outcome.RIGHT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a copy of the process: Linux only")
+def test_a_loop_inside_c_is_stopped_and_the_kernel_goes_on(monkeypatch):
+    monkeypatch.setattr(desk, "_GRACE", -8.0)
+    text = message(NAME, lambda *_: sum(itertools.count()))
+    assert "error in your code. It was stopped" in text and "built-in function" in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a copy of the process: Linux only")
+def test_a_function_that_ends_python_does_not_end_the_kernel():
+    assert "It ended Python" in message(NAME, lambda *_: os._exit(3))
+
+
+def test_a_right_answer_stays_right_and_its_loss_of_progress_is_said(monkeypatch, capsys):
+    check(NAME, right)
+    message(NAME, stub)
+    assert progress.load().outcomes()[NAME] == "right"
+    monkeypatch.setattr(progress, "record", lambda *_: "Your progress was damaged.")
+    check(NAME, right)
+    assert "Your progress was damaged." in capsys.readouterr().out
+
+
+def losses():
+    """`policy_loss` right in its value, and in four ways no use for training."""
+
+    def value(logp, old_logp, advantages, mask, clip=0.2):
+        ratio = (logp - old_logp).exp()
+        gain = advantages[:, None]
+        gain = torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
+        return -((gain * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
+
+    def other_slope(logp, *rest, **more):
+        return value(logp, *rest, **more).detach() + (logp - logp.detach()).sum()
+
+    return {
+        "plain number": lambda *args, **more: float(value(*args, **more)),
+        "nothing of it reaches `logp`": lambda *args, **more: value(*args, **more).detach(),
+        "its gradient for `logp` is not": other_slope,
+        "is a plain number": lambda *args, **more: value(*args, **more).detach().numpy(),
+        "": value,
+    }
+
+
+@pytest.mark.parametrize("fragment", list(losses()))
+def test_a_loss_is_judged_by_its_gradient_too(fragment):
+    exercise = catalogue.get("grpo.policy_loss")
+    call = LocalCaller(losses()[fragment], seconds=10, tensors=exercise.tensors)
+    verdict = judge(exercise, call)
+    assert verdict.outcome is (Outcome.MISTAKE if fragment else Outcome.RIGHT)
+    assert fragment in verdict.headline
+
+
+def test_keyword_only_parameters_and_other_names_are_called_as_they_are_written():
+    exercise = catalogue.get(NAME)
+
+    def by_keyword(score_a, score_b, *, problems):
+        return right(score_a, score_b, problems)
+
+    assert judge(exercise, LocalCaller(by_keyword, seconds=5)).outcome is Outcome.RIGHT
+    call = LocalCaller(lambda a, b, n=2: a + b + n, seconds=5)
+    assert call(Case("why", (1, 2), {"other": 3})) == 6
 
 
 class Hostile:

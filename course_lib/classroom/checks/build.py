@@ -38,7 +38,7 @@ def solved(lesson: str) -> NotebookNode:
     with tempfile.TemporaryDirectory() as home:
         client = NotebookClient(
             made,
-            timeout=120,
+            timeout=600,
             kernel_name="python3",
             store_widget_state=False,
             resources={"metadata": {"path": str(ROOT / "solutions")}},

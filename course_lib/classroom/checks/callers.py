@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import linecache
 import random
@@ -15,7 +16,7 @@ import sys
 import sysconfig
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import CodeType
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ from course_lib.runtime import LIBRARY
 
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 
+_MOST_PRINTED = 400  # characters of a call that are shown
+_Kind = type(inspect.Parameter.KEYWORD_ONLY)
 _OURS = str(LIBRARY)
 _LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
 _PACKAGES = ("site-packages", "dist-packages")
@@ -56,11 +59,18 @@ class Caller(Protocol):
 
 
 class LocalCaller:
-    """Calls a function (or hands out a value) that lives in this process."""
+    """Calls a function (or hands out a value) that lives in this process.
 
-    def __init__(self, answer: Any, *, seconds: float, tensors: bool = False) -> None:
+    `tensors` as in `Exercise`: with positions of arguments the value comes back as a pair, the
+    loss and its gradients for them (see `_with_gradients`). `printed`: by the last call.
+    """
+
+    def __init__(
+        self, answer: Any, *, seconds: float, tensors: bool | Sequence[int] = False
+    ) -> None:
         self.answer, self.tensors = answer, tensors
         self.left = seconds  # for all calls together
+        self.printed = ""
 
     @property
     def is_empty(self) -> bool:
@@ -75,8 +85,13 @@ class LocalCaller:
         args, kwargs = copy.deepcopy((one.args, one.kwargs))
         if self.tensors:
             args, kwargs = as_tensors(args), as_tensors(kwargs)
-        with _silence(), _same_randomness():
-            value = self._limited(args, kwargs)
+        args, kwargs = _bound(self.answer, args, kwargs)
+        output = _Output()
+        try:
+            with contextlib.redirect_stdout(output), _same_randomness():
+                value = self._limited(args, kwargs)
+        finally:
+            self.printed = output.text.rstrip()
         if value is Ellipsis:  # a stub of one line
             raise Failure(NOT_ATTEMPTED)
         return value
@@ -84,7 +99,7 @@ class LocalCaller:
     def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         started = time.monotonic()
         try:
-            return run_limited(lambda: plain(self.answer(*args, **kwargs)), max(self.left, 0.01))
+            return run_limited(lambda: self._value(args, kwargs), max(self.left, 0.01))
         except NotImplementedError:
             raise Failure(NOT_ATTEMPTED) from None
         except TimeUp as error:
@@ -95,6 +110,63 @@ class LocalCaller:
             raise Failure(ERROR, type(error).__name__, _first(error), own_line(error)) from None
         finally:
             self.left -= time.monotonic() - started
+
+    def _value(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if isinstance(self.tensors, bool):
+            return plain(self.answer(*args, **kwargs))
+        return _with_gradients(self.answer, args, kwargs, self.tensors)
+
+
+def _with_gradients(
+    loss: Any, args: tuple[Any, ...], kwargs: dict[str, Any], places: Sequence[int]
+) -> Any:
+    """The loss and its gradients: "no tensor", or for each place an array or None (no path)."""
+    leaves = {place: args[place].requires_grad_() for place in places}
+    # clones, so that a function may change its arguments in place
+    given = [leaves[i].clone() if i in leaves else arg for i, arg in enumerate(args)]
+    value = loss(*given, **kwargs)
+    if value is None or value is Ellipsis:
+        return value
+    tensors = list(_tensors(value))
+    if not tensors:
+        return plain(value), "no tensor"
+    trained = [one.sum() for one in tensors if one.requires_grad]
+    if trained:
+        sum(trained[1:], trained[0]).backward()
+    return plain(value), [plain(leaf.grad) for leaf in leaves.values()]
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    """The tensors that a value is, or is made of."""
+    if hasattr(value, "requires_grad") and hasattr(value, "backward"):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _bound(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as the function's own signature takes them.
+
+    What is too many by position goes to keyword-only parameters in their order; a name that the
+    function does not know goes by position.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return args, kwargs
+    kinds = {kind: [one.name for one in parameters if one.kind is kind] for kind in _Kind}
+    if kinds[_Kind.VAR_POSITIONAL] or kinds[_Kind.VAR_KEYWORD]:
+        return args, kwargs
+    named = [one for one in kinds[_Kind.KEYWORD_ONLY] if one not in kwargs]
+    room = len(kinds[_Kind.POSITIONAL_ONLY]) + len(kinds[_Kind.POSITIONAL_OR_KEYWORD])
+    if len(args) > room and len(args) - room <= len(named):
+        return args[:room], {**dict(zip(named, args[room:], strict=False)), **kwargs}
+    if set(kwargs) - set(kinds[_Kind.KEYWORD_ONLY]) - set(kinds[_Kind.POSITIONAL_OR_KEYWORD]):
+        return (*args, *kwargs.values()), {}
+    return args, kwargs
 
 
 def own_line(error: BaseException) -> str:
@@ -140,15 +212,13 @@ def as_tensors(value: Any) -> Any:
     return value
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """What the learner's function prints is dropped: a check may call it twenty times."""
-    with contextlib.redirect_stdout(_Nowhere()):
-        yield
+class _Output(io.TextIOBase):
+    """Keeps the beginning of what is printed: a check may call a function a hundred times."""
 
+    text = ""
 
-class _Nowhere(io.TextIOBase):
     def write(self, text: str) -> int:
+        self.text += text[: max(_MOST_PRINTED - len(self.text), 0)]
         return len(text)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import html
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from course_lib.checklist import progress
 from course_lib.classroom.checks.callers import LocalCaller
 from course_lib.classroom.checks.catalogue import get
-from course_lib.classroom.checks.exercise import Exercise
-from course_lib.classroom.checks.judge import Outcome, Verdict, judge
-from course_lib.classroom.checks.limits import last_resort
+from course_lib.classroom.checks.exercise import Exercise, inputs
+from course_lib.classroom.checks.judge import Outcome, Verdict, judge, time_up
+from course_lib.classroom.checks.limits import Ended, TimeUp, can_copy, in_copy, last_resort
 
-_GRACE = 60.0  # seconds beyond the limit; then the kernel is ended, for nothing else is left
+_GRACE = 20.0  # seconds beyond the limit for what is ours; then the copy, or the kernel, is ended
 
 _TITLES = {
     Outcome.RIGHT: "Right",
@@ -44,9 +46,10 @@ def check(name: str, answer: Any = ...) -> None:
     Your objects are copied before they are used. Raises CourseError for an unknown name.
     """
     exercise = get(name)
-    with last_resort(exercise.seconds + _GRACE):
-        verdict = _usage(exercise, answer) or judge(exercise, _caller(exercise, answer))
-    progress.record(name, str(verdict.outcome))
+    verdict = _usage(exercise, answer) or _judged(exercise, answer)
+    notice = progress.record(name, str(verdict.outcome))
+    if notice:
+        print(notice)
     _show(exercise, verdict)
     if verdict.outcome is not Outcome.RIGHT:
         raise CheckFailed(verdict)
@@ -68,8 +71,24 @@ def solution(name: str) -> None:
     print(solution_of(get(name)))
 
 
-def _caller(exercise: Exercise, answer: Any) -> LocalCaller:
-    return LocalCaller(answer, seconds=exercise.seconds, tensors=exercise.tensors)
+def _judged(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict, from a copy of this process where there can be one (see `limits`)."""
+    call = LocalCaller(answer, seconds=exercise.seconds, tensors=exercise.tensors)
+    limit = exercise.seconds + _GRACE
+    if not can_copy():
+        with last_resort(limit):
+            return judge(exercise, call)
+    inputs(exercise)  # drawn here, once for all checks in this kernel
+    try:
+        found = json.loads(in_copy(lambda: json.dumps(asdict(judge(exercise, call))), limit))
+    except TimeUp:
+        where = "your code: a loop inside a built-in function, such as sum() of something endless"
+        return time_up(exercise, (where,))
+    except Ended:
+        headline = "It ended Python: a crash, no memory left, or a call such as os._exit()."
+        return Verdict(exercise.name, Outcome.ERROR, headline)
+    outcome, details = Outcome(found["outcome"]), tuple(found["details"])
+    return Verdict(exercise.name, outcome, found["headline"], details)
 
 
 def _usage(exercise: Exercise, answer: Any) -> Verdict | None:
@@ -93,7 +112,9 @@ def _show(exercise: Exercise, verdict: Verdict) -> None:
     from course_lib.show import theme
 
     title = f"{_TITLES[verdict.outcome]}: {exercise.name}"
+    shown = verdict.details if verdict.outcome is Outcome.RIGHT else ()  # else with the error
     body = f"<p>{html.escape(verdict.headline)}</p>"
-    text = f"{title}. {verdict.headline}"
+    body += "".join(f"<pre>{html.escape(line)}</pre>" for line in shown)
+    text = "\n".join((f"{title}. {verdict.headline}", *shown))
     bundle = {"text/html": theme.card("exercise", title, body), "text/plain": text}
     display(bundle, raw=True)

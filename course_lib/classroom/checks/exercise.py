@@ -1,17 +1,26 @@
-"""What an exercise is: its card, its contract, the inputs it is tried on, the mistakes it knows."""
+"""What an exercise is: its card, its contract, the inputs it is tried on, the mistakes it knows.
+
+What can be read as text stands in `lessons/cards/<name>.toml`: the card, the contract's range,
+inputs worked out by hand, the sentences for known mistakes. What computes stands in `lessons/`: a
+reference, whose keyword-only parameters make the known mistakes, and a function that draws inputs
+from the contract's whole range.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
 Function = Callable[..., Any]
+Draw = Callable[[Any], Any]
 NOTHING = object()
+SLOPES = 40  # inputs for which gradients are judged
 
 
 @dataclass(frozen=True)
@@ -32,31 +41,22 @@ def case(why: str, *args: Any, expected: Any = NOTHING, **kwargs: Any) -> Case:
     return Case(why, args, kwargs, expected)
 
 
-def draw(make: Callable[[], T], fits: Callable[[T], bool]) -> T:
-    """The first of what `make` makes that `fits`: inputs that rounding could tip are left out."""
-    made = make()
-    while not fits(made):
-        made = make()
-    return made
-
-
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake people make, as a function that makes it, and the sentence it deserves.
-
-    A submission has made it when it gives what `variant` gives on every input tried.
-    """
+    """A mistake people make, as a function that makes it, and the sentence it deserves."""
 
     sentence: str
     variant: Function
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """One exercise. `symbol` is what the learner defines: a function, or a variable with a value.
 
-    `reference` computes what is expected, written apart from the library and from the solution.
-    `fresh(rng)` makes a new random input. `tensors` tells that arrays are given as torch tensors.
+    `contract` says which inputs there are. `reference` computes what is expected, written apart
+    from the library and from the solution. `make(draw)` draws an input as a hypothesis composite
+    does. `tensors`: whether arrays are given as torch tensors, or the positions of those arguments
+    for which the loss must have a gradient. `truth`: 1.0 and 0.0 may come as True and False.
     """
 
     name: str
@@ -66,12 +66,15 @@ class Exercise:
     difficulty: int
     minutes: int
     needs: str
-    hints: tuple[str, str, str]
+    hints: tuple[str, ...]
     reference: Function
     cases: tuple[Case, ...]
     mistakes: tuple[Mistake, ...] = ()
-    fresh: Callable[[np.random.Generator], Case] | None = None
-    tensors: bool = False
+    make: Callable[[Draw], Case] | None = None
+    contract: str = ""
+    tensors: bool | list[int] = False
+    truth: bool = False
+    drawn: int = 120  # inputs beside those worked out by hand
     rtol: float = 2e-5
     atol: float = 1e-6
     seconds: float = 10.0
@@ -79,7 +82,12 @@ class Exercise:
     @property
     def is_value(self) -> bool:
         """Whether the answer is a value worked out by hand rather than a function."""
-        return self.fresh is None
+        return self.make is None
+
+    @property
+    def gradients(self) -> list[int]:
+        """The positions of the arguments for which the loss must have a gradient."""
+        return [] if isinstance(self.tensors, bool) else self.tensors
 
     @property
     def parameters(self) -> list[str]:
@@ -89,3 +97,61 @@ class Exercise:
     def expected(self, one: Case) -> Any:
         """What a right answer gives for `one`."""
         return self.reference(*one.args, **one.kwargs) if one.expected is NOTHING else one.expected
+
+
+@cache
+def inputs(exercise: Exercise, seed: int = 0) -> tuple[Case, ...]:
+    """The inputs an answer is tried on: those by hand and those drawn; `expected` is filled in."""
+    found = [
+        *exercise.cases,
+        *(_drawn(exercise.make, exercise.drawn, seed) if exercise.make else ()),
+    ]
+    with np.errstate(all="ignore"):
+        return tuple(replace(one, expected=exercise.expected(one)) for one in found)
+
+
+def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
+    """What hypothesis draws: the same for the same seed, simple and extreme ones among them."""
+    import hypothesis as hy
+    from hypothesis import strategies as st
+
+    found: list[Case] = []
+
+    @hy.seed(seed)
+    @hy.settings(
+        max_examples=most, database=None, deadline=None, phases=[hy.Phase.generate],
+        suppress_health_check=list(hy.HealthCheck),
+    )  # fmt: skip
+    @hy.given(st.composite(make)())
+    def collect(one: Case) -> None:
+        found.append(one)
+
+    collect()
+    return found
+
+
+@cache
+def expected_gradients(exercise: Exercise, seed: int = 0) -> tuple[list[Any], ...]:
+    """For the first inputs the gradients of the loss's sum: lowest and highest slope each.
+
+    Taken from the reference by differences to both sides, so that either is right at a kink.
+    """
+    return tuple(
+        [_slopes(exercise.reference, one, place) for place in exercise.gradients]
+        for one in inputs(exercise, seed)[:SLOPES]
+    )
+
+
+def _slopes(loss: Function, one: Case, place: int) -> tuple[np.ndarray, np.ndarray]:
+    at = np.asarray(one.args[place], np.float64)
+    middle, step = np.sum(loss(*one.args, **one.kwargs)), 1e-6
+    low, high = np.empty_like(at), np.empty_like(at)
+    for index in np.ndindex(at.shape):
+        slopes = []
+        for by in (-step, step):
+            moved = at.copy()
+            moved[index] += by
+            args = (*one.args[:place], moved, *one.args[place + 1 :])
+            slopes.append((np.sum(loss(*args, **one.kwargs)) - middle) / by)
+        low[index], high[index] = min(slopes), max(slopes)
+    return low, high

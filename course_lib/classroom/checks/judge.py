@@ -1,4 +1,6 @@
-"""The judgement: from what a learner's answer gives on many inputs to one of five outcomes."""
+"""The judgement: from what a learner's answer gives on many inputs to one of five outcomes.
+
+Inputs are the same every time, so that an answer that was right stays right."""
 
 from __future__ import annotations
 
@@ -10,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from course_lib.classroom.checks.callers import ERROR, NOT_ATTEMPTED, TIME_UP, Caller, Failure
-from course_lib.classroom.checks.exercise import Case, Exercise
+from course_lib.classroom.checks.exercise import (
+    Case,
+    Exercise,
+    Mistake,
+    expected_gradients,
+    inputs,
+)
 from course_lib.classroom.checks.values import difference, show
-
-FRESH = 5  # random inputs beside the fixed ones
 
 
 class Outcome(StrEnum):
@@ -46,42 +52,110 @@ class Verdict:
 class _Trial:
     case: Case
     got: Any  # a value, or the Failure that came instead
-    expected: Any
     wrong: str | None
+    printed: str = ""
+    gradients: Any = None  # what came of them, where a loss is judged
 
 
-def judge(exercise: Exercise, call: Caller, seed: int | None = None) -> Verdict:
-    """Try an answer on the fixed inputs and on fresh ones (from `seed`), and say how it did."""
-    rng = np.random.default_rng(seed)
-    fresh = [exercise.fresh(rng) for _ in range(FRESH)] if exercise.fresh else []
-    trials = []
-    for one in (*exercise.cases, *fresh):
+def judge(exercise: Exercise, call: Caller, seed: int = 0) -> Verdict:
+    """Try an answer on the inputs worked out by hand and on drawn ones, and say how it did."""
+    trials: list[_Trial] = []
+    enough = getattr(call, "left", 0.0) / 2  # seconds
+    for one in inputs(exercise, seed):
+        if len(trials) >= len(exercise.cases) and getattr(call, "left", enough) < enough:
+            break  # what is slow and right so far is right; a slow machine changes no verdict
         trial = _try(exercise, call, one)
-        if isinstance(trial.got, Failure) and trial.got.kind == NOT_ATTEMPTED:
+        kind = trial.got.kind if isinstance(trial.got, Failure) else ""
+        if kind == NOT_ATTEMPTED:
             return _not_attempted(exercise)
         trials.append(trial)
-        if isinstance(trial.got, Failure) and trial.got.kind == TIME_UP:
-            return _time_up(exercise, trial)
-    wrong = [trial for trial in trials if trial.wrong]
+        if kind == TIME_UP:
+            return time_up(exercise, _lines(exercise, trial))
+    wrong = _simplest_first(exercise, [trial for trial in trials if trial.wrong])
     if not wrong:
-        return _right(exercise, len(exercise.cases), len(fresh))
+        return _about_gradients(exercise, trials, seed) or _right(exercise, trials)
     if all(trial.got is None for trial in trials):
         return _nothing_returned(exercise, call, wrong[0])
     return _mistaken(exercise, trials, wrong) or _plainly_wrong(exercise, wrong[0])
 
 
 def _try(exercise: Exercise, call: Caller, one: Case) -> _Trial:
-    expected = exercise.expected(one)
+    gradients = None
     try:
         got = call(one)
     except Failure as failure:
-        return _Trial(one, failure, expected, failure.error)
-    return _Trial(one, got, expected, difference(got, expected, exercise.rtol, exercise.atol))
+        return _Trial(one, failure, failure.error or failure.kind, _printed(call))
+    if exercise.gradients and isinstance(got, tuple) and len(got) == 2:
+        got, gradients = got
+    if exercise.truth and isinstance(got, bool):
+        got = float(got)
+    wrong = difference(got, one.expected, exercise.rtol, exercise.atol)
+    return _Trial(one, got, wrong, _printed(call), gradients)
 
 
-def _right(exercise: Exercise, fixed: int, fresh: int) -> Verdict:
-    tried = f"{fixed} fixed and {fresh} fresh inputs tried." if fresh else "That is the value."
-    return Verdict(exercise.name, Outcome.RIGHT, tried)
+def _printed(call: Caller) -> str:
+    return str(getattr(call, "printed", ""))
+
+
+def _simplest_first(exercise: Exercise, wrong: list[_Trial]) -> list[_Trial]:
+    """By hand before drawn, those in their order, these by length: easy to follow comes first."""
+    place = {one.why: i for i, one in enumerate(exercise.cases)}
+
+    def rank(trial: _Trial) -> tuple[int, int]:
+        by_hand = place.get(trial.case.why, len(place))
+        return by_hand, len(_call(exercise, trial.case)) if by_hand == len(place) else 0
+
+    return sorted(wrong, key=rank)
+
+
+def _about_gradients(exercise: Exercise, trials: list[_Trial], seed: int) -> Verdict | None:
+    """What is wrong with the gradients of a loss whose values are right; None if nothing is."""
+    if not exercise.gradients:
+        return None
+    for trial, slopes in zip(trials, expected_gradients(exercise, seed), strict=False):
+        if trial.gradients == "no tensor":
+            headline = "The value is right, but it is a plain number: nothing can train on it."
+            return Verdict(exercise.name, Outcome.MISTAKE, f"{headline} {_KEEP}")
+        got = trial.gradients if isinstance(trial.gradients, list) else [None] * len(slopes)
+        for place, found, (low, high) in zip(exercise.gradients, got, slopes, strict=False):
+            name = exercise.parameters[place]
+            if found is None and (low * high != 0).any():
+                headline = f"The value is right, but nothing of it reaches `{name}` any more:"
+                return Verdict(
+                    exercise.name, Outcome.MISTAKE, f"{headline} it would train nothing. {_KEEP}"
+                )
+            if found is not None and not _between(found, low, high):
+                return _wrong_gradient(exercise, trial, name, found, (low + high) / 2)
+    return None
+
+
+_KEEP = "Keep to torch's operations, without detach, item, numpy, float or no_grad."
+
+
+def _between(found: Any, low: Any, high: Any) -> bool:
+    room = 2e-3 * np.maximum(np.abs(low), np.abs(high)) + 2e-4
+    return bool(
+        np.shape(found) == np.shape(low) and ((found >= low - room) & (found <= high + room)).all()
+    )
+
+
+def _wrong_gradient(
+    exercise: Exercise, trial: _Trial, name: str, found: Any, expected: Any
+) -> Verdict:
+    headline = f"The value is right, but its gradient for `{name}` is not; training follows that."
+    lines = (
+        f"input:     {_call(exercise, trial.case)}",
+        f"gradient:  {show(found)}",
+        f"expected:  {show(expected)}",
+    )
+    return Verdict(exercise.name, Outcome.MISTAKE, headline, lines)
+
+
+def _right(exercise: Exercise, trials: list[_Trial]) -> Verdict:
+    tried = "That is the value." if exercise.is_value else f"{len(trials)} inputs tried."
+    printed = trials[0].printed
+    lines = (f"printed:   {printed}",) if printed else ()
+    return Verdict(exercise.name, Outcome.RIGHT, tried, lines)
 
 
 def _not_attempted(exercise: Exercise) -> Verdict:
@@ -93,21 +167,48 @@ def _not_attempted(exercise: Exercise) -> Verdict:
 def _nothing_returned(exercise: Exercise, call: Caller, trial: _Trial) -> Verdict:
     if call.is_empty:
         return _not_attempted(exercise)
-    headline = f"{exercise.symbol} gives back None: is a `return` missing?"
+    headline = (
+        f"{exercise.symbol} gives back None for every input; end it with `return` and a value."
+    )
     return Verdict(exercise.name, Outcome.MISTAKE, headline, _lines(exercise, trial))
 
 
-def _time_up(exercise: Exercise, trial: _Trial) -> Verdict:
+def time_up(exercise: Exercise, lines: tuple[str, ...] = ()) -> Verdict:
+    """The verdict on an answer that does not come to an end."""
     headline = f"It was stopped after {exercise.seconds:g} seconds; a loop may never end."
-    return Verdict(exercise.name, Outcome.ERROR, headline, _lines(exercise, trial))
+    return Verdict(exercise.name, Outcome.ERROR, headline, lines)
 
 
 def _mistaken(exercise: Exercise, trials: list[_Trial], wrong: list[_Trial]) -> Verdict | None:
-    for mistake in exercise.mistakes:
-        if all(_makes(exercise, mistake.variant, trial) for trial in trials):
-            lines = _lines(exercise, wrong[0])
-            return Verdict(exercise.name, Outcome.MISTAKE, mistake.sentence, lines)
-    return None
+    """The known mistake that explains what came out, the one that does best."""
+    found = [(_agreement(exercise, one, trials, wrong), one) for one in exercise.mistakes]
+    best, mistake = max(found, key=lambda pair: pair[0], default=(0.0, None))
+    if mistake is None or best == 0.0:
+        return None
+    return Verdict(exercise.name, Outcome.MISTAKE, mistake.sentence, _lines(exercise, wrong[0]))
+
+
+def _agreement(
+    exercise: Exercise, mistake: Mistake, trials: list[_Trial], wrong: list[_Trial]
+) -> float:
+    """The share of results that the mistake gives too; 0.0 where it does not explain them.
+
+    It must give all that came out by hand and nearly all that was wrong. With tensors a few may
+    differ, and drawn ones count less: what a mistake does with ties depends on how it is written.
+    """
+
+    def share(some: list[_Trial]) -> float:
+        same = sum(_makes(exercise, mistake.variant, trial) for trial in some)
+        return same / len(some) if some else 0.0
+
+    by_hand = trials[: len(exercise.cases)]
+    everywhere = share(trials)
+    if exercise.tensors:
+        wrong_by_hand = [trial for trial in by_hand if trial.wrong]
+        explains = share(by_hand) >= 0.85 and share(wrong_by_hand) >= 0.6 and everywhere >= 0.6
+    else:
+        explains = share(by_hand) == 1.0 and share(wrong) >= 0.9 and everywhere >= 0.9
+    return everywhere if explains else 0.0
 
 
 def _makes(exercise: Exercise, variant: Any, trial: _Trial) -> bool:
@@ -142,7 +243,9 @@ def _lines(exercise: Exercise, trial: _Trial) -> tuple[str, ...]:
     if not failed:
         lines.append(f"came out:  {show(trial.got)}")
     if not exercise.is_value:
-        lines.append(f"expected:  {show(trial.expected)}")
+        lines.append(f"expected:  {show(trial.case.expected)}")
+    if trial.printed:
+        lines.append(f"printed:   {trial.printed}")
     return (*lines, f"why:       {trial.case.why}")
 
 
@@ -154,4 +257,4 @@ def _call(exercise: Exercise, one: Case) -> str:
     return f"{exercise.symbol}({', '.join(named)})"
 
 
-__all__ = ["ERROR", "FRESH", "Outcome", "Verdict", "judge"]
+__all__ = ["ERROR", "Outcome", "Verdict", "judge", "time_up"]

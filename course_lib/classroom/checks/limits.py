@@ -1,24 +1,31 @@
 """Stopping a learner's code that does not end, in a notebook, in pytest and on Windows.
 
-In the main thread of a POSIX process an alarm raises `TimeUp` in the running code, again and again
-until it is out, so that an `except:` in an endless loop does not save it. Elsewhere the code runs
-in a thread into which the exception is thrown. A loop inside C that never looks at Python's
-signals cannot be stopped from within: as the last resort the process is ended, with a traceback
-that says where it stood, because a kernel that hangs for good is worse.
+On Linux a check runs in a copy of the kernel's process (`in_copy`), which the system ends when its
+time is up: that stops everything, loops inside C such as `sum(itertools.count())` too, and the
+kernel goes on. Inside of it, and elsewhere, `run_limited` stops Python code: in the main thread of
+a POSIX process an alarm raises `TimeUp` in the running code, again and again until it is out, so
+that an `except:` in an endless loop does not save it; in other threads and on Windows the exception
+is thrown into a thread. On macOS and Windows, and beside a GPU that a copy may not use, a loop
+inside C cannot be stopped from within: there `last_resort` ends the kernel, with a traceback that
+says where it stood, because a kernel that hangs for good is worse.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
+import os
+import select
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +34,62 @@ _AGAIN = 0.05  # seconds between alarms once the time is up
 
 class TimeUp(BaseException):
     """The time is up. Not an Exception, so that `except Exception` lets it through."""
+
+
+class Ended(Exception):
+    """The copy of the process ended by itself: a crash, no memory, `os._exit`."""
+
+
+def can_copy() -> bool:
+    """Whether a check can run in a copy of this process (see the module's docstring)."""
+    torch = sys.modules.get("torch")
+    here = threading.current_thread() is threading.main_thread()
+    return sys.platform == "linux" and here and not (torch and torch.cuda.is_available())
+
+
+def in_copy(work: Callable[[], str], seconds: float) -> str:
+    """The text that `work()` gives in a copy of this process, which ends with it.
+
+    Raises TimeUp after `seconds`, and Ended if no text comes.
+    """
+    reader, writer = os.pipe()
+    with warnings.catch_warnings(action="ignore"):  # threads are not copied, and are not needed
+        child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _work_and_end(work, writer)
+    os.close(writer)
+    try:
+        text = _read(reader, time.monotonic() + seconds)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if not text:
+        raise Ended
+    return text
+
+
+def _work_and_end(work: Callable[[], str], writer: int) -> NoReturn:
+    try:
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)  # the pool's threads were not copied
+        data = work().encode("utf-8", errors="replace")
+        while data:
+            data = data[os.write(writer, data) :]
+    finally:
+        os._exit(0)  # no cleaning up: all of this belongs to the notebook's process
+
+
+def _read(reader: int, end: float) -> str:
+    found = b""
+    while select.select([reader], [], [], max(end - time.monotonic(), 0))[0]:
+        part = os.read(reader, 65536)
+        if not part:
+            return found.decode("utf-8")
+        found += part
+    raise TimeUp
 
 
 def run_limited(function: Callable[[], T], seconds: float) -> T:

@@ -117,6 +117,7 @@ def card_text(exercise: Exercise) -> str:
         ("difficulty", f"{exercise.difficulty} of 5"),
         ("time", f"about {exercise.minutes} minutes"),
         ("you need", exercise.needs),
+        *([("inputs", exercise.contract)] if exercise.contract else []),
         ("stuck?", f'`hint("{exercise.name}", 1)`, then 2, then 3; `solution("{exercise.name}")`'),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)

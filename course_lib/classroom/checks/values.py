@@ -65,7 +65,7 @@ def _number_difference(got: Any, expected: float, rtol: float, atol: float) -> s
     if got == expected or (math.isnan(expected) and got != got):
         return None
     exact = isinstance(expected, int)  # a count is right or wrong, however large it is
-    if not exact and _close(got, expected, atol + rtol * abs(expected)):
+    if not exact and math.isfinite(expected) and _close(got, expected, atol + rtol * abs(expected)):
         return None
     return _is_not(got, expected)
 
