@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib.local import memory, placement
 from course_lib.local.engines import Engine, Summary
 from course_lib.local.hardware import Machine, presets
+from course_lib.local.placement import Plan
 from course_lib.model import models, rollout
 from course_lib.model.accounting import count_parameters
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
@@ -111,36 +112,36 @@ def which_model(
     It has room for 16,384 tokens; where no model has, the largest for 4,096 is taken. The minutes
     are those of writing, at the typical share of the bandwidth.
     """
-    rows: list[dict[str, str | float]] = []
-    for machine in machines:
-        for context in (16_384, _SMALLEST_CONTEXT):
-            made = {
-                tag: placement.plan(CONFIGS[name], quantisation, context, machine)
-                for tag, name in OLLAMA_TAGS.items()
-            }
-            whole = [
-                tag
-                for tag, one in made.items()
-                if one.whole and one.seconds(_LONG_THOUGHT) <= _PATIENCE
-            ]
-            if whole:
-                break
-        tag = max(whole, key=lambda one: count_parameters(CONFIGS[OLLAMA_TAGS[one]]).total)
-        chosen = made[tag]
-        rows.append(
-            {
-                "machine": machine.name,
-                "GiB lent": round(machine.lent / memory.GIB, 1),
-                "ollama run": tag,
-                "longest context": placement.longest_context(
-                    CONFIGS[OLLAMA_TAGS[tag]], quantisation, machine
-                ),
-                "tokens/s": round(chosen.speed()),
-                "4,000 tokens, min": round(chosen.seconds(4000) / 60, 1),
-                "12,000 tokens, min": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
-            }
-        )
-    return rows
+    return [_row(machine, quantisation) for machine in machines]
+
+
+def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
+    tag, chosen = _largest(machine, quantisation)
+    row: dict[str, str | float] = {
+        "machine": machine.name,
+        "GiB lent": round(machine.lent / memory.GIB, 1),
+        "ollama run": tag if chosen.whole else "none: too little memory",
+    }
+    if chosen.whole:
+        config = CONFIGS[OLLAMA_TAGS[tag]]
+        row |= {
+            "longest context": placement.longest_context(config, quantisation, machine),
+            "tokens/s": round(chosen.speed()),
+            "4,000 tokens, min": round(chosen.seconds(4000) / 60, 1),
+            "12,000 tokens, min": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
+        }
+    return row
+
+
+def _largest(machine: Machine, quantisation: str) -> tuple[str, Plan]:
+    """The tag to take and its plan; where none is quick enough or fits, the smallest."""
+    by_size = sorted(OLLAMA_TAGS, key=lambda one: count_parameters(CONFIGS[OLLAMA_TAGS[one]]).total)
+    for context in (16_384, _SMALLEST_CONTEXT):
+        for tag in reversed(by_size):
+            plan = placement.plan(CONFIGS[OLLAMA_TAGS[tag]], quantisation, context, machine)
+            if plan.whole and plan.seconds(_LONG_THOUGHT) <= _PATIENCE:
+                return tag, plan
+    return tag, plan
 
 
 def speed(

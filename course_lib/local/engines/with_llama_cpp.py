@@ -47,7 +47,8 @@ class LlamaCppEngine(Engine):
         self.context = min(context or CONTEXT, limit)
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
         self._server = _start(path, self.context, exact=whole)
-        self._wire = Wire("llama.cpp", self._server.listening_address)
+        self.address = str(self._server.listening_address)
+        self._wire = Wire("llama.cpp", self.address)
 
     def _stream(self, request: Request) -> Stream:
         messages = [dict(message) for message in request.messages]
