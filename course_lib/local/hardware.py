@@ -25,7 +25,8 @@ CARD_RESERVE = int(0.8 * GIB)  # of a card: a "24 GB" one reports 23.6 GiB and h
 SYSTEM_RESERVE = 3 * GIB  # of a computer's memory: its system, a browser, JupyterLab
 HOST = (32 * GIB, 60e9)  # the computer around a card, assumed: memory and its bandwidth
 _METAL_SMALL = 36 * GIB  # up to here Metal lends two thirds of the memory, above it three quarters
-_PROBE = 1 << 26  # bytes a core; larger than the cache of a small machine
+_PROBE = 1 << 27  # bytes a core; larger than the cache of a small machine
+_PIECE = 1 << 21  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -157,15 +158,23 @@ def presets() -> list[Machine]:
 
 
 def bandwidth(seconds: float = 0.3) -> float:
-    """Bytes a second that all cores together read from memory, the best of some readings."""
-    count = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    pieces = [np.ones(_PROBE // 8) for _ in range(count)]
-    best, until = float("inf"), time.perf_counter() + seconds
-    with ThreadPoolExecutor(count) as pool:
-        while time.perf_counter() < until:
+    """Bytes a second that all cores together read from memory, as far as they are let.
+
+    Every core reads piece after piece of its own; the quick tenth of the pieces counts, since
+    other programs interrupt the rest on a busy machine.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(count) as pool:  # numpy lets go of the interpreter while it adds
+        return sum(pool.map(_reading, [seconds] * (count or 1)))
+
+
+def _reading(seconds: float) -> float:
+    pieces = np.ones((_PROBE // _PIECE, _PIECE // 8))
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or not times:
+        for piece in pieces:
             began = time.perf_counter()
-            list(pool.map(np.sum, pieces))  # numpy lets go of the interpreter while it adds
-            best = min(best, time.perf_counter() - began)
-    return count * _PROBE / best
+            piece.sum()
+            times.append(time.perf_counter() - began)
+    return _PIECE / float(np.quantile(times, 0.1))
