@@ -108,6 +108,7 @@ def _start(path: Path, context: int, exact: bool) -> Any:
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    params.model_alias = {path.name}  # else its whole path is told to whoever asks
     params.n_ctx = context
     params.n_parallel = 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = use_threads()
