@@ -222,7 +222,8 @@ class Learner:
         found: dict[str, float] = {}
         if part.logp is not None:
             sampler = part.logp.clone()
-            found["mismatch"] = float((old - sampler)[mask].abs().mean())
+            trainer = logp.detach() if self.config.old_from == "sampler" else old
+            found["mismatch"] = float((trainer - sampler)[mask].abs().mean())
             if self.config.truncate:
                 cap = self.config.truncate
                 options["weights"] = grpo.truncated_weights(old, sampler, mask, cap)

@@ -22,6 +22,7 @@ from course_lib.rl.grpo import (
     completion_mask,
     group_advantages,
     policy_loss,
+    truncated_weights,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -214,6 +215,50 @@ def test_policy_loss(trainer, monkeypatch, reduce, kl, clip):
     assert 0 < stats["clip_fraction"] < 1
     if kl:
         assert stats["kl"] == pytest.approx(figures["kl"][0], abs=1e-6)
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("cap", [None, 1.1])
+def test_gspo_and_truncated_importance_sampling(trainer, monkeypatch, level, cap):
+    rows = GROUPS * SIZE
+    logp, advantages = leaf(rows, TOKENS, seed=1), leaf(rows, seed=2).detach()
+    old = logp.detach() + 0.1 * leaf(rows, TOKENS, seed=3).detach()
+    sampler = old + 0.2 * leaf(rows, TOKENS, seed=4).detach()
+    mask = prefixes(rows, TOKENS)
+    weights = None if cap is None else truncated_weights(old, sampler, mask, cap)
+    inputs = {
+        "prompt_ids": torch.ones(rows, 1, dtype=torch.long),
+        "prompt_mask": torch.ones(rows, 1, dtype=torch.long),
+        "completion_ids": torch.ones(rows, TOKENS, dtype=torch.long),
+        "completion_mask": mask.long(),
+        "advantages": advantages,
+        "old_per_token_logps": old,
+    }
+    if cap is not None:  # what TRL computes where it samples
+        inputs["importance_sampling_ratio"] = (old - sampler).exp().clamp(max=cap)
+    for name, value in {
+        "loss_type": "grpo",
+        "importance_sampling_level": level,
+        "beta": 0.0,
+        "epsilon_low": 0.03,
+        "epsilon_high": 0.04,
+        "use_vllm": cap is not None,
+        "vllm_importance_sampling_correction": cap is not None,
+        "_metrics": defaultdict(lambda: defaultdict(list)),
+    }.items():
+        monkeypatch.setattr(trainer, name, value, raising=False)
+    trainer.model.eval()
+    theirs_in = logp.detach().clone().requires_grad_()
+    fake = SimpleNamespace(log_probs=theirs_in, entropy=torch.zeros_like(theirs_in))
+    theirs = trainer._compute_loss(lambda **_: fake, inputs)
+    ours, stats = policy_loss(
+        logp, old, advantages, mask, clip=(0.03, 0.04), level=level, weights=weights
+    )
+    near(ours, theirs)
+    ours.backward()
+    theirs.backward()
+    near(logp.grad, theirs_in.grad)
+    assert 0 < stats["clip_fraction"] < 1
 
 
 @pytest.mark.parametrize("std", ["sample", "none"])
