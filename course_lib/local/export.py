@@ -103,7 +103,8 @@ def _write(
 
 def _describe_model(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
     config = model.config
-    size = config.hidden_size // config.num_attention_heads
+    default = config.hidden_size // config.num_attention_heads
+    size = getattr(config, "head_dim", None) or default
     writer.add_name(Path(model.name_or_path).name or "model")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -112,6 +113,8 @@ def _describe_model(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_dimension_count(size)
+    writer.add_key_length(size)
+    writer.add_value_length(size)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ _NESTED = 16  # what an array within an array costs of these
 _MOST_ITEMS = 1 << 22  # in an array; vocabularies have a few hundred thousand
 _MOST_DIMENSIONS = 4
 _DEEPEST = 4  # arrays within arrays
+_MOST_FILES = 1000  # that a model is split into
+
+
+_SIZES = ("file_bytes", "needed_bytes", "present_bytes")
 
 
 class GgufError(CourseError, ValueError):
@@ -47,16 +52,20 @@ class GgufTensor(NamedTuple):
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """The header of a GGUF file.
+    """The header of a GGUF file, or of all the files that a large model was split into.
 
-    `file_bytes` is the size that the whole file should have, `present_bytes` the size it has here.
+    `file_bytes` is the size that the whole should have, `needed_bytes` the same without the padding
+    at its end (llama.cpp does not ask for that), and `present_bytes` the size it has here.
+    `missing` names the files of a split model that are not here.
     """
 
     version: int
     metadata: dict[str, Any]
     tensors: tuple[GgufTensor, ...]
     file_bytes: int
+    needed_bytes: int
     present_bytes: int
+    missing: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -66,16 +75,70 @@ class GgufHeader:
     @property
     def complete(self) -> bool:
         """Whether all of the file is here."""
-        return self.present_bytes >= self.file_bytes
+        return not self.missing and self.present_bytes >= self.needed_bytes
 
 
 def read_gguf_header(path: str | os.PathLike[str]) -> GgufHeader:
     """Read the header of the GGUF file at `path`, versions 2 and 3, little-endian.
 
+    Of a model that was split (`llama-gguf-split` writes `NAME-00001-of-00003.gguf`) all files are
+    read, and `path` is the first of them, as for llama.cpp.
+
     Raises GgufError, a ValueError with one clear sentence, for a file that cannot be read, is not
     GGUF, ends within its header, or whose counts, sizes, types or offsets cannot be.
     """
     path = Path(path)
+    header = _read_file(path)
+    count, number = (header.metadata.get(f"split.{key}", 0) for key in ("count", "no"))
+    if not isinstance(count, int) or not isinstance(number, int):
+        raise GgufError(f"{path.name} is not a sound GGUF file: its split.count is no number.")
+    return _join(path, header, number, count) if count > 1 else header
+
+
+def require_whole(path: Path) -> GgufHeader:
+    """The header of a file (or of a split model's first) of which nothing is missing.
+
+    Raises GgufError that names what is.
+    """
+    header = read_gguf_header(path)
+    if header.missing:
+        raise GgufError(
+            f"{path.name} is one file of a split model; {', '.join(header.missing[:3])} must lie "
+            "beside it."
+        )
+    if not header.complete:
+        raise GgufError(
+            f"{path.name} is cut short: {header.present_bytes:,} of {header.file_bytes:,} bytes "
+            "are here; get it again."
+        )
+    return header
+
+
+def _join(path: Path, first: GgufHeader, number: int, count: int) -> GgufHeader:
+    """The headers of all files of a split model as one."""
+    named = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", path.name)
+    if number != 0:
+        raise GgufError(
+            f"{path.name} is file {number + 1} of a split model; give the first of them."
+        )
+    if count > _MOST_FILES or named is None or (int(named[2]), int(named[3])) != (1, count):
+        raise GgufError(
+            f"{path.name} is the first of the {count} files of a split model, and is not named so: "
+            f"its name must end in -00001-of-{count:05}.gguf."
+        )
+    names = [f"{named[1]}-{i:05}-of-{count:05}.gguf" for i in range(2, count + 1)]
+    missing = tuple(name for name in names if not path.with_name(name).is_file())
+    found = [first, *(_read_file(path.with_name(n)) for n in names if n not in missing)]
+    tensors = tuple(tensor for header in found for tensor in header.tensors)
+    declared = first.metadata.get("split.tensors.count", len(tensors))
+    whole = not missing and all(header.complete for header in found)
+    if len({t.name for t in tensors}) < len(tensors) or (whole and declared != len(tensors)):
+        raise GgufError(f"The {count} files of {path.name} do not belong together; get them again.")
+    sizes = {size: sum(getattr(header, size) for header in found) for size in _SIZES}
+    return GgufHeader(first.version, first.metadata, tensors, missing=missing, **sizes)
+
+
+def _read_file(path: Path) -> GgufHeader:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -156,11 +219,14 @@ def _read(cursor: _Cursor) -> GgufHeader:
     tensors = tuple(tensor for tensor, _ in places)
     if len({tensor.name for tensor in tensors}) < len(tensors):
         raise cursor.fail("two of its tensors have one name")
+    alignment = _alignment(cursor, metadata)
+    end = _data_end(cursor, alignment, places)
     return GgufHeader(
         version=version,
         metadata=metadata,
         tensors=tensors,
-        file_bytes=_whole_size(cursor, _alignment(cursor, metadata), places),
+        file_bytes=_aligned(end, alignment) if places else end,
+        needed_bytes=end,
         present_bytes=cursor.size,
     )
 
@@ -218,13 +284,13 @@ def _alignment(cursor: _Cursor, metadata: dict[str, Any]) -> int:
     return value
 
 
-def _whole_size(cursor: _Cursor, alignment: int, places: list[tuple[GgufTensor, int]]) -> int:
-    """Where the last tensor ends, its padding included; every tensor begins at a multiple."""
+def _data_end(cursor: _Cursor, alignment: int, places: list[tuple[GgufTensor, int]]) -> int:
+    """Where the last tensor ends; every tensor begins at a multiple of the alignment."""
     end = 0
     for tensor, offset in sorted(places, key=lambda place: place[1]):
         if offset % alignment or offset < end:
             raise cursor.fail(f"tensor {_short(tensor.name)} begins at the wrong place, {offset}")
-        end = _aligned(offset + tensor.bytes, alignment)
+        end = offset + tensor.bytes
     return (_aligned(cursor.at, alignment) if places else cursor.at) + end
 
 

@@ -188,3 +188,93 @@ def test_damaged_files_are_read_or_refused(tmp_path, good, data):
         assert read_gguf_header_of(tmp_path / "damaged.gguf", bytes(content)).file_bytes > 0
     except GgufError as error:
         assert "\n" not in str(error)
+
+
+# --- as llama.cpp sees it -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, tokenizer):
+    """A small Qwen2 as one GGUF file, and the same in three files."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from course_lib.local import export
+    from course_lib.model import models
+
+    folder = tmp_path_factory.mktemp("gguf")
+    torch.manual_seed(0)
+    config = models.student_config(tokenizer, "qwen2", hidden=100)
+    config.num_attention_heads, config.num_key_value_heads = 2, 1
+    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder / "m")
+    export.export_gguf(folder / "m", folder / "one.gguf")
+    split(folder / "one.gguf", folder / "many.gguf")
+    return folder
+
+
+def split(path, out):
+    """The file's tensors in files of twelve, by the gguf package's own writer."""
+    reader = gguf.GGUFReader(path)
+    writer = gguf.GGUFWriter(out, "qwen2", split_max_tensors=12)
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def llama_cpp_loads(path):
+    """Whether llama.cpp itself takes the file."""
+    from course_lib.local.engines import with_llama_cpp
+
+    try:
+        with_llama_cpp._start(path, 64, exact=True)
+    except CourseError:
+        return False
+    return True
+
+
+def test_a_file_without_its_last_padding_is_whole_and_one_byte_less_is_not(exported, tmp_path):
+    content = (exported / "one.gguf").read_bytes()
+    ends = read_gguf_header(exported / "one.gguf").needed_bytes
+    assert ends < len(content)  # or this would test nothing
+    for size, whole in ((len(content), True), (ends, True), (ends - 1, False)):
+        path = tmp_path / f"{size}.gguf"
+        path.write_bytes(content[:size])
+        assert read_gguf_header(path).complete is whole
+        assert llama_cpp_loads(path) is whole
+
+
+def test_a_split_model_is_read_as_one(exported):
+    first = exported / "many-00001-of-00003.gguf"
+    whole, parts = read_gguf_header(exported / "one.gguf"), read_gguf_header(first)
+    assert parts.complete and set(parts.tensors) == set(whole.tensors)
+    assert parts.parameters == whole.parameters
+    assert parts.present_bytes == sum(p.stat().st_size for p in exported.glob("many-*.gguf"))
+    assert llama_cpp_loads(first)
+
+
+def test_a_split_model_knows_what_is_missing(exported, tmp_path):
+    names = [f"many-0000{i}-of-00003.gguf" for i in (1, 2, 3)]
+    for name in names[:2]:
+        (tmp_path / name).write_bytes((exported / name).read_bytes())
+    header = read_gguf_header(tmp_path / names[0])
+    assert header.missing == (names[2],) and not header.complete
+    with pytest.raises(GgufError, match=f"{names[2]} must lie beside it"):
+        gguf_header.require_whole(tmp_path / names[0])
+    assert not llama_cpp_loads(tmp_path / names[0])
+    with pytest.raises(GgufError, match="file 2 of a split model; give the first"):
+        read_gguf_header(tmp_path / names[1])
+    (tmp_path / names[2]).write_bytes((exported / names[1]).read_bytes())
+    with pytest.raises(GgufError, match=r"do not belong together|give the first"):
+        read_gguf_header(tmp_path / names[0])
+    renamed = tmp_path / "renamed.gguf"
+    renamed.write_bytes((exported / names[0]).read_bytes())
+    with pytest.raises(GgufError, match="is not named so"):
+        read_gguf_header(renamed)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 
 from course_lib.errors import CourseError
 from course_lib.local.engines.download import cache_folder
-from course_lib.local.gguf_header import GgufHeader, read_gguf_header
+from course_lib.local.gguf_header import GgufHeader, require_whole
 from course_lib.model import models
 
 
@@ -20,9 +20,9 @@ def converted(path: str | Path) -> Path:
     read from GGUF, or a tokenizer that it reads wrongly.
     """
     path = Path(path)
-    header = read_gguf_header(path)
-    if not header.complete:
-        raise CourseError(f"{path.name} is cut short; get it again.")
+    header = require_whole(path)
+    if header.metadata.get("split.count", 0) > 1:
+        raise CourseError(f"{path.name} is split, and transformers reads one file; use llama.cpp.")
     folder = cache_folder() / f"{path.stem}-{_fingerprint(path)}"
     if folder.is_dir():
         return folder

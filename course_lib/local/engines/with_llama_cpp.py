@@ -22,7 +22,7 @@ from course_lib.local.engines.base import (
     room,
 )
 from course_lib.local.engines.wire import Wire
-from course_lib.local.gguf_header import read_gguf_header
+from course_lib.local.gguf_header import require_whole
 from course_lib.runtime import use_threads
 
 
@@ -34,12 +34,7 @@ class LlamaCppEngine(Engine):
     def __init__(self, path: str | Path, name: str | None = None, context: int | None = None):
         """Load the file. Raises CourseError where it is damaged, incomplete or too large."""
         path = Path(path)
-        header = read_gguf_header(path)
-        if not header.complete:
-            raise CourseError(
-                f"{path.name} is cut short: {header.present_bytes:,} of {header.file_bytes:,} "
-                "bytes are here; get it again."
-            )
+        header = require_whole(path)
         _refuse_too_large(path.name, header.file_bytes)
         self.model = name or path.name
         architecture = header.metadata.get("general.architecture", "")
