@@ -19,6 +19,8 @@ PANELS: dict[str, str] = {
     "accuracy": "Accuracy on held-out puzzles",
     "thinking_tokens": "Thinking tokens in a completion",
     "attempts": "Attempts in a completion",
+    "entropy": "Entropy of a token, in nats",
+    "informative": "Groups that taught something",
 }
 """What the pictures of a run show, by the log's names."""
 
@@ -48,21 +50,6 @@ def values(lines: Lines, name: str) -> tuple[list[int], list[float]]:
 def smooth(numbers: Sequence[float], window: int = 5) -> list[float]:
     """The mean of each value and those before it, at most `window` of them."""
     return [mean(numbers[max(0, i + 1 - window) : i + 1]) for i in range(len(numbers))]
-
-
-def growth(lines: Lines, title: str = "R1-Zero on this machine") -> Figure:
-    """Reward, accuracy, thinking tokens and attempts over the steps of one run, and in words."""
-    figure = make_subplots(2, 2, subplot_titles=list(PANELS.values()), vertical_spacing=0.18)
-    for i, name in enumerate(PANELS):
-        steps, numbers = values(lines, name)
-        place = {"row": i // 2 + 1, "col": i % 2 + 1}
-        mode = "lines+markers" if name == "accuracy" else "lines"
-        figure.add_scatter(x=steps, y=numbers, mode=mode, line_color=_COLOURS[i], **place)
-        figure.update_yaxes(rangemode="tozero", **place)
-    for row in (1, 2):
-        figure.update_xaxes(title_text="step", row=2, col=row)
-    figure.update_layout(title=title, showlegend=False, height=560)
-    return figure, growth_words(lines)
 
 
 def growth_words(lines: Lines) -> str:
@@ -204,6 +191,22 @@ def spread(records: Mapping[str, Mapping[str, Any]], name: str, axis: str, title
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text=axis, rangemode="tozero")
     return figure, f"{axis}, first to last step: {'; '.join(said)}."
+
+
+def beside(
+    record: Mapping[str, Any], lines: Lines, changed: str, name: str = "reward"
+) -> Figure:
+    """One column of your own run, with something changed, beside a recorded experiment's seeds."""
+    figure, _ = spread({"recorded": record}, name, name.replace("_", " "), changed)
+    steps, numbers = values(lines, name)
+    look = {"color": _COLOURS[1], "dash": DASHES[1]}
+    figure.add_scatter(x=steps, y=numbers, name=f"yours: {changed}", line=look, mode="lines")
+    at = {step: seeds for step, seeds in zip(*over_seeds(record, name), strict=True)}
+    last = at[steps[-1]]
+    return figure, (
+        f"At step {steps[-1]}: yours {numbers[-1]:.3g}, recorded {min(last):.3g} to "
+        f"{max(last):.3g} over {len(last)} seeds."
+    )
 
 
 def stacked_time(parts: Mapping[str, float], title: str = "Where a step's time goes") -> Figure:

@@ -1,4 +1,4 @@
-"""A run of R1-Zero while it runs: four small pictures and one sentence that grow with each step."""
+"""A run of R1-Zero while it runs: small pictures and one sentence that grow with each step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from course_lib.rl.zero_plots import PANELS, growth_words, values
 from course_lib.show import svg
 from course_lib.widgets.base import Widget
 
-_HIGHEST = {"reward": 1.0, "accuracy": 1.0, "thinking_tokens": 60.0, "attempts": 8.0}
+_HIGHEST = {"thinking_tokens": 60.0, "attempts": 8.0}  # the others reach from 0 to 1
 
 
 class LiveRun(Widget):
@@ -64,7 +64,7 @@ class LiveRun(Widget):
             self._drawn = time.monotonic()
 
     def picture(self) -> str:
-        """Four pictures, two in a row where there is room; a bar of progress above them."""
+        """The pictures, two in a row where there is room; a bar of progress above them."""
         panels = "".join(
             f'<div style="flex:1 1 40%;min-width:280px">{self._panel(name)}</div>'
             for name in PANELS
@@ -90,7 +90,7 @@ class LiveRun(Widget):
         steps, numbers = values(self.lines, name)
         if not steps:
             return ""
-        top = max([_HIGHEST[name], *numbers])
+        top = max([_HIGHEST.get(name, 1.0), *numbers])
         series = {PANELS[name]: numbers}
         return svg.lines(PANELS[name], steps, series, "step", y_range=(0.0, top))
 

@@ -153,7 +153,7 @@ def test_a_run_is_shown_while_it_runs(ran):
     live = opened.page.locator(".ir1-of-LiveRun")
     if not live.count():
         pytest.skip("this notebook shows no run")
-    assert "After step" in live.first.inner_text() and live.first.locator("img[alt]").count() == 4
+    assert "After step" in live.first.inner_text() and live.first.locator("img[alt]").count() == 6
     MOVED.add("LiveRun")
 
 

@@ -290,7 +290,7 @@ LINES = [
 
 
 def test_the_growth_of_a_run_in_picture_and_words():
-    figure, words = zero_plots.growth(LINES)
+    words = zero_plots.growth_words(LINES)
     assert [list(trace.x) for trace in figure.data] == [[1, 3], [0, 3], [0, 1, 3], [0, 1, 3]]
     assert "held-out puzzles: 0.1 at step 0, 0.8 at step 3" in words
     assert "1 steps were skipped: 2." in words
