@@ -289,11 +289,19 @@ LINES = [
 ]  # fmt: skip
 
 
-def test_the_growth_of_a_run_in_picture_and_words():
+def test_the_growth_of_a_run_in_words():
     words = zero_plots.growth_words(LINES)
-    assert [list(trace.x) for trace in figure.data] == [[1, 3], [0, 3], [0, 1, 3], [0, 1, 3]]
+    assert zero_plots.values(LINES, "accuracy") == ([0, 3], [0.1, 0.8])
     assert "held-out puzzles: 0.1 at step 0, 0.8 at step 3" in words
     assert "1 steps were skipped: 2." in words
+
+
+def test_a_run_of_your_own_stands_beside_the_recorded_seeds():
+    runs = {str(n): {"step": [1, 3], "reward": [0.1 * n, 0.2 * n]} for n in (1, 2)}
+    figure, words = zero_plots.beside({"runs": runs}, LINES, "4 answers")
+    assert [trace.name for trace in figure.data] == ["recorded", "yours: 4 answers"]
+    assert list(figure.data[1].x) == [1, 3] and list(figure.data[1].y) == [0.25, 0.75]
+    assert words == "At step 3: yours 0.75, recorded 0.2 to 0.4 over 2 seeds."
 
 
 def test_informative_groups_are_counted_over_steps_that_were_taken():
@@ -385,7 +393,7 @@ def test_the_live_run_grows_replaces_and_speaks(tmp_path):
     assert [line["step"] for line in live.lines] == [0, 1, 2, 3]
     assert "0.5 at step 1, 0.75 at step 3" in live.text() and "skipped: 2" in live.text()
     html = live.static_html()
-    assert html.count("<img") == 4 and "step 3 of 3" in html
+    assert html.count("<img") == 5 and "step 3 of 3" in html
     assert "Nothing has been measured" in LiveRun("empty", steps=3).text()
 
 
