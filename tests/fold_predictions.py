@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+COVER = "What came out is folded away: run the cell, or click here."
 _PREDICT = re.compile(r"\*\*Predict")
 _ASKS = re.compile(r"\bpredict\(")
 
@@ -44,6 +45,9 @@ def fold(path):
     cells = list(after_a_prediction(book))
     for cell in cells:
         cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
+        if cell["outputs"][0].get("data", {}).get("text/plain") != [COVER]:
+            cover = {"data": {"text/plain": [COVER]}, "metadata": {}, "output_type": "display_data"}
+            cell["outputs"].insert(0, cover)  # JupyterLab shows a fold's first line
     path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return len(cells)
 
