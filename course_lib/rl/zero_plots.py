@@ -113,51 +113,6 @@ def informative_groups(lines: Lines) -> Figure:
     )
 
 
-def habits(lines: Lines) -> Figure:
-    """What the traces hold over training: attempts, rejections, repeats and wrong steps."""
-    names = {
-        "attempts": "attempts",
-        "rejections": "rejections",
-        "repeats": "attempts made before",
-        "wrong_steps": "wrong arithmetic",
-    }
-    figure, said = go.Figure(), []
-    for i, (key, name) in enumerate(names.items()):
-        steps, numbers = values(lines, key)
-        figure.add_scatter(x=steps, y=smooth(numbers), name=name, mode="lines", line_dash=DASHES[i])
-        said.append(f"{name} {numbers[0]:.2f} at first and {smooth(numbers)[-1]:.2f} at the end")
-    figure.update_layout(title="What is in a completion, on average", height=480)
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text="number in a completion", rangemode="tozero")
-    return figure, f"In a completion: {'; '.join(said)}."
-
-
-def hacked_and_mended(hacked: Lines, too_late: Lines, afresh: Lines, title: str) -> Figure:
-    """What a policy was paid and how often it was right, under a sloppy verifier and a mended one.
-
-    `too_late` goes on from the end of `hacked`, and its steps with it; `afresh` begins at the base.
-    """
-    turn = hacked[-1]["step"]
-    curves = {
-        "paid by the sloppy verifier": ("reward", hacked, 0),
-        "right, meanwhile": ("accuracy", hacked, 0),
-        "right, mended and gone on": ("accuracy", too_late, turn),
-        "right, mended and begun again": ("accuracy", afresh, 0),
-    }
-    figure, said = go.Figure(), []
-    for i, (name, (column, lines, shift)) in enumerate(curves.items()):
-        steps, numbers = values(lines, column)
-        style = {"dash": DASHES[i], "color": _COLOURS[i]}
-        steps = [step + shift for step in steps]
-        figure.add_scatter(x=steps, y=numbers, name=name, line=style, mode="lines")
-        said.append(f"{name}: {numbers[0]:.2f} at first, {numbers[-1]:.2f} at the end")
-    figure.add_vline(x=turn, line_dash="dot", annotation_text="verifier mended")
-    figure.update_layout(title=title, height=480)
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text="mean over completions", range=[0, 1.02])
-    return figure, f"{title}. {'; '.join(said)}."
-
-
 # --- experiments with several seeds ---------------------------------------------------------------
 
 
@@ -193,9 +148,7 @@ def spread(records: Mapping[str, Mapping[str, Any]], name: str, axis: str, title
     return figure, f"{axis}, first to last step: {'; '.join(said)}."
 
 
-def beside(
-    record: Mapping[str, Any], lines: Lines, changed: str, name: str = "reward"
-) -> Figure:
+def beside(record: Mapping[str, Any], lines: Lines, changed: str, name: str = "reward") -> Figure:
     """One column of your own run, with something changed, beside a recorded experiment's seeds."""
     figure, _ = spread({"recorded": record}, name, name.replace("_", " "), changed)
     steps, numbers = values(lines, name)

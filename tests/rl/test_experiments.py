@@ -314,15 +314,6 @@ def test_the_loss_is_shown_beside_the_reward():
     assert len(figure.data) == 2 and "the reward from 0.25 to 0.75" in words
 
 
-def test_a_hacked_run_is_shown_beside_the_mended_ones():
-    hacked = [{"step": 0, "accuracy": 0.1}, {"step": 4, "reward": 1.0, "accuracy": 0.0}]
-    late = [{"step": 0, "accuracy": 0.0}, {"step": 2, "reward": 0.0, "accuracy": 0.02}]
-    figure, words = zero_plots.hacked_and_mended(hacked, late, LINES, "Hacked")
-    assert [list(line.x) for line in figure.data] == [[4], [0, 4], [4, 6], [0, 3]]
-    assert "paid by the sloppy verifier: 1.00 at first" in words
-    assert "gone on: 0.00 at first, 0.02 at the end; right, mended and begun again: 0.10" in words
-
-
 def test_smooth_is_the_mean_of_what_came_before():
     assert zero_plots.smooth([0, 2, 4, 6], window=2) == [0, 1, 3, 5]
 
