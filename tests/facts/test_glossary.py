@@ -10,7 +10,6 @@ from tests import glossary_lint
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LINKED = (
-LINKED = (
     "02_mixture_of_experts",
     "03a_rl_from_zero",
     "03_r1_zero",
