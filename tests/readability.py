@@ -1,7 +1,7 @@
 """A report, and no gate: how easily the prose of the notebooks reads.
 
 `python -m tests.readability` prints one line a notebook; with names of notebooks it also prints
-their longest sentences. The ease is Flesch's with a hyphenation for syllables: it compares notebooks.
+their longest sentences. The ease is Flesch's, a hyphenation's parts taken for syllables.
 """
 
 from __future__ import annotations
