@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from course_lib.errors import CourseError
 
@@ -144,14 +144,14 @@ def delete() -> bool:
 def _sections(data: object) -> tuple[Sections, str]:
     """What of a file's content is progress, and in words what is not. Raises ValueError if nothing
     is: then it is not ours."""
-    found = data.get("sections") if isinstance(data, dict) else None
-    if not isinstance(found, dict):
+    if not isinstance(data, dict) or not isinstance(data.get("sections"), dict):
         raise ValueError("it has no sections")
+    found: dict[str, Any] = data["sections"]
     sections: Sections = {}
     left_out = 0
     for section, entries in found.items():
         read = entries if isinstance(entries, dict) else {"": None}
-        good = {name: _cleaned(entry) for name, entry in read.items() if _is_entry(name, entry)}
+        good = {name: _cleaned(entry) for name, entry in read.items() if _is_entry(entry, name)}
         left_out += len(read) - len(good)
         if good or entries == {}:
             sections[section] = good
@@ -161,7 +161,7 @@ def _sections(data: object) -> tuple[Sections, str]:
     return sections, "; ".join(odd)
 
 
-def _is_entry(name: str, entry: object) -> bool:
+def _is_entry(entry: object, name: str) -> TypeGuard[dict[str, Any]]:
     """Whether it has an outcome, and nothing that cannot be written again."""
     if not (isinstance(entry, Mapping) and isinstance(entry.get("outcome"), str)):
         return False

@@ -30,7 +30,7 @@ from course_lib.runtime import LIBRARY
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 
 _MOST_PRINTED = 400  # characters of a call that are shown
-_Kind = type(inspect.Parameter.KEYWORD_ONLY)
+_Kind: Any = type(inspect.Parameter.KEYWORD_ONLY)  # an enumeration without a public name
 _OURS = str(LIBRARY)
 _LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
 _PACKAGES = ("site-packages", "dist-packages")
@@ -233,5 +233,5 @@ def _same_randomness() -> Iterator[None]:
     finally:
         random.setstate(state)
         np.random.set_state(numpy_state)
-        if torch_state is not None:
+        if torch is not None and torch_state is not None:
             torch.set_rng_state(torch_state)

@@ -14,7 +14,7 @@ import numpy as np
 from course_lib.classroom.checks.exercise import NOTHING, Case, Draw, Exercise, Function, Mistake
 
 FOLDER = Path(__file__).parent / "lessons" / "cards"
-_FUNCTIONS = {"log": np.log, "logit": lambda p: np.log(p) - np.log1p(-p)}
+_FUNCTIONS: dict[str, Function] = {"log": np.log, "logit": lambda p: np.log(p) - np.log1p(-p)}
 
 
 def exercise(name: str, reference: Function, make: Callable[[Draw], Case]) -> Exercise:

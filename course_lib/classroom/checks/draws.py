@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import assume, reject
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from course_lib.classroom.checks.exercise import Draw
 
-__all__ = ["array", "assume", "configs", "masks", "parts", "real", "reject", "st"]
+__all__ = ["array", "assume", "configs", "masks", "parts", "real", "st"]
 
 
 def real(low: float, high: float, grain: int = 64) -> st.SearchStrategy[float]:

@@ -26,8 +26,10 @@ def plain(value: Any) -> Any:
         return tensor.numpy() if whole else tensor.double().numpy()
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Fraction | Decimal):
-        return value.numerator if getattr(value, "denominator", 0) == 1 else float(value)
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else float(value)
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     if isinstance(value, list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _jsd(
 
 
 def _vote(
-    answers: list[list[str | None]], truths: list[str], *, kind: str = "right"
+    answers: list[list[Any]], truths: list[Any], *, kind: str = "right"
 ) -> tuple[float, float]:
     shares, votes = [], []
     for given, truth in zip(answers, truths, strict=True):

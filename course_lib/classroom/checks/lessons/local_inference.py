@@ -6,7 +6,7 @@ import math
 
 from course_lib.classroom.checks.cards import exercise, value
 from course_lib.classroom.checks.draws import assume, configs, parts, real, st
-from course_lib.classroom.checks.exercise import Case, Draw, case
+from course_lib.classroom.checks.exercise import Case, Draw, Function, case
 
 
 def _kv(config: dict, tokens: int, bytes_per_value: int = 2, *, kind: str = "right") -> int:
@@ -38,12 +38,13 @@ def _longest(
     overhead: bool = True,
     whole: str = "floor",
     clamp: bool = True,
-) -> int:
+) -> float:
     left = memory_gib * gib - file_gb * gb - (overhead_gib * gib if overhead else 0)
     tokens = left / bytes_per_token
     if whole == "not":
         return max(tokens, 0.0)
-    rounded = {"floor": math.floor, "up": math.ceil, "near": round}[whole](tokens)
+    ways: dict[str, Function] = {"floor": math.floor, "up": math.ceil, "near": round}
+    rounded = ways[whole](tokens)
     return max(rounded, 0) if clamp else rounded
 
 
@@ -61,7 +62,8 @@ def _quantise(values: list[float], bits: int, *, kind: str = "right") -> tuple[f
     scale = largest / top
     if scale == 0 and kind != "no guard":
         return 0.0, [0] * len(values)
-    rounding = {"floor": math.floor, "cut": int}.get(kind, round)
+    ways: dict[str, Function] = {"floor": math.floor, "cut": int}
+    rounding = ways.get(kind, round)
     whole = [rounding(value / scale) for value in values]
     if kind == "unsigned":
         whole = [abs(one) for one in whole]

@@ -212,7 +212,7 @@ def _route_layer(
     groups = (1, 1) if kind == "no groups" else (config["n_group"], config["topk_group"])
     scale = 1.0 if kind == "no scale" else config["routed_scaling_factor"]
     chosen = max(config["num_experts_per_tok"] - (kind == "one less"), 1)
-    return _route(logits, bias, chosen, *groups, scale)
+    return _route(logits, bias, chosen, groups[0], groups[1], scale)
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from course_lib.classroom.checks.cards import exercise, value
 from course_lib.classroom.checks.draws import array, masks, real, st
-from course_lib.classroom.checks.exercise import Case, Draw, case
+from course_lib.classroom.checks.exercise import Case, Draw, Function, case
 
 
 def _advantages(
@@ -72,14 +72,14 @@ def _loss(
     r = gap if ratio == "log" else np.exp(gap)
     a = advantages[:, None]
     plain, clipped = r * a, np.clip(r, 1 - clip, 1 + clip) * a
-    choose = {
+    choices: dict[str, Function] = {
         "min": np.minimum,
         "max": np.maximum,
         "clipped": lambda _, c: c,
         "plain": lambda p, _: p,
         "ratio first": lambda p, c: np.where(a < 0, np.maximum(p, c), np.minimum(p, c)),
-    }[pick]
-    gain = sign * choose(plain, clipped)
+    }
+    gain = sign * choices[pick](plain, clipped)
     tokens = mask.sum(1)
     if mean == "padded":
         return float((gain * mask).mean())
