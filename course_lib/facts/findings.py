@@ -304,7 +304,7 @@ def card(key: str) -> Card:
     finding = get(key)
     how = f"{finding.number}. {finding.statistic or finding.why}."
     lines = {
-        finding.strength.capitalize(): finding.sentence,
+        finding.strength.capitalize(): finding.sentence.removeprefix("Not shown here: "),
         "Number": how,
         "Refuted by": finding.entered.refuted_by,
     }

@@ -69,9 +69,7 @@ class Api:
     model: str
 
 
-DEEPSEEK_API = Api(
-    "DeepSeek's API", "https://api.deepseek.com/chat/completions", "deepseek-flash"
-)
+DEEPSEEK_API = Api("DeepSeek's API", "https://api.deepseek.com/chat/completions", "deepseek-flash")
 NO_KEY = "YOUR-KEY-NAMES-YOU"
 """Stands where a key would: every request carries it, and it ties them all to one account."""
 

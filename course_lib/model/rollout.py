@@ -83,6 +83,13 @@ def pick(
     )
 
 
+def _check(prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int) -> None:
+    if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
+        raise ValueError(
+            "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
+        )
+
+
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
@@ -106,10 +113,7 @@ def generate(
     Raises CourseError for a model that cannot be sampled so; ValueError for no prompts, an empty
     prompt, or a limit under one token.
     """
-    if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
-        raise ValueError(
-            "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
-        )
+    _check(prompts, samples, max_new_tokens)
     ends = torch.as_tensor(eos, device=model.device).view(-1)
     prompt_ids, prompt_mask = pad_left(prompts, max(0, int(ends[0])), model.device)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
