@@ -85,7 +85,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def banned_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
     """The ids of tokens given by their text. Raises ValueError for what is not one token."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    ids = models.ids_of(tokenizer, tokens)
     unknown = [token for token, i in ids.items() if i in (None, tokenizer.unk_token_id)]
     if unknown:
         raise ValueError(f"{unknown} are no tokens of this tokenizer; ban single tokens only.")

@@ -74,8 +74,9 @@ def draw(
 
 def _letter(puzzle: Puzzle, completion: str) -> str:
     signs = puzzles.answer(completion)
-    whole = signs is not None and len(signs) == len(puzzle.numbers) - 1
-    return _as_number(signs) if whole else _NO_ANSWER
+    if signs is None or len(signs) != len(puzzle.numbers) - 1:
+        return _NO_ANSWER
+    return _as_number(signs)
 
 
 def _as_number(signs: Sequence[str]) -> str:

@@ -180,7 +180,7 @@ def _thoughts(
     seed: int,
 ) -> list[str]:
     """One completion for each puzzle, all of them begun with `<think>`."""
-    think = tokenizer.convert_tokens_to_ids(models.THINK)
+    think = models.ids_of(tokenizer, [models.THINK])[models.THINK]
     generator = torch.Generator().manual_seed(seed)
     texts: list[str] = []
     for start in range(0, len(drawn), 512):

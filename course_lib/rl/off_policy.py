@@ -43,7 +43,8 @@ def mismatch(
     `ratio_most`), the same for whole sequences (`sequence_least`, `sequence_most`, as GSPO takes
     them), `k3`, and `experts_differ`: the share whose set of experts is another in some layer.
     """
-    acting = model if sampler is None else copy.deepcopy(model).to(sampler)
+    acting: Any = model if sampler is None else copy.deepcopy(model)
+    acting = acting if sampler is None else acting.to(sampler)
     prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
     sampled = rollout.generate(
         acting,

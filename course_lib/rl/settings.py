@@ -114,7 +114,7 @@ class RewardError(ValueError):
 def judge(task: Task, item: Any, text: str) -> float:
     """The reward of one completion, checked to be a finite number (a NumPy number is one too)."""
     try:
-        value = task.reward(item, text)
+        value: Any = task.reward(item, text)
     except Exception as error:
         raise RewardError(f"The reward of {task.prompt(item)!r} failed: {error!r}.") from error
     try:

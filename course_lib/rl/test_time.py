@@ -186,7 +186,7 @@ def _opened(
     tokenizer: PreTrainedTokenizerBase, items: Sequence[Any], task: Task
 ) -> list[list[int]]:
     """Prompts with `<think>` after them."""
-    think = tokenizer.convert_tokens_to_ids(models.THINK)
+    think = models.ids_of(tokenizer, [models.THINK])[models.THINK]
     return [[*prompt_ids(tokenizer, task.prompt(item)), think] for item in items]
 
 
@@ -200,7 +200,7 @@ def _think(
     """Thoughts of at most `most` tokens, without their `</think>`; and which had to be cut."""
     if most == 0:
         return [[] for _ in prompts], [True] * len(prompts)
-    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    end = models.ids_of(tokenizer, [models.END_THINK])[models.END_THINK]
     found = rollout.generate(
         model,
         prompts,
@@ -227,7 +227,7 @@ def _answer(
     task: Task,
 ) -> Row:
     """Close the thoughts, let the model answer, and see how many are right and what they cost."""
-    end = tokenizer.convert_tokens_to_ids(models.END_THINK)
+    end = models.ids_of(tokenizer, [models.END_THINK])[models.END_THINK]
     found = rollout.generate(
         model,
         [[*p, *t, end] for p, t in zip(prompts, thoughts, strict=True)],

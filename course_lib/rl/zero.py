@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def run(
     advantages: Advantages = grpo.group_advantages,
     loss: Loss = grpo.policy_loss,
     again: bool = False,
-) -> Iterator[Line]:
+) -> Generator[Line]:
     """Train the model in folder `base` (the shipped mini-V3) and yield one dict a step.
 
     Each has step, seconds, reward, thinking_tokens, attempts, entropy, grad_norm, loss and
@@ -89,7 +89,11 @@ def run(
     """
     config, out = config or ZeroConfig(), Path(out)
     use_threads()
-    functions = {"method": method or Learner, "advantages": advantages, "loss": loss}
+    functions: dict[str, Any] = {
+        "method": method or Learner,
+        "advantages": advantages,
+        "loss": loss,
+    }
     check_functions(advantages, loss)
     with checkpoints.alone(out):
         if again:
@@ -196,7 +200,11 @@ def place(
     loss: Loss = grpo.policy_loss,
 ) -> Path:
     """The folder that `follow` uses for a run with these settings: `out`, or one beside it."""
-    functions = {"method": method or Learner, "advantages": advantages, "loss": loss}
+    functions: dict[str, Any] = {
+        "method": method or Learner,
+        "advantages": advantages,
+        "loss": loss,
+    }
     start = Path(base or models.shipped("mini-v3-base"))
     made = run_folder.made_with(config or ZeroConfig(), task, start, functions)
     return run_folder.place(Path(out), made)
@@ -211,7 +219,7 @@ def _train(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, ste
     for group in learner.optimizer.param_groups:
         group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
     began = time.process_time()
-    line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
+    line: Line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
     learner.refresh(step)
     line["cpu_seconds"] = time.process_time() - began
     if step == config.steps or step % config.evaluate_every == 0:
