@@ -1,8 +1,12 @@
 """Lesson 6, local inference: will it run here, and then run it.
 
-Read `memory` (bytes of weights and cache), `hardware` (machines and their bandwidth), `quant`,
-`gguf_header` and `export` (GGUF files), `engines` (transformers, Ollama and llama.cpp behind one
-interface), `trace_html`, `local_lab` (the lesson's measurements) and `preflight` (lesson 0).
+Read `weights` and `memory` (bytes of weights, cache and buffers), `hardware` (machines and their
+bandwidth), `placement` (what goes where, and how fast), `quant`, `gguf_header` and `export` (GGUF
+files), `engines` (transformers, Ollama, llama.cpp and any OpenAI-compatible server behind one
+interface; `wire` is how a server is talked to), `ask`, `trace_html`, `local_lab` (the lesson's
+measurements) and `preflight` (lesson 0).
+
+It has over 2,000 lines because it talks to four programs that may be missing, old or hostile.
 
 May import: facts and everything below it.
 """

@@ -100,6 +100,7 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     return rows
 
 
+_RUN = "ollama run deepseek-r1:"
 _SMALLEST_CONTEXT = 4096  # below it no thought has room
 _LONG_THOUGHT, _PATIENCE = 12_000, 3600  # tokens; seconds that a reader waits for them at most
 
@@ -120,15 +121,15 @@ def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
     row: dict[str, str | float] = {
         "machine": machine.name,
         "GiB lent": round(machine.lent / memory.GIB, 1),
-        "ollama run": tag if chosen.whole else "none: too little memory",
+        _RUN: tag.partition(":")[2] if chosen.whole else "(too little memory)",
     }
     if chosen.whole:
         config = CONFIGS[OLLAMA_TAGS[tag]]
         row |= {
-            "longest context": placement.longest_context(config, quantisation, machine),
+            "context": placement.longest_context(config, quantisation, machine),
             "tokens/s": round(chosen.speed()),
-            "4,000 tokens, min": round(chosen.seconds(4000) / 60, 1),
-            "12,000 tokens, min": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
+            "min for 4,000": round(chosen.seconds(4000) / 60, 1),
+            "min for 12,000": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
         }
     return row
 
