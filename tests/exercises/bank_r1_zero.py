@@ -497,7 +497,7 @@ def mended_verifier(numbers, target, text):
 import re
 def mended_verifier(numbers, target, text):
     answer = text.split("</think>", 1)[-1]
-    if len(numbers) > 1 and not re.fullmatch(r"\\s*[+-](\\s+[+-])*\\s*", answer):
+    if not re.fullmatch(r"\\s*([+-](\\s+[+-])*\\s*)?", answer):
         return 0
     signs = re.findall("[+-]", answer)
     if len(signs) + 1 != len(numbers):

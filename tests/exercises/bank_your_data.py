@@ -99,18 +99,23 @@ finally:
             _LEAVES
             + """\
     h = host.casefold()
-    if h in ('localhost', '::1'):
+    if h == 'localhost':
         return False
-    parts = h.split('.')
-    if len(parts) == 4 and all(p.isdigit() and int(p) < 256 for p in parts):
-        return parts[0] != '127'
-    return True
+    try:
+        a = ipaddress.ip_address(h)
+    except ValueError:
+        return True
+    return str(a).split('.')[0] != '127' if a.version == 4 else int(a) != 1
 """,
             _LEAVES
             + """\
-    import re
-    local = r'localhost|::1|127(\\.\\d{1,3}){3}'
-    return re.fullmatch(local, host, re.IGNORECASE) is None
+    import contextlib, re
+    if re.fullmatch('localhost', host, re.IGNORECASE):
+        return False
+    with contextlib.suppress(ValueError):
+        a = ipaddress.ip_address(host)
+        return not any(a in ipaddress.ip_network(n) for n in ('127.0.0.0/8', '::1/128'))
+    return True
 """,
             _LEAVES
             + """\

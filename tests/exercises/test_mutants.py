@@ -23,6 +23,9 @@ SAME: dict[str, dict[str, str]] = {
         "line 13: 1.0 -> 2.0": _NOT_ZERO,
         "line 16: -1 -> 1": _LAST,
         "line 17: -1 -> 1": _LAST,
+        "line 17: chosen.sum(-1, keepdim=True) + 1e-20 -> chosen.sum(-1, keepdim=True) - 1e-20": (
+            "the sum is 0 or far above 1e-20, and 0 over either is 0"
+        ),
     },
     "grpo.completion_mask": {"line 9: without .float()": "True and False count as 1 and 0"},
     "grpo.mend_the_verifier": {"line 14: True -> False": "both lists have the same length there"},
