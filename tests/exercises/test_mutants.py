@@ -27,6 +27,22 @@ SAME: dict[str, dict[str, str]] = {
             "the sum is 0 or far above 1e-20, and 0 over either is 0"
         ),
     },
+    "moe.find_the_bug": {
+        "line 6: sum -> mean": "the mean of two orders groups as their sum does",
+        "line 7: 1.0 -> 2.0": _NOT_ZERO,
+        **{f"line {n}: -1 -> 1": _LAST for n in (7, 9, 11)},
+        "line 11: weights.sum(dim=-1, keepdim=True) + 1e-20 -> "
+        "weights.sum(dim=-1, keepdim=True) - 1e-20": (
+            "the sum is 0 or far above 1e-20, and 0 over either is 0"
+        ),
+    },
+    "moe.balance_a_router": {"line 10: without .float()": "counts may be whole numbers"},
+    "grpo.grade_groups": {"line 9: True -> False": "both lists have the same length"},
+    "distill.majority_vote": {
+        "line 10: True -> False": "both lists have the same length",
+        "line 13: 1 -> 2": "the first of two is the first of one",
+    },
+    "distill.teach": {"line 11: -1 -> 1": _LAST},
     "grpo.completion_mask": {"line 9: without .float()": "True and False count as 1 and 0"},
     "grpo.mend_the_verifier": {"line 14: True -> False": "both lists have the same length there"},
     "distill.jsd": {f"line {n}: -1 -> 1": _LAST for n in (8, 9, 12)},
