@@ -105,7 +105,7 @@ def _describe_model(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
     config = model.config
     default = config.hidden_size // config.num_attention_heads
     size = getattr(config, "head_dim", None) or default
-    writer.add_name(Path(model.name_or_path).name or "model")
+    writer.add_name(Path(str(model.name_or_path)).name or "model")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)

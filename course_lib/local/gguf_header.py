@@ -161,7 +161,7 @@ class _Cursor:
     def fail(self, what: str) -> GgufError:
         return GgufError(f"{self.name} is not a sound GGUF file: {what}.")
 
-    def take(self, layout: struct.Struct) -> int | float | bool:
+    def take(self, layout: struct.Struct) -> Any:
         if self.at + layout.size > self.size:
             raise self.cut()
         (value,) = layout.unpack_from(self.content, self.at)

@@ -12,8 +12,10 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -67,21 +69,21 @@ class Machine:
         return sum(card - self.reserve - self.context_bytes for card in self.cards)
 
 
-def on_processor(name: str, memory: int, bandwidth: float, **more: int | str) -> Machine:
+def on_processor(name: str, memory: int, bandwidth: float, **more: Any) -> Machine:
     """A computer without a graphics card."""
     return Machine(
         name, memory, "memory", bandwidth=bandwidth, host=memory, host_bandwidth=bandwidth, **more
     )
 
 
-def with_cards(name: str, card: int, bandwidth: float, count: int = 1, **more: str) -> Machine:
+def with_cards(name: str, card: int, bandwidth: float, count: int = 1, **more: Any) -> Machine:
     """`count` equal graphics cards of `card` bytes in a computer like `HOST`."""
     return Machine(
         name, count * card, "graphics memory", (card,) * count, bandwidth, HOST[0], HOST[1], **more
     )
 
 
-def mac(name: str, memory: int, bandwidth: float, **more: str) -> Machine:
+def mac(name: str, memory: int, bandwidth: float, **more: Any) -> Machine:
     """A Mac: one memory, of which Metal's working set is two thirds or, in large ones, more.
 
     Apple's `recommendedMaxWorkingSetSize`: 10,922 MiB of 16 GiB, 21,845 of 32, 49,152 of 64.
@@ -108,11 +110,11 @@ def here(measured: float | None = None) -> list[Machine]:
     properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     known = [Machine(card.name, card.total_memory, "graphics memory") for card in properties]
     cards = known or _cards_of_the_driver()
-    around = {"host": found.total, "host_reserve": taken, "host_bandwidth": speed}
+    around: dict[str, Any] = {"host": found.total, "host_reserve": taken, "host_bandwidth": speed}
     return [own, *(replace(one, cards=(one.memory,), **around, **_published(one)) for one in cards)]
 
 
-def _published(card: Machine) -> dict[str, float]:
+def _published(card: Machine) -> dict[str, Any]:
     """The published bandwidth of a card that the ledger knows by its name."""
     known = [
         one for one in presets() if one.name.partition(",")[0].removeprefix("RTX ") in card.name
@@ -139,7 +141,7 @@ def _cards_of_the_driver() -> list[Machine]:
     ]
 
 
-_MAKERS = {"pc": on_processor, "card": with_cards, "mac": mac}
+_MAKERS: dict[str, Callable[..., Machine]] = {"pc": on_processor, "card": with_cards, "mac": mac}
 
 
 def presets() -> list[Machine]:

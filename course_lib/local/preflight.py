@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import time
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import psutil
 import torch
+from transformers import PreTrainedModel
 
 from course_lib.errors import CourseError
 from course_lib.model import models, rollout
-from course_lib.runtime import use_threads
+from course_lib.runtime import allowed_cores, use_threads
 from course_lib.task import puzzles
 
 NEEDED_MEMORY = 2e9  # bytes; the whole course stays under it
@@ -44,7 +44,7 @@ def look() -> Machine:
     return Machine(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        cores=allowed_cores(),
         memory=memory.total,
         memory_free=memory.available,
         disk_free=shutil.disk_usage(Path.cwd()).free,
@@ -69,7 +69,7 @@ def probe(seconds: float = 3.0) -> float:
     return best
 
 
-def _round(model: torch.nn.Module, eos: int, prompts: list[list[int]]) -> None:
+def _round(model: PreTrainedModel, eos: int, prompts: list[list[int]]) -> None:
     sampled = rollout.generate(
         model, prompts, samples=4, max_new_tokens=32, eos=eos, banned=[eos], temperature=1.0
     )

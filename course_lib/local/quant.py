@@ -74,7 +74,7 @@ def quantise(weights: Floats, bits: int, block: int = BLOCK) -> Quantised:
 def dequantise(quantised: Quantised) -> Floats:
     """The weights that a computation sees: code times scale, in the original shape."""
     values = quantised.codes * quantised.scales.astype(np.float32)
-    return values.reshape(quantised.shape)
+    return values.reshape(quantised.shape).astype(np.float32, copy=False)
 
 
 def q4_0(weights: Floats) -> Bytes:
@@ -85,7 +85,7 @@ def q4_0(weights: Floats) -> Bytes:
     """
     quantised = quantise(weights, 4)
     codes = (quantised.codes + 8).astype(np.uint8)
-    packed = codes[:, :16] | codes[:, 16:] << 4
+    packed: Bytes = codes[:, :16] | codes[:, 16:] << np.uint8(4)
     return _join(quantised.scales, packed, quantised.shape)
 
 

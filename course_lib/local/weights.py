@@ -149,7 +149,7 @@ def format_of(weight: Weight, config: Config, kind: str) -> GGMLQuantizationType
     name = next((name for when, name in named if _holds(when, weight.layer, config)), rules["base"])
     if weight.name == "attn_v" and config["num_hidden_layers"] == _LAYERS_OF_70B:
         name = "Q5_K" if name in ("Q3_K", "Q4_K") else name
-    found = _Q[name]
+    found: Any = GGMLQuantizationType[name]
     if weight.columns % GGML_QUANT_SIZES[found][0]:
         found = _FALLBACK.get(found, _Q.F16)
     return _Q.F16 if weight.columns % GGML_QUANT_SIZES[found][0] else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import ipywidgets as ipw
 
@@ -24,7 +25,12 @@ class DataFlowInspector(Widget):
     title = "Where does it go?"
 
     def __init__(
-        self, recordings: Mapping[str, Recording], request: bytes = b"", *, key: str = "", **first
+        self,
+        recordings: Mapping[str, Recording],
+        request: bytes = b"",
+        *,
+        key: str = "",
+        **first: Any,
     ) -> None:
         if not (recordings or request):
             raise ValueError("There is nothing to inspect; give a recording or a request.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ipywidgets as ipw
 
 from course_lib.local import hardware, memory, placement
@@ -23,7 +25,9 @@ class WillItRun(Widget):
 
     title = "Will it run?"
 
-    def __init__(self, key: str = "", measured: tuple[str, float] | None = None, **first) -> None:
+    def __init__(
+        self, key: str = "", measured: tuple[str, float] | None = None, **first: Any
+    ) -> None:
         self._machines = [*hardware.here(), *hardware.presets()]
         self._measured = measured
         super().__init__(key, **first)

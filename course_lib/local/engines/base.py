@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.task.traces import CLOSE, OPEN
@@ -154,7 +155,7 @@ class Engine(ABC):
         Temperature 0 is greedy. No system prompt is added. Raises CourseError for an empty prompt,
         a prompt longer than the context, or an engine that fails; the stream keeps what had come.
         """
-        stops = stop if isinstance(stop, str) else tuple(stop)
+        stops: Any = stop if isinstance(stop, str) else tuple(stop)  # the request refuses a text
         return self._stream(Request(messages, max_tokens, temperature, top_p, stops, seed))
 
     @abstractmethod

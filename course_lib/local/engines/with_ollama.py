@@ -158,7 +158,7 @@ class OllamaEngine(Engine):
 
 def wire(host: str, patience: float | None = None, connecting: float = 2.0) -> Wire:
     """A connection to the Ollama server at `host`."""
-    limits = {} if patience is None else {"patience": patience}
+    limits: dict[str, Any] = {} if patience is None else {"patience": patience}
     return Wire("Ollama", host, hint=_HINT, connecting=connecting, **limits)
 
 

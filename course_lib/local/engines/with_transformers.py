@@ -46,10 +46,11 @@ class TransformersEngine(Engine):
         }
 
     def _stream(self, request: Request) -> Stream:
+        messages = [dict(message) for message in request.messages]
         rendered = self._tokenizer.apply_chat_template(
-            list(request.messages), tokenize=False, add_generation_prompt=True
+            messages, tokenize=False, add_generation_prompt=True
         )
-        prompt, prefilled = force_thinking(rendered, self.model)
+        prompt, prefilled = force_thinking(str(rendered), self.model)
         ids = self._tokenizer.encode(prompt, add_special_tokens=False)
         most = room(len(ids), self.context, request.max_tokens)
         return Stream(self._answer(ids, most, request), prefilled=prefilled)
