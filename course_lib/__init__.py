@@ -23,4 +23,5 @@ ROOMS = (
     "classroom",
     "widgets",
 )
-"""The rooms, ground floor first: each may import what stands before it."""
+"""The rooms from the bottom up: each may import what stands before it, and the ground floor (errors,
+runtime, records)."""

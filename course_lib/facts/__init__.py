@@ -4,6 +4,10 @@ Keys are dotted. A score is `model.benchmark.metric` ("r1.aime_2024.pass_at_1"),
 is `page.` and its number ("page.c8"), everything else starts with its theme ("api.", "v3.config.",
 "distill.", "cost.", "ollama."). The files are read at the first question, not at import.
 
+Read `model` and `ledger` (entries, loading), `derived` (computed facts), `stale`; then
+`finding_files`, `record_rows`, `paired` and `findings` (comparisons with their records);
+`prose_numbers` and `glossary`.
+
 May import: model and everything below it.
 """
 

@@ -19,8 +19,8 @@ from course_lib.local.hardware import Machine
 from course_lib.local.weights import Weight, stored_bytes, weight_tensors
 from course_lib.model.accounting import Config
 
-CEILING, TYPICAL = 1.0, 0.65
-"""The share of a machine's bandwidth: all of it, and the middle of what published speeds reach."""
+TYPICAL = 0.65
+"""The share of a machine's bandwidth that is used: the middle of what published speeds reach."""
 
 
 @dataclass

@@ -110,8 +110,7 @@ def generate(
     tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once,
     however many samples it gets.
 
-    Raises CourseError for a model that cannot be sampled so; ValueError for no prompts, an empty
-    prompt, or a limit under one token.
+    Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
     _check(prompts, samples, max_new_tokens)
     ends = torch.as_tensor(eos, device=model.device).view(-1)

@@ -36,9 +36,10 @@ def dpo_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Direct preference optimisation: Bradley-Terry on the rewards that the policy implies.
 
-    All four are (pairs,): the log-probability of the whole answer, summed over its tokens (see
-    `sequence_logprobs`), under the policy and under the reference, which is a constant. The implied
-    reward of an answer is `beta * (logp - ref_logp)`; a small `beta` lets the policy go further.
+    All four are (pairs,): the log-probability of the whole answer, summed over its tokens, under
+    the policy and under the reference, which is a constant. The implied reward of an answer is
+    `beta * (logp - ref_logp)`; a small `beta` lets the policy go further.
+
     Returns the loss and the same `accuracy` and `margin` as `reward_model_loss`, of those rewards.
     Raises ValueError for shapes that do not fit, no pairs, numbers not finite, or beta not above 0.
     """
@@ -55,19 +56,6 @@ def dpo_loss(
     better = chosen - ref_chosen.detach()
     worse = rejected - ref_rejected.detach()
     return _bradley_terry(beta * (better - worse))
-
-
-def sequence_logprobs(logp: Tensor, mask: Tensor) -> Tensor:
-    """The log-probability of each whole completion: (completions, tokens) to (completions,).
-
-    Only tokens where `mask` is 1 are summed; what stands elsewhere is never looked at.
-    """
-    if logp.ndim != 2 or mask.shape != logp.shape:
-        raise ValueError(
-            f"logp has shape {tuple(logp.shape)} and mask {tuple(mask.shape)}; allowed is "
-            "(completions, tokens) for both."
-        )
-    return logp.masked_fill(mask == 0, 0.0).sum(1)
 
 
 def _bradley_terry(margin: Tensor) -> tuple[Tensor, dict[str, float]]:

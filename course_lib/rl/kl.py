@@ -2,8 +2,8 @@
 
 A token is sampled from the policy, and the estimates look at its two probabilities alone (Schulman,
 2020, "Approximating KL divergence"). All three have the value of KL(policy || reference) on average
-or nearly so; as terms of a loss they have three different gradients, which `expected_gradient`
-writes out.
+or nearly so; as terms of a loss they have three different gradients: that of k3 is the gradient of
+KL(reference || policy), and that of k2 the one of KL(policy || reference).
 """
 
 from __future__ import annotations
@@ -68,18 +68,6 @@ def gradient(logits: Tensor, ref_logits: Tensor, way: str = "policy||reference")
     pair = (leaf, ref_logits.detach())
     value = exact(*pair) if way == "policy||reference" else exact(pair[1], pair[0])
     return torch.autograd.grad(value, leaf)[0]
-
-
-def expected_gradient(name: Estimator, logits: Tensor, ref_logits: Tensor) -> Tensor:
-    """What an estimate in the loss does to the policy's logits on average: (vocabulary,), exact.
-
-    Every token is put in with the chance that the policy gives it; that chance is a constant, as it
-    is for tokens that were sampled.
-    """
-    leaf = logits.detach().clone().requires_grad_()
-    logp, logq = leaf.log_softmax(-1), ref_logits.detach().log_softmax(-1)
-    loss = (logp.detach().exp() * ESTIMATORS[name](logp, logq)).sum()
-    return torch.autograd.grad(loss, leaf)[0]
 
 
 def difference(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:

@@ -66,17 +66,9 @@ def dissect(
     weight = grpo.token_weights(mask, reduce, max_length).to(ratio.dtype)
     slope = weight * (kl * pull - (per_token * ratio).masked_fill(clipped, 0.0))
     logp = logp.masked_fill(~mask, 0.0)
-    return Anatomy(
-        loss=float(loss),
-        logp=logp,
-        ratio=ratio.masked_fill(~mask, 0.0),
-        clipped=clipped,
-        kl=divergence,
-        weight=weight,
-        part=weight * (kl * divergence - surrogate),
-        slope=slope,
-        gradient=slope * (1 - logp.exp()) / temperature,
-    )
+    part, gradient = weight * (kl * divergence - surrogate), slope * (1 - logp.exp()) / temperature
+    ratio = ratio.masked_fill(~mask, 0.0)
+    return Anatomy(float(loss), logp, ratio, clipped, divergence, weight, part, slope, gradient)
 
 
 def _held_to(ref_logp: Tensor | None, logp: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

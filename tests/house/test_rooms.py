@@ -1,6 +1,8 @@
 """The order of the rooms: who may import whom, and what every room says of itself."""
 
 import ast
+import re
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -100,3 +102,16 @@ def test_a_large_room_says_why():
         if number > 2000 and room != "ground":
             text = (LIBRARY / room / "__init__.py").read_text(encoding="utf-8")
             assert "lines because" in text, room
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_names_every_module_in_it(room):
+    said = ast.get_docstring(ast.parse((LIBRARY / room / "__init__.py").read_text()))
+    modules = {path.stem for path in (LIBRARY / room).glob("*.py")} - {"__init__"}
+    if room != "widgets":  # there each is one widget
+        assert modules <= set(re.findall(r"`(\w+)", said)), room
+
+
+def test_every_file_of_settings_is_packed_with_the_library():
+    packed = tomllib.loads((LIBRARY.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "**/*.toml" in packed["package-data"]["course_lib"]

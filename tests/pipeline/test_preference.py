@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.pipeline.preference import dpo_loss, reward_model_loss, sequence_logprobs
+from course_lib.pipeline.preference import dpo_loss, reward_model_loss
 
 
 def f64(*values):
@@ -71,14 +71,6 @@ def test_only_differences_count(values, shift):
     assert reward_model_loss(chosen + shift, rejected + shift)[0] == pytest.approx(loss.item())
     zero = torch.zeros_like(chosen)
     assert dpo_loss(chosen, rejected, zero, zero, beta=1.0)[0] == pytest.approx(loss.item())
-
-
-def test_a_completion_is_the_sum_of_its_tokens_and_of_no_padding():
-    logp = torch.tensor([[-1.0, -2.0, math.nan], [-4.0, -math.inf, -math.inf]])
-    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
-    assert sequence_logprobs(logp, mask).tolist() == [-3.0, -4.0]
-    with pytest.raises(ValueError, match=r"logp has shape \(2, 3\) and mask \(2, 2\)"):
-        sequence_logprobs(logp, mask[:, :2])
 
 
 @pytest.mark.parametrize(
