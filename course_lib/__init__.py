@@ -23,5 +23,5 @@ ROOMS = (
     "classroom",
     "widgets",
 )
-"""The rooms from the bottom up: each may import what stands before it, and the ground floor (errors,
-runtime, records)."""
+"""The rooms from the bottom up: each may import what stands before it, and the ground floor, which
+is errors, runtime and records."""

@@ -71,27 +71,20 @@ def policy_loss(
     on. `mask` (completions, tokens) is 1 or True where a token counts, and what stands elsewhere is
     never looked at. `clip` is how far the ratio may go below and above 1 before its gradient stops:
     one number, or two. `level` says whose ratio: see `ratios`. `estimator` is `kl`'s.
-
-    `reduce` is `"sequence"` (mean over each completion's tokens, then over completions:
-    DeepSeekMath), `"token"` (mean over all tokens: DAPO) or `"constant"` (sum over
-    completions * `max_length`: Dr. GRPO). A completion without tokens counts as 0. `weights`
-    (completions, tokens) multiply the surrogate: see `truncated_weights`.
-
+    `reduce` says how tokens are averaged: see `token_weights`. `weights` (completions, tokens)
+    multiply the surrogate: see `truncated_weights`.
     Returns the loss, a scalar, and `clip_fraction` (share of the tokens whose gradient the clip
     stops), `kl` (mean over tokens of the estimate, 0.0 without `ref_logp`) and `ratio_max`.
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
-    clip = (clip, clip) if isinstance(clip, int | float) else clip
     _check_policy(logp, old_logp, ref_logp, advantages, mask)
-    _check_options(clip, kl, ref_logp, reduce, max_length)
-    mask = mask.bool()
-    gains = advantages[:, None]
-    surrogate, ratio, clipped = clipped_surrogate(logp, old_logp, gains, mask, clip, level)
+    clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length), mask.bool()
+    sides = (logp, old_logp, advantages[:, None], mask)
+    surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
         surrogate = surrogate * weights.detach()
-    divergence = torch.zeros_like(ratio)
-    if ref_logp is not None:
-        divergence = estimates.ESTIMATORS[estimator](logp, ref_logp, mask)
+    estimate = estimates.ESTIMATORS[estimator]
+    divergence = torch.zeros_like(ratio) if ref_logp is None else estimate(logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
     shares = token_weights(mask, reduce, max_length).to(per_token.dtype)
     return (per_token * shares).sum(), _stats(ratio, clipped, divergence, mask)
@@ -158,7 +151,10 @@ def truncated_weights(
 def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -> Tensor:
     """What each token counts for in the loss: (completions, tokens), float64, 0 outside `mask`.
 
-    The loss is the sum of its tokens' values times these. See `policy_loss` for `reduce`.
+    The loss is the sum of its tokens' values times these. `reduce` is `"sequence"` (mean over each
+    completion's tokens, then over completions: DeepSeekMath), `"token"` (mean over all tokens:
+    DAPO) or `"constant"` (sum over completions * `max_length`: Dr. GRPO). A completion without
+    tokens counts as 0.
     """
     counted = mask.double()
     if reduce == "sequence":
@@ -240,12 +236,14 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 
 
 def _check_options(
-    clip: tuple[float, float],
+    clip: float | tuple[float, float],
     kl: float,
     ref_logp: Tensor | None,
     reduce: str,
     max_length: int | None,
-) -> None:
+) -> tuple[float, float]:
+    """Refuse what cannot be; the clip as two numbers."""
+    clip = (clip, clip) if isinstance(clip, int | float) else clip
     if len(clip) != 2 or not all(c >= 0 for c in clip):
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
     if not 0 <= kl < math.inf:
@@ -256,3 +254,4 @@ def _check_options(
         raise ValueError(f"reduce is {reduce!r}; allowed are 'sequence', 'token' and 'constant'.")
     if reduce == "constant" and (max_length is None or max_length < 1):
         raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
+    return clip
