@@ -22,7 +22,7 @@ from course_lib.facts import finding_files, prose_numbers
 from course_lib.facts.finding_files import STRENGTHS, Entered
 from course_lib.facts.ledger import nearest
 from course_lib.facts.paired import ENOUGH, Statistic, compare
-from course_lib.facts.record_rows import Pick, figures, rows, settings, version
+from course_lib.facts.record_rows import Pick, figures, rows, settings, tested_on, version
 from course_lib.show import theme
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -36,7 +36,8 @@ class Finding:
 
     `entered` is what the ledger's file says; `strength` is one of `STRENGTHS`, and never more than
     the records carry. `statistic` is None where the records cannot be used; `why` says why a
-    finding is not shown. `conditions` are the numbers of its settings.
+    finding is not shown, and `unlike` why it is not more than suggested although its pairs are
+    enough. `conditions` are the numbers of its settings.
     """
 
     entered: Entered
@@ -44,6 +45,7 @@ class Finding:
     strength: str
     why: str = ""
     conditions: tuple[float, ...] = ()
+    unlike: str = ""
 
     @property
     def key(self) -> str:
@@ -142,12 +144,25 @@ def recompute(entry: Entered, folder: Path) -> Finding:
         statistic = _statistic(entry, kept)
     except CourseError as problem:
         return Finding(entry, None, "not shown here", str(problem))
-    strength = strongest(statistic, len(entry.seeds))
-    weaker = max(strength, entry.strength, key=STRENGTHS.index)
+    unlike = _tested_unlike(kept)
+    most = [strongest(statistic, len(entry.seeds)), "suggested" if unlike else "shown"]
+    weaker = max(*most, entry.strength, key=STRENGTHS.index)
     why = "" if weaker != "not shown here" else f"The records say {statistic.value:.3g}."
     wheres = [dict(pick.where) for pick in (entry.a, entry.b) if isinstance(pick, Pick)]
     conditions = tuple(_numbers([*map(settings, kept.values()), *wheres]))
-    return Finding(entry, statistic, weaker, why, conditions)
+    return Finding(entry, statistic, weaker, why, conditions, unlike)
+
+
+def _tested_unlike(kept: Mapping[str, records.Record]) -> str:
+    """In one sentence, that the records were tested on unlike many puzzles; empty if they were not.
+
+    Such pairs are not alike in all but the one thing that was changed.
+    """
+    sizes = {name: tested_on(record) for name, record in kept.items()}
+    if len(set(sizes.values())) < 2:
+        return ""
+    told = ", ".join(f"{name.split('/')[-1]}: {size or 'not told'}" for name, size in sizes.items())
+    return f"Tested on unlike many puzzles ({told}), so it also holds a difference of test sets."
 
 
 def strongest(found: Statistic, seeds: int) -> str:
@@ -229,7 +244,8 @@ def overstated(finding: Finding) -> list[str]:
 def _too_strong(finding: Finding) -> Iterator[str]:
     entry = finding.entered
     if finding.strength != entry.strength:
-        yield f"is entered as {entry.strength}, and is {finding.strength}. {finding.why}"
+        reason = finding.why or finding.unlike
+        yield f"is entered as {entry.strength}, and is {finding.strength}. {reason}"
     if entry.strength == "one run" and not re.search(r"\bone (run|seed)\b", entry.claim, re.I):
         yield "rests on one run and does not say so"
     if entry.strength == "suggested" and not _SEEDS.search(entry.claim):
@@ -302,7 +318,7 @@ def card(key: str) -> Card:
     Raises UnknownFact for a key that is none.
     """
     finding = get(key)
-    how = f"{finding.number}. {finding.statistic or finding.why}."
+    how = f"{finding.number}. {finding.statistic or finding.why}. {finding.unlike}".strip()
     lines = {
         finding.strength.capitalize(): finding.sentence.removeprefix("Not shown here: "),
         "Number": how,
@@ -332,7 +348,8 @@ def main(argv: list[str] | None = None) -> int:
     for finding in found:
         place = f"{finding.entered.lesson}, {finding.entered.section}"
         print(f"{finding.key} ({place}): {finding.strength}")
-        print(f"  {finding.sentence}\n  {finding.number}\n  {finding.statistic or finding.why}\n")
+        print(f"  {finding.sentence}\n  {finding.number}\n  {finding.statistic or finding.why}")
+        print(f"  {finding.unlike}\n" if finding.unlike else "")
     problems = [problem for finding in found for problem in overstated(finding)]
     print("\n".join(problems) or f"{len(found)} findings, none says more than its records.")
     return 1 if problems else 0

@@ -94,6 +94,12 @@ def version(record: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def tested_on(record: Record) -> int | None:
+    """On how many held-out puzzles a record's runs were tested; None where it does not say."""
+    parts = [part for part in settings(record).values() if isinstance(part, Mapping)]
+    return next((part["evaluate_puzzles"] for part in parts if "evaluate_puzzles" in part), None)
+
+
 @dataclass(frozen=True)
 class Pick:
     """Which figure of which rows: `column` of the rows of `record` that have all of `where`.

@@ -73,7 +73,7 @@ def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:
 
 
 def _rules_for_long(out: Path, folder: Path, config: PipelineConfig) -> Lines:
-    """The control of `_overuse`: the same run, as fast and as long, with rule rewards alone."""
+    """The control of `_overuse`: as fast and as long, with rule rewards and puzzles alone."""
     task = stage_work.task(rewards.RuleReward())
     yield from _for_long(out, folder, config, stage_work.watched(task))
 
@@ -104,7 +104,7 @@ VARIANTS: dict[str, Variant] = {
         "The reward model alone, on everything, for long", ("r1", "reward_model"), _overuse
     ),
     "rules_for_long": Variant(
-        "The control of over-use: the same run with rule rewards alone", ("r1",), _rules_for_long
+        "The control of over-use: as fast, rule rewards and puzzles alone", ("r1",), _rules_for_long
     ),
 }
 

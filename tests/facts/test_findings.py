@@ -213,6 +213,25 @@ def test_a_sentence_that_says_more_is_caught(made, key, change, caught):
     assert caught in problems(replace(entry, **change), folder)
 
 
+@pytest.mark.parametrize("others", [512, 256, None])
+def test_records_tested_on_other_puzzles_make_no_pair_that_is_shown(grows, kept, others):
+    def tested(name, puzzles):
+        record = MADE | ({"settings": {"evaluate_puzzles": puzzles}} if puzzles else {})
+        (kept.folder / f"{name}.json").write_text(json.dumps(record))
+        return finding_files.Kept(record_rows.version(record), COMMAND)
+
+    both = {"grows": tested("grows", 512), "others": tested("others", others)}
+    pair = replace(grows, kept=both, b=replace(grows.b, record="others"), claim="It rises.")
+    found = findings.recompute(pair, kept.folder)
+    if others == 512:
+        assert not findings.overstated(found) and found.strength == "shown" and not found.unlike
+        return
+    assert f"grows: 512, others: {others or 'not told'}" in found.unlike
+    assert f"entered as shown, and is suggested. {found.unlike}" in problems(pair, kept.folder)
+    modest = replace(pair, strength="suggested", claim="It rises in five seeds.")
+    assert not problems(modest, kept.folder)
+
+
 def test_a_figure_against_itself_shows_nothing(made, grows):
     assert LESS in problems(replace(grows, a=grows.b), made[1])
 
