@@ -70,7 +70,7 @@ class Finding:
     @property
     def commands(self) -> tuple[str, ...]:
         """What makes its records again."""
-        return tuple(kept.command for kept in self.entered.kept.values())
+        return _commands(self.entered)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -217,7 +217,16 @@ def _figures(entry: Entered, pick: Pick, kept: Mapping[str, records.Record]) -> 
 
 
 def _again(entry: Entered) -> str:
-    return "; ".join(f"`{kept.command}`" for kept in entry.kept.values()) + " records it again."
+    return "; ".join(f"`{command}`" for command in _commands(entry)) + " records it again."
+
+
+def _commands(entry: Entered) -> tuple[str, ...]:
+    """The commands of its records, each with no fewer seeds than the finding is about."""
+
+    def enough(found: re.Match[str]) -> str:
+        return f"--seeds {max(int(found[1]), len(entry.seeds))}"
+
+    return tuple(re.sub(r"--seeds (\d+)", enough, kept.command) for kept in entry.kept.values())
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -318,7 +327,8 @@ def card(key: str) -> Card:
     Raises UnknownFact for a key that is none.
     """
     finding = get(key)
-    how = f"{finding.number}. {finding.statistic or finding.why}. {finding.unlike}".strip()
+    how = f"{finding.number}. {finding.statistic}. {finding.unlike}".strip()
+    how = how if finding.statistic else "none."
     lines = {
         finding.strength.capitalize(): finding.sentence.removeprefix("Not shown here: "),
         "Number": how,

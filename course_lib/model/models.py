@@ -15,6 +15,7 @@ from typing import cast
 from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -280,7 +281,7 @@ def recover(folder: str | Path) -> None:
         old.rename(folder)
 
 
-def parameters(model: PreTrainedModel) -> int:
+def parameters(model: nn.Module) -> int:
     """How many parameters the model has."""
     return sum(p.numel() for p in model.parameters())
 

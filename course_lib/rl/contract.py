@@ -117,8 +117,8 @@ def _measured(loss: Callable[..., Any], name: str, batch: Batch) -> tuple[float,
         raise CourseError(f"{name} gives {float(value.detach())} for {_shapes(batch)}.")
     if not value.requires_grad:
         raise CourseError(
-            f"{name} gives a number without a gradient for {_shapes(batch)}: logp was detached or "
-            "computed with under torch.no_grad()."
+            f"{name} gives a number without a gradient for {_shapes(batch)}: logp was detached, or "
+            "computed under torch.no_grad()."
         )
     (slope,) = torch.autograd.grad(value.squeeze(), leaf, allow_unused=True)
     if slope is None:

@@ -20,7 +20,7 @@ from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl.experience import groups
-from course_lib.rl.ppo import PPOLearner
+from course_lib.rl.ppo import PPOLearner, ValueModel
 from course_lib.rl.rewards import coin, length, lenient, tidy
 from course_lib.rl.variants import (
     CONTROLS,
@@ -130,29 +130,31 @@ def provenance(kept: Mapping[str, dict[str, Any]]) -> str:
     return "\n".join(records.said(r, f", seeds {', '.join(r['runs'])}") for r in kept.values())
 
 
-def training_bytes(name: str, parameters: int) -> int:
+def training_bytes(name: str, parameters: int, critic: int = 0) -> int:
     """Bytes that weights, gradients and Adam's two moments take in float32, activations aside.
 
     `parameters` is the policy's size. A KL term needs the reference's weights as well; PPO trains a
-    value model, taken to be as large as the policy.
+    value model of the size `critic`.
     """
     experiment = find(name)
-    trained = 2 if experiment.method is PPOLearner else 1
-    return parameters * 4 * (4 * trained + bool(experiment.config.kl))
+    trained = parameters + (critic if experiment.method is PPOLearner else 0)
+    return 4 * (4 * trained + (parameters if experiment.config.kl else 0))
 
 
 def table(kept: Mapping[str, dict[str, Any]]) -> str:
     """The ends of experiments in plain text, one line each: see `summary`, `training_bytes`."""
-    size = models.parameters(models.load(models.shipped("mini-v3-base"))[0])
+    base = models.load(models.shipped("mini-v3-base"))[0]
+    sizes = models.parameters(base), models.parameters(ValueModel.like(base))
     head = ("accuracy (least to most)", "thinking", "s/step", "MB", "seeds")
     lines = [" " * 17 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
     for name, record in kept.items():
         end = summary(record)
-        spread = f"{end['accuracy']:.1%} ({end['least']:.1%} to {end['most']:.1%})"
+        apart = f"({end['least']:.1%} to {end['most']:.1%})" if end["seeds"] > 1 else " " * 16
+        spread = f"{end['accuracy']:.1%} {apart}"
         lines.append(
             f"{name:17}{spread:>27}{end['thinking_tokens']:10.1f}"
             f"{end['seconds'] / record['steps']:9.2f}"
-            f"{training_bytes(name, size) / 1e6:7.1f}{end['seeds']:7}"
+            f"{training_bytes(name, *sizes) / 1e6:7.1f}{end['seeds']:7}"
         )
     return "\n".join(lines)
 

@@ -17,8 +17,8 @@ Lines = Sequence[Mapping[str, Any]]  # a run's log: one dict a step
 PANELS: dict[str, str] = {
     "reward": "Reward of the step's completions",
     "accuracy": "Accuracy on held-out puzzles",
-    "thinking_tokens": "Thinking tokens in a completion",
-    "attempts": "Attempts in a completion",
+    "thinking_tokens": "Thinking tokens in a training completion",
+    "attempts": "Attempts in a training completion",
     "entropy": "Entropy of a token, in nats",
     "informative": "Groups that taught something",
 }
@@ -138,10 +138,10 @@ def spread(records: Mapping[str, Mapping[str, Any]], name: str, axis: str, title
         style = {"dash": DASHES[i % 6], "color": _COLOURS[i % 6]}
         marker = {"symbol": SYMBOLS[i % 6]}
         figure.add_scatter(x=steps, y=middle, error_y=bars, name=label, line=style, marker=marker)
-        said.append(
-            f"{label} {middle[0]:.3g} to {middle[-1]:.3g} "
-            f"({min(seeds[-1]):.3g} to {max(seeds[-1]):.3g} over {len(seeds[-1])} seeds)"
-        )
+        last = seeds[-1]
+        apart = f"{min(last):.3g} to {max(last):.3g} over {len(last)} seeds"
+        apart = apart if len(last) > 1 else "one seed"
+        said.append(f"{label} {middle[0]:.3g} to {middle[-1]:.3g} ({apart})")
     figure.update_layout(title=title, height=480)
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text=axis, rangemode="tozero")

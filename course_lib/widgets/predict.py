@@ -23,15 +23,17 @@ class Guess(base.Widget):
     """The question, a box for a number in `unit` or one button for each of `options`.
 
     `name` is the prediction's name in the learner's progress, lesson first: "01.interval". Raises
-    ValueError unless there is either a unit or two options or more.
+    ValueError unless there is either a unit ("" for a bare number) or two options or more.
     """
 
     title = "Predict"
 
-    def __init__(self, name: str, prompt: str, options: Sequence[str] = (), unit: str = "") -> None:
-        if bool(unit) == bool(options) or len(options) == 1:
+    def __init__(
+        self, name: str, prompt: str, options: Sequence[str] = (), unit: str | None = None
+    ) -> None:
+        if (unit is not None) == bool(options) or len(options) == 1:
             raise ValueError("ask for a number, with its unit, or give two options or more")
-        self.name, self.prompt, self.options, self.unit = name, prompt, list(options), unit
+        self.name, self.prompt, self.options, self.unit = name, prompt, list(options), unit or ""
         super().__init__(name)
         if self.state == self._first:
             self._put({"answer": predictions.kept(name)})

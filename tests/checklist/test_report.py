@@ -169,7 +169,7 @@ def test_the_learners_own_numbers_and_curve_are_in_both(whole):
     html, text = report.to_html(whole), report.to_markdown(whole)
     for page in (html, text):
         assert "from 12% to 84% right, from 1.0 to 24.0 tokens of thinking" in page
-        assert "Thinking tokens in a completion" in page and "My own numbers" in page
+        assert "Thinking tokens in a training completion" in page and "My own numbers" in page
     files = report.pictures(whole)
     named = re.findall(r"!\[([^\n]+)\]\((report-\d+-\d+\.svg)\)", text)
     assert [name for _, name in named] == list(files)
