@@ -112,7 +112,7 @@ def described(evidence: Evidence) -> dict[str, str]:
     if evidence.graphics:
         said["memory of its graphics card"] = f"{evidence.graphics / GIB:.1f} GiB"
     if evidence.bandwidth:
-        said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s by one thread"
+        said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s on all cores"
     if evidence.run:
         first, last = evidence.run.accuracy
         before, after = evidence.run.thinking

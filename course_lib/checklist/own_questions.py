@@ -171,14 +171,14 @@ def ceiling(now: Evidence) -> tuple[Number, ...]:
 
     number = Number(
         "ceiling",
-        f"One thread of this machine reads {now.bandwidth / 1e9:.0f} GB a second from memory, and "
+        f"This machine reads {now.bandwidth / 1e9:.0f} GB a second from memory on all cores, and "
         f"deepseek-r1:7b in Q4_K_M is {held:.1f} GB. Read at that speed, how many tokens a second "
         "can it write at most?",
         "tokens/s",
         most("q4_k_m"),
         lambda s: (
             "For every token nearly all of the weights are read once, and the cache: at most "
-            f"{most('q4_k_m')(s):.1f} tokens/s. More threads, or a card, read faster."
+            f"{most('q4_k_m')(s):.1f} tokens/s. A graphics card reads faster."
         ),
         tolerance=0.15,
         slips=(

@@ -6,9 +6,12 @@ import argparse
 
 from course_lib.errors import CourseError
 from course_lib.local import engines
+from course_lib.local.engines.base import CONTEXT, Engine
 from course_lib.local.engines.with_ollama import ADDRESS
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
+
+_WORDS = 1000  # tokens; the course's own models know far fewer, a language needs more
 
 
 def main(argv: list[str]) -> int:
@@ -18,8 +21,10 @@ def main(argv: list[str]) -> int:
     asked = puzzles.prompt(puzzle) if puzzle else args.question
     if not asked.strip():
         raise CourseError("The question is empty; write one in quotes.")
-    engine = engines.named(args.model, ollama=args.ollama) if args.model else engines.best()
+    engine = _open(args)
     print(f"{engine} answers.", flush=True)
+    if not puzzle and 0 < engine.vocabulary < _WORDS:
+        print('It has read only puzzles such as "7 ? 3 ? 5 = 9", and knows no words.', flush=True)
     messages = [{"role": "user", "content": asked}]
     options = {"max_tokens": args.max_tokens, "seed": args.seed}
     try:
@@ -33,6 +38,16 @@ def main(argv: list[str]) -> int:
     if puzzle:
         print(verdict(puzzle, stream.text))
     return 0
+
+
+def _open(args: argparse.Namespace) -> Engine:
+    """The model that is named, or the best that is here."""
+    if args.model:
+        more = {"context": args.context, "send_to": args.send_to}
+        return engines.named(args.model, ollama=args.ollama, **more)
+    if args.context or args.send_to:
+        raise CourseError("--context and --send-to are for a model that you name with --model.")
+    return engines.best(ollama=args.ollama)
 
 
 def _puzzle(question: str) -> Puzzle | None:
@@ -73,5 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (0.6)")
     parser.add_argument("--max-tokens", type=int, help="end the answer here (the context's end)")
     parser.add_argument("--ollama", default=ADDRESS, help=f"where Ollama listens ({ADDRESS})")
+    parser.add_argument("--context", type=int, help=f"tokens it may hold in mind ({CONTEXT:,})")
+    parser.add_argument("--send-to", default="", metavar="HOST", help="where else it may live")
     parser.add_argument("question", help='in quotes: "Why is the sky blue?" or "7 ? 3 ? 5 = 9"')
     return parser

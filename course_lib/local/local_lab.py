@@ -126,6 +126,7 @@ def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
     if chosen.whole:
         config = CONFIGS[OLLAMA_TAGS[tag]]
         row |= {
+            "download, GB": round(memory.weights_bytes(config, quantisation) / memory.GB, 1),
             "context": placement.longest_context(config, quantisation, machine),
             "tokens/s": round(chosen.speed()),
             "min for 4,000": round(chosen.seconds(4000) / 60, 1),

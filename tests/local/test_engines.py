@@ -312,7 +312,9 @@ def test_llama_cpp_dies_in_the_middle_and_what_came_is_kept(gguf_file, in_llama_
 
     living = in_llama_cpp._wire
     dying = httpx.MockTransport(handle)
-    in_llama_cpp._wire = Wire("llama.cpp", "http://127.0.0.1", transport=dying)
+    in_llama_cpp._wire = Wire(
+        "llama.cpp", "http://127.0.0.1", again="open it again", transport=dying
+    )
     try:
         stream = in_llama_cpp.stream(QUESTION)
         with pytest.raises(CourseError, match=r"llama\.cpp at .*; what had come is kept; open it"):

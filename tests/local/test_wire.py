@@ -207,3 +207,10 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence_for_a_server_elsewhere(monk
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
     with pytest.raises(CourseError, match=r"cannot be asked|Nothing answers"):
         OpenAIEngine("http://192.0.2.1:8000")
+
+
+@pytest.mark.parametrize("answer", ["cut", "an error", "a refusal"])
+def test_what_breaks_off_is_asked_again_and_nobody_is_told_to_start_ollama(answer):
+    with Hostile(answer) as server, pytest.raises(CourseError, match="ask again") as caught:
+        list(ask_ollama(server.address))
+    assert "start Ollama" not in str(caught.value)

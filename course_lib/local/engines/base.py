@@ -139,6 +139,7 @@ class Engine(ABC):
     kind: str
     model: str
     context: int
+    vocabulary: int = 0  # tokens that it knows; 0 where that is not told
 
     def stream(
         self,
@@ -202,7 +203,7 @@ def room(prompt_tokens: int, context: int, max_tokens: int | None) -> int:
     if prompt_tokens >= context:
         raise CourseError(
             f"The prompt has {prompt_tokens} tokens and the context holds {context}; shorten the "
-            "prompt or open the engine with a larger context."
+            "prompt or ask for more (`--context N`, in Python `context=N`)."
         )
     return min(max_tokens or context, context - prompt_tokens)
 

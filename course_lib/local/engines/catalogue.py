@@ -15,7 +15,13 @@ from course_lib.errors import CourseError
 from course_lib.local import memory
 from course_lib.local.engines import download
 from course_lib.local.engines.base import Engine, is_deepseek
-from course_lib.local.engines.with_ollama import ADDRESS, OllamaEngine, Tag, installed
+from course_lib.local.engines.with_ollama import (
+    ADDRESS,
+    OllamaEngine,
+    Tag,
+    installed,
+    looks_like_a_path,
+)
 from course_lib.local.engines.with_openai import OpenAIEngine
 from course_lib.moe.architectures import CONFIGS
 
@@ -129,20 +135,26 @@ def best(
     raise CourseError(" ".join(["No model can answer here.", *failures]))
 
 
-def named(model: str, *, ollama: str = ADDRESS) -> Engine:
+def named(
+    model: str, *, ollama: str = ADDRESS, context: int | None = None, send_to: str = ""
+) -> Engine:
     """What `model` names: a folder, a GGUF file, a server's URL, or a tag that Ollama has.
 
+    `context` is in tokens; `send_to` is the host that a model of Ollama's may live on instead.
     Raises CourseError, and never opens another model, where it is none of them.
     """
+    if context is not None and context < 1:
+        raise CourseError(f"The context is {context} tokens; it must hold 1 or more.")
     if model.startswith(("http://", "https://")):
-        return OpenAIEngine(model)
+        return OpenAIEngine(model, context=context)
     path = Path(model)
     if path.is_dir():
-        return _transformers(path, path.resolve().name)
+        return _transformers(path, path.resolve().name, context)
     if path.is_file() or path.suffix == ".gguf":
-        return next(_named(path)).open()
-    if ":" in model or installed(ollama):
-        return OllamaEngine(model, ollama)
+        _ = next(_named(path))  # says where it is missing
+        return _llama_cpp(path, context)
+    if (":" in model and not looks_like_a_path(model)) or installed(ollama):
+        return OllamaEngine(model, ollama, context, send_to=send_to)
     raise CourseError(
         f"{model!r} is no folder with a model, no GGUF file and no URL, and no Ollama that could "
         f"know it answers at {ollama}."
@@ -192,16 +204,16 @@ def _open_folder(folder: Path, name: str, _: bool) -> Engine:
     return _transformers(folder, name)
 
 
-def _transformers(folder: Path, name: str) -> Engine:
+def _transformers(folder: Path, name: str, context: int | None = None) -> Engine:
     from course_lib.local.engines.with_transformers import TransformersEngine
 
-    return TransformersEngine(folder, name)
+    return TransformersEngine(folder, name, context)
 
 
-def _llama_cpp(path: Path) -> Engine:
+def _llama_cpp(path: Path, context: int | None = None) -> Engine:
     from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 
-    return LlamaCppEngine(path)
+    return LlamaCppEngine(path, context=context)
 
 
 def _named(gguf: str | Path | None) -> Iterator[Option]:

@@ -56,7 +56,10 @@ def on_this_machine(address: str) -> bool:
 
 
 class Wire:
-    """A connection to the program `name` at `address`; `hint` says what to do where it fails."""
+    """A connection to the program `name` at `address`.
+
+    `hint` says what to do where nothing answers, `again` where an answer breaks off.
+    """
 
     def __init__(
         self,
@@ -64,12 +67,14 @@ class Wire:
         address: str,
         *,
         hint: str = "open it again",
+        again: str = "ask again",
         key: str = "",
         patience: float = PATIENCE,
         connecting: float = CONNECTING,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.name, self.address, self._hint, self._patience = name, address, hint, patience
+        self.name, self.address, self._hint, self._again = name, address, hint, again
+        self._patience = patience
         near = on_this_machine(address)
         if key and not near and not address.startswith("https:"):
             raise CourseError(f"The key for {name} is not sent unencrypted; use https://.")
@@ -146,7 +151,7 @@ class Wire:
     def fault(self, what: str) -> CourseError:
         """One sentence about this server; what had come of an answer is kept by its stream."""
         return CourseError(
-            f"{self.name} at {self.address} {what}; what had come is kept; {self._hint}."
+            f"{self.name} at {self.address} {what}; what had come is kept; {self._again}."
         )
 
     def close(self) -> None:
@@ -195,6 +200,8 @@ class Wire:
             raise self.fault(f"wants the question sent to {where!r} instead, which is not done")
         if response.status_code != httpx.codes.OK:
             reason = _reason(b"".join(self._chunks(response, LONGEST_LINE, lines=False)))
+            if response.is_server_error:
+                raise Refusal(f"{self.name} failed: {reason}; ask again.", response.status_code)
             raise Refusal(f"{self.name} refuses: {reason}.", response.status_code)
 
     @contextmanager

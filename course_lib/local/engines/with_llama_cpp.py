@@ -40,10 +40,11 @@ class LlamaCppEngine(Engine):
         architecture = header.metadata.get("general.architecture", "")
         limit = header.metadata.get(f"{architecture}.context_length", CONTEXT)
         self.context = min(context or CONTEXT, limit)
+        self.vocabulary = len(header.metadata.get("tokenizer.ggml.tokens", ()))
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
         self._server = _start(path, self.context, exact=whole)
         self.address = str(self._server.listening_address)
-        self._wire = Wire("llama.cpp", self.address)
+        self._wire = Wire("llama.cpp", self.address, again="open it again")
 
     def _stream(self, request: Request) -> Stream:
         messages = [dict(message) for message in request.messages]

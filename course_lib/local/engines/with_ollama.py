@@ -80,16 +80,19 @@ class OllamaEngine(Engine):
         if elsewhere and elsewhere != self._confirmed:
             raise CourseError(
                 f"{self.model} does not run here: Ollama would send every word to {elsewhere}. "
-                f"Nothing was sent. To do so all the same, say send_to={elsewhere!r}; to turn such "
-                "models off, start Ollama with OLLAMA_NO_CLOUD=1."
+                f"Nothing was sent. To do so all the same, say `--send-to {elsewhere}` (in Python "
+                f"send_to={elsewhere!r}); to turn such models off, start Ollama with "
+                "OLLAMA_NO_CLOUD=1."
             )
 
     def _unknown(self, refusal: Refusal, host: str) -> CourseError:
         if refusal.status != 404:
             return refusal
         here = ", ".join(tag.name for tag in installed(host)) or "none"
+        no_file = f"There is no file or folder {self.model!r}, and "
         return CourseError(
-            f"Ollama has no model {self.model!r}; it has: {here}. `ollama pull {self.model}` "
+            f"{no_file if looks_like_a_path(self.model) else ''}Ollama has no model "
+            f"{self.model!r}; it has: {here}. If {CLOUD} has it, `ollama pull {self.model}` "
             "fetches it."
         )
 
@@ -179,6 +182,11 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
         for name, one in named
         if isinstance(name, str) and name
     ]
+
+
+def looks_like_a_path(model: str) -> bool:
+    """Whether a name may have been meant for a file or a folder."""
+    return "/" in model or "\\" in model
 
 
 def least_tokens(text: str) -> int:

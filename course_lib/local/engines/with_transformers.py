@@ -39,6 +39,7 @@ class TransformersEngine(Engine):
         self._model, self._tokenizer = models.load(folder)
         limit = self._model.config.max_position_embeddings
         self.context = min(context or CONTEXT, limit)
+        self.vocabulary = len(self._tokenizer)
         self._ends = {
             end
             for told in (self._model.generation_config, self._model.config, self._tokenizer)
@@ -51,7 +52,8 @@ class TransformersEngine(Engine):
             messages, tokenize=False, add_generation_prompt=True
         )
         prompt, prefilled = force_thinking(str(rendered), self.model)
-        ids = self._tokenizer.encode(prompt, add_special_tokens=False)
+        # silent: what is too long is said by `room`, in one sentence
+        ids = self._tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
         most = room(len(ids), self.context, request.max_tokens)
         return Stream(self._answer(ids, most, request), prefilled=prefilled)
 

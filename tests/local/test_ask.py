@@ -1,0 +1,62 @@
+"""`ask` on the command line: what it is given reaches the engine, and its sentences fit it."""
+
+import logging
+
+import pytest
+from test_engines import alone, gguf_file, in_llama_cpp, standin, student  # noqa: F401
+
+from course_lib.errors import CourseError
+from course_lib.local import ask, engines
+from course_lib.local.engines.with_transformers import TransformersEngine
+
+
+def test_without_a_model_the_ollama_that_is_named_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engines, "best", lambda **given: asked.append(given) or engines.students)
+    with pytest.raises(AttributeError):
+        ask.main(["--ollama", "http://localhost:7", "Why?"])
+    assert asked == [{"ollama": "http://localhost:7"}]
+
+
+def test_the_context_and_the_host_reach_the_engine(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engines, "named", lambda *given, **more: asked.append((given, more)))
+    with pytest.raises(AttributeError):
+        ask.main(["--model", "m:1b", "--context", "99", "--send-to", "a.example", "Why?"])
+    assert asked == [
+        (("m:1b",), {"ollama": ask.ADDRESS, "context": 99, "send_to": "a.example"}),
+    ]
+    with pytest.raises(CourseError, match="for a model that you name"):
+        ask.main(["--context", "99", "Why?"])
+
+
+@pytest.mark.parametrize("which", ["student", "gguf_file"])
+def test_a_model_of_puzzles_says_so_when_asked_in_words(which, request, capsys):
+    path = str(request.getfixturevalue(which))
+    assert ask.main(["--model", path, "--max-tokens", "3", "Why is the sky blue?"]) == 0
+    assert "knows no words" in capsys.readouterr().out
+    assert ask.main(["--model", path, "--max-tokens", "3", "7 ? 3 ? 5 ? 2 = 11"]) == 0
+    assert "knows no words" not in capsys.readouterr().out
+
+
+def test_a_context_is_taken_and_a_prompt_beyond_it_is_one_sentence(student, caplog):  # noqa: F811
+    engine = engines.named(str(student), context=8)
+    assert engine.context == 8
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(CourseError, match=r"the context holds 8; shorten .*`--context N`"):
+        engine.stream([{"role": "user", "content": "7 ? 3 ? 5 ? 2 = 11"}])
+    with pytest.raises(CourseError, match="context is 0 tokens"):
+        engines.named(str(student), context=0)
+    whole = TransformersEngine(student)
+    with pytest.raises(CourseError, match="the context holds"):
+        whole.stream([{"role": "user", "content": "1 ? " * 20_000}])
+    assert not [one for one in caplog.records if "Token indices" in one.getMessage()]
+
+
+def test_what_looks_like_a_path_and_is_none_is_called_so(standin, alone):  # noqa: F811
+    with pytest.raises(CourseError, match=r"no file or folder 'models/r1', and Ollama has no"):
+        engines.named("models/r1", ollama=standin.address)
+    with pytest.raises(CourseError, match="is no folder with a model"):
+        engines.named("C:\\models\\r1", ollama=alone)
+    with pytest.raises(CourseError, match="^Ollama has no model 'other'.*If ollama.com has it"):
+        engines.named("other", ollama=standin.address)
