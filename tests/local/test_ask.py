@@ -58,5 +58,5 @@ def test_what_looks_like_a_path_and_is_none_is_called_so(standin, alone):  # noq
         engines.named("models/r1", ollama=standin.address)
     with pytest.raises(CourseError, match="is no folder with a model"):
         engines.named("C:\\models\\r1", ollama=alone)
-    with pytest.raises(CourseError, match="^Ollama has no model 'other'.*If ollama.com has it"):
+    with pytest.raises(CourseError, match=r"^Ollama has no model 'other'.*If ollama.com has it"):
         engines.named("other", ollama=standin.address)
