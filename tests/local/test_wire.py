@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -81,6 +82,12 @@ class Hostile:
     def reply(self, connection):
         with connection, contextlib.suppress(OSError):
             head = connection.recv(65536).decode("latin-1")
+            size = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            while size and len(head.partition("\r\n\r\n")[2]) < int(size[1]):
+                more = connection.recv(65536).decode("latin-1")
+                if not more:
+                    return
+                head += more  # closing with a part unread would reset the connection
             self.asked.append(head)
             opening = " ".join(head.split()[:2])
             if self.good and opening in GOOD:

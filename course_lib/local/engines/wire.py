@@ -100,7 +100,11 @@ class Wire:
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The JSON object that the server answers to a GET, or with a `body` to a POST."""
         with self._opened(path, body) as response:
-            return self.read(b"".join(self._chunks(response, LONGEST_REPLY, lines=False)))
+            reply = b"".join(self._chunks(response, LONGEST_REPLY, lines=False))
+            found = self.read(reply)
+            if "error" in found:
+                raise self.fault(f"failed ({_reason(reply)})")
+            return found
 
     def lines(self, path: str, body: dict[str, Any], most: int = 1 << 30) -> Iterator[bytes]:
         """The lines of a streamed answer of `most` bytes, without their ends, as they come.
