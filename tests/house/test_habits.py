@@ -28,7 +28,7 @@ def test_types_are_right():
 def test_code_is_laid_out_and_free_of_faults():
     for command in (
         ("ruff", "check", "course_lib", "tests", "notebooks", "solutions"),
-        ("ruff", "format", "--check", "course_lib", "tests"),
+        ("ruff", "format", "--check", "course_lib", "tests", "notebooks", "solutions"),
     ):
         code, said = run(*command)
         assert code == 0, said
