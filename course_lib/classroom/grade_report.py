@@ -16,6 +16,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from course_lib.classroom.checks.judge import Outcome
+from course_lib.classroom.checks.values import readable
 from course_lib.classroom.grade_results import Grade
 from course_lib.errors import CourseError
 from course_lib.runtime import ASSETS
@@ -76,7 +77,7 @@ def _rows(grades: Sequence[Grade]) -> list[list[str]]:
         for one in grade.verdicts:
             rows.append([grade.student, one.exercise, str(one.outcome), one.message])
         rows += [[grade.student, "", "note", note] for note in grade.notes]
-    return [[_as_text(cell[:_LONGEST]) for cell in row] for row in rows]
+    return [[_as_text(readable(cell, _LONGEST)) for cell in row] for row in rows]
 
 
 def _as_text(cell: str) -> str:
@@ -87,7 +88,10 @@ def _as_text(cell: str) -> str:
 def _page(grades: Sequence[Grade], left: Sequence[str]) -> str:
     """The page, from a template that escapes whatever is put into it."""
     template = (ASSETS / "classroom" / "report.html").read_text(encoding="utf-8")
-    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda one: readable(one, _LONGEST) if isinstance(one, str) else one,
+    )  # fmt: skip
     return made.from_string(template).render(
         grades=grades, left=left, signs=_SIGNS, longest=_LONGEST,
         mistakes=common_mistakes(grades)[:_TOLD],

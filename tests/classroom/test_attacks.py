@@ -3,16 +3,22 @@
 import hashlib
 import json
 import os
+import re
 import time
-from dataclasses import replace
+import tracemalloc
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from handed_in import ASKED, GAP, QUICK, RATIO, graded, outcomes, put
 
-from course_lib.classroom.checks import wire
+from course_lib.classroom.checks import catalogue, exercise, remote, sandbox, values, wire
+from course_lib.classroom.checks.callers import Failure, LocalCaller
+from course_lib.classroom.checks.judge import Outcome, Verdict, judge
 from course_lib.classroom.grade import grade_class, grade_one
 from course_lib.classroom.grade_files import collect
 from course_lib.classroom.grade_report import write_report
+from course_lib.classroom.grade_results import Grade
 from course_lib.runtime import LIBRARY
 
 PIPES = "import os\npipes = [n for n in range(3, 40) if os.path.exists('/proc/self/fd/%d' % n)]\n"
@@ -217,6 +223,14 @@ def test_a_hostile_function_costs_its_own_exercise_only(body, tmp_path):
         '{"array": [1], "dtype": {}, "shape": null}',
         json.dumps({"set": [n * (2**61 - 1) for n in range(9_000)]}),
         json.dumps({"dict": [[n * (2**61 - 1), 0] for n in range(9_000)]}),
+        '{"array": [], "dtype": "int8", "shape": [25000000, 0]}',
+        '{"array": [], "dtype": "int8", "shape": [0, 1000, 1000]}',
+        '{"array": [1], "dtype": "int8", "shape": [true]}',
+        '{"array": [1], "dtype": "int8", "shape": -1}',
+        '{"array": [1], "dtype": "int8", "shape": [-1]}',
+        '{"array": [1], "dtype": "int8", "shape": [1, 1, 1, 1, 1, 1, 1, 1, 1]}',
+        json.dumps({"list": [0] * 200_001}), json.dumps([{"list": []}]),
+        json.dumps({"list": [{"other": "", "type": "a"}] * 1_001}),
         '{"dict": 5}', '{"dict": [[[], 1]]}', '{"set": [[1]]}', '{"set": 5}', '{"list": 5}',
         '{"other": "x", "type": "a\\u0000b"}', '{"other": "x"}', '{"a": 1, "b": 2}', "{}",
         "[" * 10**5, "1" * 5000, '"' + "x" * 2_000_000 + '"', "NaN1", None, 5, ["list"],
@@ -227,3 +241,132 @@ def test_a_forged_value_is_no_value(text):
     with pytest.raises(ValueError):
         wire.loads(text)
     assert time.process_time() - started < 1
+
+
+def test_a_foreign_values_name_and_text_are_cut():
+    found = wire.loads(json.dumps({"other": "x" * 400_000, "type": "T" * 400_000}))
+    assert len(type(found).__name__) == 40 and len(repr(found)) == 400
+
+
+class Forged:
+    """A caller that gives right values, with what else it was made with."""
+
+    is_empty, printed = False, ""
+
+    def __init__(self, give, left=10.0):
+        self.give, self.left = give, left
+
+    def __call__(self, one):
+        return self.give(one)
+
+
+GAPS = next(one for one in ASKED if one.symbol == "gap_in_problems")
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.1])
+def test_a_table_of_the_cases_by_hand_is_not_right(seconds):
+    """It sleeps on the last of them, so that more than half of the time is over."""
+    known = {repr((one.args, one.kwargs)): exercise.inputs(GAPS)[n].expected
+             for n, one in enumerate(GAPS.cases)}  # fmt: skip
+    last = list(known)[-1]
+
+    def table(*args, **kwargs):
+        key = repr((args, kwargs))
+        time.sleep(seconds if key == last else 0)
+        return known.get(key, 0)
+
+    found = judge(GAPS, LocalCaller(table, seconds=1))
+    assert found.outcome is not Outcome.RIGHT
+    assert ("too slow to be tried on enough" in found.headline) == (seconds > 1)
+
+
+def test_what_is_slow_and_right_on_enough_inputs_is_right():
+    calls: list = []
+
+    def slow(one):
+        calls.append(one)
+        caller.left = 10.0 if len(calls) < len(GAPS.cases) else 0.1
+        return one.expected
+
+    caller = Forged(slow)
+    assert judge(GAPS, caller).outcome is Outcome.RIGHT
+    assert len(calls) == len(GAPS.cases) + 20
+
+
+LOSSES = [one for one in catalogue.exercises().values() if one.gradients]
+
+
+@pytest.mark.parametrize("one", LOSSES, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "forged",
+    [[], (), {}, None, 5, "x", ["x"] * 9, [[]] * 9, np.zeros(3), np.zeros((2, 2)), "lists"],
+    ids=repr,
+)  # fmt: skip
+def test_forged_gradients_are_not_right(one, forged):
+    def give(case):
+        got = forged
+        if isinstance(forged, str) and forged == "lists":
+            got = [["9" * 50_000] * 3 for _ in one.gradients]
+        if isinstance(got, list):
+            got = got[: len(one.gradients)]
+        return case.expected, got
+
+    assert judge(one, Forged(give)).outcome is Outcome.MISTAKE
+
+
+def test_long_strings_where_numbers_are_due_cost_no_room():
+    texts = ["x" * 50_000] + [""] * 50_000
+    tracemalloc.start()
+    assert "not an array of numbers" in (values.difference(texts, np.zeros(3), 0, 0) or "")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    assert values.difference([1, 2.0, True, np.float64(3)], np.array([1, 2, 1, 3]), 0, 0) is None
+
+
+@pytest.mark.parametrize("ends", ["stopped", "late"])
+def test_the_judges_own_work_ends_with_the_time_and_with_the_grader(ends, tmp_path):
+    process = remote.Process([], {}, QUICK, sandbox.TRUSTED)
+    caller = remote.RemoteCaller(process, GAPS)
+    tried = []
+
+    def wrong(*_, **__):  # a mistake's variant: here it costs time
+        tried.append(1)
+        if ends == "stopped":
+            process.stop.set()
+        process.ends = -100.0
+        return 0
+
+    caller.process = process
+    slow = replace(GAPS, mistakes=(exercise.Mistake("m", wrong),) * 3)
+    answer = Forged(lambda one: -1)
+    answer.go_on = caller.go_on
+    if ends == "stopped":
+        with pytest.raises(remote.Stopped):
+            judge(slow, answer)
+    else:
+        found = judge(slow, answer)
+        assert found.outcome is Outcome.ERROR and "used up" in found.headline
+    assert len(tried) == 1
+
+
+def test_all_replies_to_an_exercise_have_a_longest_size():
+    caller = remote.RemoteCaller(remote.Process([], {}, QUICK, sandbox.TRUSTED), GAPS)
+    reply = {"got": json.dumps("x" * 900_000)}
+    for _ in range(8):
+        caller._read(reply)
+    with pytest.raises(Failure):
+        caller._read(reply)
+
+
+def test_a_verdict_is_short_and_steers_no_screen():
+    odd = "\x1b]0;taken\x07\x9b31m\r" + "x" * 10**6
+    found = Verdict("a", Outcome.ERROR, odd, (odd,) * 100)
+    assert len(json.dumps(asdict(found))) < 30_000
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", found.message)
+
+
+def test_control_characters_stay_out_of_the_report(tmp_path):
+    note = "\x1b[2Jtaken\x9b\x00"
+    table, page = write_report([Grade("a", (), (note,))], tmp_path, [note])
+    for path in (table, page):
+        assert not re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]", path.read_text(encoding="utf-8"))

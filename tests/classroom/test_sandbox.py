@@ -1,6 +1,7 @@
 """What the operating system keeps from a submission, in each kind of sandbox that there is here."""
 
 import contextlib
+import mmap
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ import pytest
 from handed_in import GAP, QUICK, RATIO, graded, outcomes, put, seen
 
 from course_lib.classroom import grade
-from course_lib.classroom.checks import guard, remote, sandbox
+from course_lib.classroom.checks import guard, remote, sandbox, use
 from course_lib.errors import CourseError
 from course_lib.runtime import LIBRARY
 
@@ -56,6 +57,7 @@ REACHED = {
     "os.kill({pid}, 0)": "ProcessLookupError",
     "len([one for one in os.listdir('/proc') if one.isdigit()]) < 5": "True",
     "open('/proc/self/status').read().split('CapEff:')[1].split()[0].strip('0')": "",
+    "open('/proc/self/oom_score_adj').read().strip()": "1000",
     "sorted(set(os.environ) & {{'SECRET', 'SSH_AUTH_SOCK'}})": "[]",
 }
 
@@ -100,11 +102,26 @@ EATERS = {
         "import mmap\nheap = []\nwhile True:\n    heap.append(mmap.mmap(-1, 10**8))\n"
         "    for i in range(0, 10**8, 4096): heap[-1][i] = 1"
     ),
+    "shared_and_let_go": (
+        "import mmap, time\nheap = mmap.mmap(-1, 6 << 30)\nfor at in range(0, 6 << 30, 1 << 24):\n"
+        "    heap[at:at + (1 << 24)] = bytes(b'x') * (1 << 24)\n"
+        "    heap.madvise(mmap.MADV_DONTNEED, at, 1 << 24)\ntime.sleep(9)"
+    ),
+    "behind_a_first_thread_that_ended": (
+        "import ctypes, threading, time\ndef eat():\n    time.sleep(1)\n    heap = []\n"
+        "    while True:\n        heap.append(bytearray(b'x') * 10**7)\n"
+        "        time.sleep(0.01)\n"
+        "threading.Thread(target=eat).start()\nctypes.CDLL(None).syscall({exit}, 0)"
+    ),
     "files": (
         "import os\nfor n in range(10**6):\n    with open(f'/tmp/{n}', 'wb') as out:\n"
         "        out.write(bytes(10**7))"
     ),
     "names": "for n in range(10**9):\n    open(f'/tmp/{n}', 'w').close()",
+    "names_behind_the_dead": (
+        "import ctypes, os, time\nfor n in range(10**9):\n    open(f'/tmp/{n}', 'w').close()\n"
+        "    if n < 5 and not os.fork(): os._exit(0)"
+    ),
     "forks": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
     "threads": (
         "import threading, time\nwhile True:\n"
@@ -127,7 +144,8 @@ def test_memory_processes_and_files_are_bounded(inside, eater, tmp_path):
     watcher = threading.Thread(target=look)
     watcher.start()
     try:
-        grade = graded(tmp_path, EATERS[eater], RATIO, limits=limits, inside=inside)
+        cell = EATERS[eater].replace("{exit}", "60" if os.uname().machine == "x86_64" else "93")
+        grade = graded(tmp_path, cell, RATIO, limits=limits, inside=inside)
     finally:
         done.set()
         watcher.join()
@@ -226,6 +244,22 @@ def test_without_a_sandbox_the_command_says_so_and_asks_for_trust(tmp_path, monk
     assert not (tmp_path / "report").exists()
     assert grade.main([*arguments, "--trust", "--lesson", "01_cost_reset"]) == 0
     assert "lea: 2 of" in capsys.readouterr().out
+
+
+def test_shared_memory_counts_once_per_inode_and_what_hides_counts_whole(tmp_path):
+    line = "7f0000000000-7f0000{:x} rw-s {:08x} 00:01 {}    {}\n"
+    maps = line.format(0x1000000, 0, 11, "/dev/zero (deleted)") * 2
+    maps += line.format(0x1000000, 0x1000, 12, "/memfd:room (deleted)")
+    maps += line.format(0x1000000, 0, 13, "/SYSV00000000 (deleted)")
+    maps += line.format(0x1000000, 0, 14, "/usr/lib/libc.so")
+    maps += line.replace("rw-s", "rw-p").format(0x1000000, 0, 15, "/dev/zero (deleted)")
+    size = 0x7F0001000000 - 0x7F0000000000
+    assert use._mapped(maps.replace("7f00001000000", "7f0001000000")) == {
+        "00:01 11": size, "00:01 12": size + 0x1000, "00:01 13": size
+    }  # fmt: skip
+    with mmap.mmap(-1, 10**8) as room:
+        room[:4096] = bytes(4096)
+        assert use.use(os.getpid())[0] > 10**8
 
 
 def test_two_at_a_time_have_a_core_each():

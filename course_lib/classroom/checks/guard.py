@@ -60,6 +60,8 @@ def close(
     `drop`: it is root of its sandbox and stops being so. `alone`: no other process has its user's
     number. What a platform does not know it does not limit; each limit is tried on its own.
     """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory ends, this goes first
     if drop:  # a number that nobody else has, so that its processes are counted by themselves
         user = 2_000_000 + secrets.randbelow(1_000_000)
         os.setgroups([])
@@ -68,8 +70,6 @@ def close(
     with contextlib.suppress(AttributeError, OSError):
         if core is not None:
             os.sched_setaffinity(0, {core})  # whatever it starts takes no time from its neighbours
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory ends, this goes first
     _limit(memory, file_size, seconds, _MOST_THREADS + (os.cpu_count() or 1) if alone else 0)
     if platform.system() == "Linux" and platform.machine() in _CALLS:
         _refuse_calls(*_CALLS[platform.machine()])

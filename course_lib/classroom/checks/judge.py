@@ -19,7 +19,7 @@ from course_lib.classroom.checks.exercise import (
     expected_gradients,
     inputs,
 )
-from course_lib.classroom.checks.values import difference, show
+from course_lib.classroom.checks.values import difference, is_numbers, readable, show
 
 
 class Outcome(StrEnum):
@@ -32,6 +32,10 @@ class Outcome(StrEnum):
     RIGHT = "right"
 
 
+_LEAST_DRAWN = 20  # inputs, before what is slow may be right
+_LONGEST, _MOST_LINES = 2_000, 12  # characters of a line of a verdict, and its lines
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A check's outcome, its one sentence, and the lines that show it."""
@@ -40,6 +44,12 @@ class Verdict:
     outcome: Outcome
     headline: str
     details: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Whatever came of an answer, a verdict is short and holds nothing that steers a screen."""
+        details = tuple(readable(line, _LONGEST) for line in self.details[:_MOST_LINES])
+        object.__setattr__(self, "headline", readable(self.headline, _LONGEST))
+        object.__setattr__(self, "details", details)
 
     @property
     def message(self) -> str:
@@ -58,25 +68,46 @@ class _Trial:
 
 
 def judge(exercise: Exercise, call: Caller, seed: int = 0) -> Verdict:
-    """Try an answer on the inputs worked out by hand and on drawn ones, and say how it did."""
+    """Try an answer on the inputs worked out by hand and on drawn ones, and say how it did.
+
+    A caller may have a `go_on`, which is asked between all steps and raises Failure (or what ends
+    the grader) once the time for the whole submission is over.
+    """
+    try:
+        return _judged(exercise, call, seed)
+    except Failure as over:
+        return Verdict(exercise.name, Outcome.ERROR, f"It was not judged: {over.text}.")
+
+
+def _judged(exercise: Exercise, call: Caller, seed: int) -> Verdict:
     trials: list[_Trial] = []
     enough = getattr(call, "left", 0.0) / 2  # seconds
     for one in inputs(exercise, seed):
-        if len(trials) >= len(exercise.cases) and getattr(call, "left", enough) < enough:
+        if _is_enough(exercise, trials) and getattr(call, "left", enough) < enough:
             break  # what is slow and right so far is right; a slow machine changes no verdict
+        _go_on(call)
         trial = _try(exercise, call, one)
         kind = trial.got.kind if isinstance(trial.got, Failure) else ""
         if kind == NOT_ATTEMPTED:
             return _not_attempted(exercise)
         trials.append(trial)
         if kind == TIME_UP:
-            return time_up(exercise, _lines(exercise, trial))
+            return time_up(exercise, _lines(exercise, trial), len(trials) - 1)
     wrong = _simplest_first(exercise, [trial for trial in trials if trial.wrong])
     if not wrong:
         return _about_gradients(exercise, trials, seed) or _right(exercise, trials)
     if all(trial.got is None for trial in trials):
         return _nothing_returned(exercise, call, wrong[0])
-    return _mistaken(exercise, trials, wrong) or _plainly_wrong(exercise, wrong[0])
+    return _mistaken(exercise, call, trials, wrong) or _plainly_wrong(exercise, wrong[0])
+
+
+def _is_enough(exercise: Exercise, trials: list[_Trial]) -> bool:
+    """Whether so many inputs can tell: those by hand alone could be a table of their results."""
+    return len(trials) >= len(exercise.cases) + _LEAST_DRAWN
+
+
+def _go_on(call: Caller) -> None:
+    getattr(call, "go_on", lambda: None)()
 
 
 def _try(exercise: Exercise, call: Caller, one: Case) -> _Trial:
@@ -113,11 +144,13 @@ def _about_gradients(exercise: Exercise, trials: list[_Trial], seed: int) -> Ver
     if not exercise.gradients:
         return None
     for trial, slopes in zip(trials, expected_gradients(exercise, seed), strict=False):
-        if trial.gradients == "no tensor":
+        if isinstance(trial.gradients, str):  # "no tensor"
             headline = "The value is right, but it is a plain number: nothing can train on it."
             return Verdict(exercise.name, Outcome.MISTAKE, f"{headline} {_KEEP}")
-        got = trial.gradients if isinstance(trial.gradients, list) else [None] * len(slopes)
-        for place, found, (low, high) in zip(exercise.gradients, got, slopes, strict=False):
+        got = trial.gradients
+        if not isinstance(got, list) or len(got) != len(slopes):
+            got = [None] * len(slopes)
+        for place, found, (low, high) in zip(exercise.gradients, got, slopes, strict=True):
             name = exercise.parameters[place]
             if found is None and (low * high != 0).any():
                 headline = f"The value is right, but nothing of it reaches `{name}` any more:"
@@ -133,6 +166,8 @@ _KEEP = "Keep to torch's operations, without detach, item, numpy, float or no_gr
 
 
 def _between(found: Any, low: Any, high: Any) -> bool:
+    if not (isinstance(found, np.ndarray) and is_numbers(found)):
+        return False
     room = 2e-3 * np.maximum(np.abs(low), np.abs(high)) + 2e-4
     return bool(
         np.shape(found) == np.shape(low) and ((found >= low - room) & (found <= high + room)).all()
@@ -173,15 +208,19 @@ def _nothing_returned(exercise: Exercise, call: Caller, trial: _Trial) -> Verdic
     return Verdict(exercise.name, Outcome.MISTAKE, headline, _lines(exercise, trial))
 
 
-def time_up(exercise: Exercise, lines: tuple[str, ...] = ()) -> Verdict:
-    """The verdict on an answer that does not come to an end."""
+def time_up(exercise: Exercise, lines: tuple[str, ...] = (), tried: int = 0) -> Verdict:
+    """The verdict on an answer that does not come to an end, or not on enough inputs."""
     headline = f"It was stopped after {exercise.seconds:g} seconds; a loop may never end."
+    if tried:
+        headline += f" It is too slow to be tried on enough inputs: {tried} were done by then."
     return Verdict(exercise.name, Outcome.ERROR, headline, lines)
 
 
-def _mistaken(exercise: Exercise, trials: list[_Trial], wrong: list[_Trial]) -> Verdict | None:
+def _mistaken(
+    exercise: Exercise, call: Caller, trials: list[_Trial], wrong: list[_Trial]
+) -> Verdict | None:
     """The known mistake that explains what came out, the one that does best."""
-    found = [(_agreement(exercise, one, trials, wrong), one) for one in exercise.mistakes]
+    found = [(_agreement(exercise, call, one, trials, wrong), one) for one in exercise.mistakes]
     best, mistake = max(found, key=lambda pair: pair[0], default=(0.0, None))
     if mistake is None or best == 0.0:
         return None
@@ -189,7 +228,7 @@ def _mistaken(exercise: Exercise, trials: list[_Trial], wrong: list[_Trial]) -> 
 
 
 def _agreement(
-    exercise: Exercise, mistake: Mistake, trials: list[_Trial], wrong: list[_Trial]
+    exercise: Exercise, call: Caller, mistake: Mistake, trials: list[_Trial], wrong: list[_Trial]
 ) -> float:
     """The share of results that the mistake gives too; 0.0 where it does not explain them.
 
@@ -198,7 +237,10 @@ def _agreement(
     """
 
     def share(some: list[_Trial]) -> float:
-        same = sum(_makes(exercise, mistake.variant, trial) for trial in some)
+        same = 0
+        for trial in some:
+            _go_on(call)
+            same += _makes(exercise, mistake.variant, trial)
         return same / len(some) if some else 0.0
 
     by_hand = trials[: len(exercise.cases)]

@@ -10,7 +10,6 @@ import base64
 import contextlib
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -19,7 +18,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,13 +26,16 @@ from course_lib.classroom.checks import wire
 from course_lib.classroom.checks.callers import ERROR, TIME_UP, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise
 from course_lib.classroom.checks.sandbox import TRUSTED, Sandbox, environment
+from course_lib.classroom.checks.use import MOST_PROCESSES, use
+from course_lib.classroom.checks.values import readable
 
 _GRACE = 5.0  # seconds beyond a limit that the process keeps itself, before it is killed
 _MOST_WAITING = 4 * wire.LONGEST  # bytes that it sent and that nobody has asked for
 _MOST_JUNK = 200_000  # bytes of lines that are no reply
-_MOST_NOTES = 30
-_MOST_PROCESSES = 60
+_MOST_NOTES, _LONGEST_NOTE = 30, 500
+_MOST_KEPT = 8 * wire.LONGEST  # characters of all replies to one exercise: the judge keeps them
 _MOST_FILES = 10_000  # files and folders
+_MOST_HIDDEN = 3  # looks in a row at which a sandbox that was seen from within is not
 _LAST = 1.0  # seconds in which an idle process may end by itself
 _LOOK = 0.2  # seconds between two looks at what it uses
 _RUN = "from course_lib.classroom.checks.worker import main; main()"
@@ -186,6 +187,7 @@ class Process:
                 pipe.count_junk()
 
     def _tell(self, note: str) -> None:
+        note = readable(note, _LONGEST_NOTE)
         if note and note not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(note)
 
@@ -279,44 +281,24 @@ class _Pipe:
 
     def _watch(self) -> None:
         """End the process when all that it has started uses too much together."""
+        hidden, shown = 0, False  # looks in a row that showed nothing inside; whether any ever did
         while self.child.poll() is None:
-            used, processes, files = _use(self.child.pid)
+            used, processes, files = use(self.child.pid)
+            hidden = hidden + 1 if files is None and processes > 1 else 0
+            shown = shown or files is not None
             if self.stop.is_set():
                 self.why = "grading was interrupted"
             elif used > self.limits.memory:
                 self.why = self.too_much
-            elif processes > _MOST_PROCESSES:
-                self.why = f"it started more than {_MOST_PROCESSES} processes"
-            elif files > _MOST_FILES:
+            elif processes > MOST_PROCESSES:
+                self.why = f"it started more than {MOST_PROCESSES} processes"
+            elif (files or 0) > _MOST_FILES or (shown and hidden > _MOST_HIDDEN):
                 self.why = f"it made more than {_MOST_FILES:,} files"
             if self.why:
                 with contextlib.suppress(OSError):
                     self.child.kill()
                 return
             time.sleep(_LOOK)
-
-
-def _use(pid: int) -> tuple[int, int, int]:
-    """Bytes of memory, processes, and files in memory of a process and all below it."""
-    if not os.path.isdir("/proc/self/task"):  # no Linux, hence no sandbox but a container
-        return 0, 0, 0
-    tree, memory, files = [pid], 0, 0
-    for one in tree:
-        with contextlib.suppress(OSError, ValueError):
-            for below in Path(f"/proc/{one}/task").glob("*/children"):
-                tree += map(int, below.read_text().split())
-            status = Path(f"/proc/{one}/status").read_text()
-            sizes = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", status, re.MULTILINE)
-            memory += 1024 * sum(map(int, sizes))
-        if len(tree) > 2 * _MOST_PROCESSES:
-            break
-    for place in ("tmp", "dev/shm"):
-        with contextlib.suppress(OSError):
-            inside = f"/proc/{tree[-1]}/root"
-            if not os.path.samefile(inside, "/"):
-                found = os.statvfs(f"{inside}/{place}")
-                files += found.f_files - found.f_ffree
-    return memory, len(tree), files
 
 
 class RemoteCaller:
@@ -330,6 +312,7 @@ class RemoteCaller:
         self.process, self.exercise, self.which = process, exercise, which
         self.left = min(exercise.seconds, process.limits.check)
         self.is_empty, self.more, self.printed = False, False, ""
+        self.kept = 0
         self.ended: Failure | None = None  # once it has ended the process it is not asked again
 
     def __call__(self, one: Case) -> Any:
@@ -352,6 +335,14 @@ class RemoteCaller:
         self.left -= time.monotonic() - started
         return self._read(reply)
 
+    def go_on(self) -> None:
+        """Raises Stopped once grading is interrupted, and Failure once the time is used up."""
+        if self.process.stop.is_set():
+            raise Stopped
+        if time.monotonic() > self.process.ends + _GRACE:
+            total = self.process.limits.total
+            raise Failure(TIME_UP, "Ended", f"the submission's {total:g} seconds are used up")
+
     def _read(self, reply: dict[str, Any]) -> Any:
         self.is_empty, self.more = reply.get("empty") is True, reply.get("more") is True
         self.printed = str(reply.get("printed", ""))[:400]
@@ -359,6 +350,9 @@ class RemoteCaller:
         if isinstance(failure, list) and len(failure) == 4:
             raise Failure(*(str(part)[:300] for part in failure))
         try:
+            self.kept += len(reply["got"])
+            if self.kept > _MOST_KEPT:
+                raise ValueError("too much")
             return wire.loads(reply["got"])
         except (KeyError, TypeError, ValueError):
             raise Failure(ERROR, "Unreadable", "the value could not be read", "") from None
