@@ -35,9 +35,9 @@ _MOST_JUNK = 200_000  # bytes of lines that are no reply
 _MOST_NOTES, _LONGEST_NOTE = 30, 500
 _MOST_KEPT = 8 * wire.LONGEST  # characters of all replies to one exercise: the judge keeps them
 _MOST_FILES = 10_000  # files and folders
-_MOST_HIDDEN = 3  # looks in a row at which a sandbox that was seen from within is not
+_MOST_HIDDEN = 6  # looks in a row at which a sandbox that was seen from within is not
 _LAST = 1.0  # seconds in which an idle process may end by itself
-_LOOK = 0.2  # seconds between two looks at what it uses
+_LOOK = 0.1  # seconds between two looks at what it uses
 _RUN = "from course_lib.classroom.checks.worker import main; main()"
 
 

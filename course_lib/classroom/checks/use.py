@@ -19,7 +19,8 @@ _SHARED = re.compile(
 def use(pid: int) -> tuple[int, int, int | None]:
     """Bytes of memory, processes, and files in memory of a process and all below it.
 
-    Files are None where no process shows the sandbox from within.
+    Files are None where no process shows the sandbox from within. Of too many processes only the
+    number is told, for it must be told soon.
     """
     if not os.path.isdir("/proc/self/task"):  # no Linux, hence no sandbox but a container
         return 0, 0, None
@@ -29,14 +30,16 @@ def use(pid: int) -> tuple[int, int, int | None]:
         with contextlib.suppress(OSError, ValueError):
             for below in Path(f"/proc/{one}/task").glob("*/children"):
                 tree += map(int, below.read_text().split())
+        if len(tree) > MOST_PROCESSES:
+            return 0, len(tree), None
+    for one in tree:
+        with contextlib.suppress(OSError, ValueError):
             sizes, mapped = _memory(one)
             own += sizes.get("RssAnon", 0) + sizes.get("VmSwap", 0)
             own += sizes.get("VmSize", 0) if mapped is None else 0  # it hides what it maps
             seen += sizes.get("RssShmem", 0)
             for inode, size in (mapped or {}).items():
                 shared[inode] = max(shared.get(inode, 0), size)
-        if len(tree) > 2 * MOST_PROCESSES:
-            break
     return own + max(seen, sum(shared.values())), len(tree), _files(tree)
 
 
