@@ -34,6 +34,7 @@ _MOST_WAITING = 4 * wire.LONGEST  # bytes that it sent and that nobody has asked
 _MOST_JUNK = 200_000  # bytes of lines that are no reply
 _MOST_NOTES, _LONGEST_NOTE = 30, 500
 _MOST_KEPT = 8 * wire.LONGEST  # characters of all replies to one exercise: the judge keeps them
+_TOO_MANY = f"it started more than {MOST_PROCESSES} processes"
 _MOST_FILES = 10_000  # files and folders
 _MOST_HIDDEN = 6  # looks in a row at which a sandbox that was seen from within is not
 _LAST = 1.0  # seconds in which an idle process may end by itself
@@ -179,6 +180,8 @@ class Process:
                 notes[self.cell] = str(reply["note"])[:400] if len(notes) < _MOST_NOTES else ""
             elif "full" in reply:
                 raise Dead(pipe.too_much)
+            elif "many" in reply:
+                raise Dead(_TOO_MANY)
             elif "ready" in reply:
                 for note in notes.values():
                     self._tell(note)
@@ -291,7 +294,7 @@ class _Pipe:
             elif used > self.limits.memory:
                 self.why = self.too_much
             elif processes > MOST_PROCESSES:
-                self.why = f"it started more than {MOST_PROCESSES} processes"
+                self.why = _TOO_MANY
             elif (files or 0) > _MOST_FILES or (shown and hidden > _MOST_HIDDEN):
                 self.why = f"it made more than {_MOST_FILES:,} files"
             if self.why:

@@ -25,6 +25,7 @@ from course_lib.classroom.checks import callers, desk, guard, wire
 from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
+from course_lib.classroom.checks.use import MOST_PROCESSES
 
 _KEPT = 3  # answers handed to `check`, for each exercise
 
@@ -121,6 +122,9 @@ def main() -> None:
         error = notebook.run(number, source, settings["seconds"])
         if os.getpid() != own:  # a fork that came back out of its cell
             os._exit(0)
+        if settings["limits"]["alone"] and guard.processes() > MOST_PROCESSES:
+            _send(replies, {"many": True})  # by this cell, though they live on through the next
+            os._exit(1)
         if error is None:
             continue
         if isinstance(error, MemoryError) and guard.in_use() > 0.8 * settings["limits"]["memory"]:
