@@ -25,7 +25,7 @@ KEYS = (
     ("input[type=number]", ("ArrowUp", "ArrowDown")),
     ("input[type=checkbox]", ("Space",)),
     ("input[type=radio]", ("Space", "ArrowDown")),
-    ("input[type=text]", ("7",)),
+    ("input[type=text]", ("7 Enter",)),
 )
 
 FED_BY_A_RUN = {"LiveRun"}
@@ -112,9 +112,10 @@ def changes(page, look, before, seconds=6):
 def moves(page, widget):
     """Whether some control of `widget`, focused and given a key, changes the words and the picture.
 
-    A question shows its verdict only once the answer is checked: there the words must change.
+    A question shows its verdict only once the answer is checked, and a prediction has no picture:
+    there the words must change.
     """
-    pictured = kind_of(widget) != "Way"
+    pictured = kind_of(widget) not in ("Way", "Guess")
     said, drawn = words(widget), picture(widget)
     for selector, keys in KEYS:
         controls = widget.locator(selector)
