@@ -18,7 +18,7 @@ _LAST = "of two dimensions the last is the one numbered 1"
 _NOT_ZERO = "only whether it is 0 is asked"
 SAME: dict[str, dict[str, str]] = {
     "moe.balance_bias": {
-        "line 8: without .double()": "the contract's loads are exact in float32, and so is their order to the mean",
+        "line 8: without .double()": "the contract's loads are exact in float32, as is their mean",
     },
     "moe.route": {
         "line 12: sum -> mean": "the mean of two orders groups as their sum does",
