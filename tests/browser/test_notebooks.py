@@ -26,6 +26,7 @@ KEYS = (
     ("input[type=checkbox]", ("Space",)),
     ("input[type=radio]", ("Space", "ArrowDown")),
     ("input[type=text]", ("7 Enter",)),
+    ("textarea", ("7 Tab",)),
 )
 
 FED_BY_A_RUN = {"LiveRun"}
@@ -112,10 +113,10 @@ def changes(page, look, before, seconds=6):
 def moves(page, widget):
     """Whether some control of `widget`, focused and given a key, changes the words and the picture.
 
-    A question shows its verdict only once the answer is checked, and a prediction has no picture:
-    there the words must change.
+    A question shows its verdict only once the answer is checked, and a prediction and one's own
+    words have no picture: there the words must change.
     """
-    pictured = kind_of(widget) not in ("Way", "Guess")
+    pictured = kind_of(widget) not in ("Way", "Guess", "OwnWords")
     said, drawn = words(widget), picture(widget)
     for selector, keys in KEYS:
         controls = widget.locator(selector)

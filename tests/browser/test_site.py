@@ -97,9 +97,13 @@ def test_a_figure_is_live(scheme, built):
     _, page = scheme
     out, _ = built
     page.goto((out / "notebooks" / "03_r1_zero.html").as_uri())
-    plot = page.locator(".figure .js-plotly-plot").first
+    folded = page.locator("details:has(.figure) > summary").first
+    folded.click()
+    plot = page.locator("details[open] .figure .js-plotly-plot").first
     plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
     box = plot.locator(".nsewdrag").first.bounding_box()
+    assert box["width"] > 300, "a figure that was folded away is drawn as wide as its page"
     for part in range(1, 10):
         page.mouse.move(box["x"] + box["width"] * part / 10, box["y"] + box["height"] / 2)
         page.wait_for_timeout(150)
