@@ -25,7 +25,7 @@ side, and an exact test at 1 in 20. *Suggested*: two seeds or more and the whole
 run*: one seed, which says so on its face. *Not shown here*: all else."""
 
 _KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
-_PICK = ("record", "column", "where", "at", "per")
+_PICK = ("record", "column", "where", "at", "per", "after")
 _FIELDS = (
     *("key", "claim", "lesson", "section", "a", "b", "relation", "margin", "ratio", "pair"),
     *("seeds", "strength", "given", "refuted_by", "unit"),
@@ -157,4 +157,5 @@ def _pick(entry: Entry, field: str) -> Pick:
         where=dict(pick.mapping("where")),
         at=tuple(at) if isinstance(at, list) else at,
         per=pick.text("per", ""),
+        after=_number(pick, "after"),
     )

@@ -148,7 +148,8 @@ def recompute(entry: Entered, folder: Path) -> Finding:
     most = [strongest(statistic, len(entry.seeds)), "suggested" if unlike else "shown"]
     weaker = max(*most, entry.strength, key=STRENGTHS.index)
     why = "" if weaker != "not shown here" else f"The records say {statistic.value:.3g}."
-    wheres = [dict(pick.where) for pick in (entry.a, entry.b) if isinstance(pick, Pick)]
+    picks = [pick for pick in (entry.a, entry.b) if isinstance(pick, Pick)]
+    wheres = [[dict(pick.where), pick.after] for pick in picks]
     conditions = tuple(_numbers([*map(settings, kept.values()), *wheres]))
     return Finding(entry, statistic, weaker, why, conditions, unlike)
 

@@ -10,8 +10,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from statistics import mean
 from typing import Any
+
+import numpy as np
 
 from course_lib.records import Record
 
@@ -105,8 +108,10 @@ class Pick:
     """Which figure of which rows: `column` of the rows of `record` that have all of `where`.
 
     `at` picks from a column that is a list: a place (-1 is the last), a pair of places (the mean
-    from the first to before the second), or `max`, `min`, `mean`, `sum`. `per` is a column of the
-    same row that the figure is divided by. A name inside a figure stands after a slash.
+    from the first to before the second), or `max`, `min`, `mean`, `sum`. `after` picks from the
+    trials of an experiment instead: the figure when training had taken so many processor seconds,
+    on the line from the trial before to the one after. `per` is a column of the same row that the
+    figure is divided by. A name inside a figure stands after a slash.
     """
 
     record: str
@@ -114,6 +119,7 @@ class Pick:
     where: Mapping[str, Any] = field(default_factory=dict)
     at: int | str | tuple[int, int] | None = None
     per: str = ""
+    after: float | None = None
 
 
 _OVER: dict[str, Callable[[list[float]], float]] = {
@@ -142,7 +148,9 @@ def figures(record: Record, pick: Pick, pair: str = "seed") -> dict[Any, float]:
 
 def _figure(row: Row, pick: Pick) -> float:
     value = _reach(row, pick.column)
-    if isinstance(value, list):
+    if pick.after is not None:
+        value = _after(row, value, pick.after)
+    elif isinstance(value, list):
         match pick.at:
             case str(name):
                 value = _OVER[name](value)
@@ -151,6 +159,15 @@ def _figure(row: Row, pick: Pick) -> float:
             case (first, before):
                 value = mean(value[first:before])
     return float(value) / float(_reach(row, pick.per)) if pick.per else float(value)
+
+
+def _after(row: Row, tried: list[float], seconds: float) -> float:
+    """A column of trials when training had taken `seconds`: runs cost unlike much for a step."""
+    spent = [0.0, *accumulate(row["cpu_seconds"])]
+    when = [spent[step] for step in row["tried"]]
+    if not when[0] <= seconds <= when[-1]:
+        raise ValueError(f"it trained for {when[-1]:.1f} s, and {seconds:g} s are asked for")
+    return float(np.interp(seconds, when, tried))
 
 
 def _reach(row: Row, path: str) -> Any:

@@ -336,6 +336,18 @@ def test_a_pick_says_which_figure():
         record_rows.figures(record, record_rows.Pick("r", "n", {"who": "c"}))
 
 
+def test_a_pick_after_so_many_seconds_lies_between_the_trials():
+    run = {"cpu_seconds": [1.0, 1.0, 2.0, 4.0], "tried": [0, 2, 4], "accuracy": [0.0, 0.4, 1.0]}
+    record = {"runs": {"0": run}}
+
+    def after(seconds):
+        return record_rows.figures(record, record_rows.Pick("r", "accuracy", after=seconds))[0]
+
+    assert [after(s) for s in (0, 1, 2, 5, 8)] == pytest.approx([0, 0.2, 0.4, 0.7, 1])
+    with pytest.raises(ValueError, match=r"trained for 8.0 s, and 9 s"):
+        after(9)
+
+
 # --- the files ------------------------------------------------------------------------------------
 
 WHOLE = """
