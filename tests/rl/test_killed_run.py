@@ -16,27 +16,12 @@ from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl import run_folder, zero
 from course_lib.rl.zero import PUZZLES, ZeroConfig
+from tests.rl.lettered import TASK, lettered
 
 TINY = ZeroConfig(
     steps=4, puzzles=2, samples=4, max_new_tokens=6, evaluate_every=2, evaluate_puzzles=4,
     checkpoint_every=2,
 )  # fmt: skip
-
-
-def lettered(puzzle, completion):
-    return float(len(completion) % 3)
-
-
-TASK = replace(PUZZLES, reward=lettered)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory, tokenizer):
-    torch.manual_seed(0)
-    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
-    folder = tmp_path_factory.mktemp("base") / "model"
-    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
-    return folder
 
 
 def log(out):

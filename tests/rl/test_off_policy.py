@@ -5,35 +5,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from course_lib.model import checkpoints, models
+from course_lib.model import checkpoints
 from course_lib.rl import grpo, zero
 from course_lib.rl.dapo import DynamicSampling
 from course_lib.rl.ppo import PPOLearner
 from course_lib.rl.rewards import overlong_punishment
-from course_lib.rl.zero import PUZZLES, ZeroConfig
+from course_lib.rl.zero import ZeroConfig
+from tests.rl.lettered import TASK
 
 TINY = ZeroConfig(
     steps=4, puzzles=3, samples=4, max_new_tokens=6, evaluate_every=9, evaluate_puzzles=4,
     checkpoint_every=2, learning_rate=0.01,
 )  # fmt: skip
-
-
-def lettered(puzzle, completion):
-    return float(len(completion) % 3)
-
-
-TASK = replace(PUZZLES, reward=lettered)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory, tokenizer):
-    torch.manual_seed(0)
-    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
-    folder = tmp_path_factory.mktemp("base") / "model"
-    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
-    return folder
 
 
 def test_ratios_by_hand():

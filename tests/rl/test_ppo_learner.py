@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from course_lib.model import models
 from course_lib.rl import grpo, ppo, zero
@@ -16,15 +15,6 @@ TASK = Task(
     prompt=str,
     reward=lambda prompt, completion: min(1.0, completion.count(" +") / 4),
 )
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory, tokenizer):
-    torch.manual_seed(0)
-    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
-    folder = tmp_path_factory.mktemp("base") / "model"
-    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
-    return folder
 
 
 def test_ppo_learns_in_the_same_loop(tmp_path, base):

@@ -19,6 +19,7 @@ from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo, learner, zero
 from course_lib.rl.zero import PUZZLES, Learner, Task, ZeroConfig
 from course_lib.task import puzzles
+from tests.rl.lettered import TASK, lettered
 
 TINY = ZeroConfig(
     steps=5,
@@ -29,24 +30,6 @@ TINY = ZeroConfig(
     evaluate_puzzles=4,
     checkpoint_every=2,
 )
-
-
-def lettered(puzzle, completion):
-    """A reward that untrained models earn now and then."""
-    return float(len(completion) % 3)
-
-
-TASK = replace(PUZZLES, reward=lettered)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory, tokenizer):
-    """A folder with an untrained Llama of 16 dimensions and the course's tokenizer."""
-    torch.manual_seed(0)
-    config = models.student_config(tokenizer, "llama", hidden=16, layers=1)
-    folder = tmp_path_factory.mktemp("base") / "model"
-    models.save(AutoModelForCausalLM.from_config(config), tokenizer, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
