@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import itertools
 import json
 import sys
@@ -190,6 +191,9 @@ def _act(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a problem is one sentence on stderr and an exit status that is not 0."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may know few signs
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _act(sys.argv[1:] if argv is None else argv)
     except CourseError as error:

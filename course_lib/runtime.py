@@ -1,16 +1,28 @@
-"""Where the course runs: its folders, torch's threads and device, decided here and nowhere else.
+"""Where the course runs and where it keeps a person's things: decided here and nowhere else.
 
-Settings of the environment: `INSIDE_R1_THREADS` (torch threads), `OMP_NUM_THREADS` (an
-administrator's limit on them), `INSIDE_R1_HOME` (a learner's progress).
+Settings of the environment, each with one default:
+
+- `INSIDE_R1_HOME`: a person's own folder, with their progress (the system's folder for data);
+- `INSIDE_R1_RUNS`: their runs (`runs` beside `notebooks`; in their own folder where the course is
+  theirs to read only);
+- `INSIDE_R1_CACHE`: downloads and conversions (the system's folder for caches);
+- `INSIDE_R1_THREADS`: torch's threads (as many as there are idle cores, at most four);
+- an administrator's `OMP_NUM_THREADS`, `CPU_LIMIT` and `MEM_LIMIT` (JupyterHub's) are kept to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import psutil
     import torch
 
 LIBRARY = Path(__file__).resolve().parent
@@ -21,34 +33,198 @@ ASSETS = LIBRARY / "assets"
 """Models, records and texts that come with the course."""
 
 _MOST_THREADS = 4  # more gain nothing at our sizes
+_GROUPS = Path("/sys/fs/cgroup")  # where Linux shows a container its limits
+_NO_HOME = (
+    "There is no home folder of your own here ({reason}), so your progress and runs last only as "
+    "long as this program. To keep them, set INSIDE_R1_HOME to a folder that you may write to."
+)
+
+_ENDS = ", and that only as long as this program lasts"
 
 _decided: int | None = None
 
 
-def runs() -> Path:
-    """Where a learner's runs are kept: the folder `runs` beside `notebooks`; it need not exist yet.
+def home() -> Path:
+    """A person's own folder; it need not exist yet.
 
-    It is `runs` from the course's folder and `../runs` from a notebook's.
+    Where the system names none that is theirs, it is a new one that ends with this program, and
+    `not_kept` says so.
+    """
+    return _named("INSIDE_R1_HOME") or _systems("data") or _for_now()
+
+
+def cache_folder() -> Path:
+    """Where downloads and conversions are kept; it need not exist yet."""
+    return _named("INSIDE_R1_CACHE") or _systems("cache") or _for_now() / "cache"
+
+
+def runs() -> Path:
+    """Where a person's runs are kept; it need not exist yet.
+
+    `INSIDE_R1_RUNS`, or the folder `runs` beside `notebooks` (`runs` from the course's folder,
+    `../runs` from a notebook's), or `runs` in `home()` where that cannot be written to.
     """
     here = Path.cwd()
     in_notebooks = not (here / "notebooks").is_dir() and (here.parent / "notebooks").is_dir()
-    return Path("../runs") if in_notebooks else Path("runs")
+    usual = Path("../runs") if in_notebooks else Path("runs")
+    return _named("INSIDE_R1_RUNS") or (usual if writable(usual) else home() / "runs")
+
+
+def not_kept() -> str:
+    """A sentence where a person's things cannot be kept beyond this program, "" where they can."""
+    if _named("INSIDE_R1_HOME") or _systems("data"):
+        return ""
+    return _NO_HOME.format(reason=_whose(_users_home()))
+
+
+def work_here() -> str:
+    """Make the current folder one that can be written to; a sentence where it had to be another.
+
+    From a course that is there to read only, a lesson works in `notebooks` in `home()`, so that
+    all it writes, its `../runs` too, is the person's own.
+    """
+    if writable(Path()):
+        return ""
+    own = home() / "notebooks"
+    mine, until = (own, "") if writable(own) else (_for_now() / "notebooks", _ENDS)
+    mine.mkdir(parents=True, exist_ok=True)
+    os.chdir(mine)
+    return f"The course is here to read only; what you make is kept in {mine.parent}{until}."
+
+
+def writable(folder: Path) -> bool:
+    """Whether a file can be written in `folder`, or, where it is missing, in the one above it.
+
+    Tried and not asked: root, network disks and Windows answer a question wrongly.
+    """
+    there = next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return True
+    except OSError:
+        return False
+
+
+def _named(variable: str) -> Path | None:
+    """The folder that a variable of the environment names; None for an empty one."""
+    text = os.environ.get(variable, "").strip()
+    return Path(os.path.expanduser(text)) if text else None  # Path's own fails without a home
+
+
+def _systems(kind: str) -> Path | None:
+    """The system's folder for a person's "data" or "cache", if they have a home of their own."""
+    own = _users_home()
+    if sys.platform == "win32":
+        named = os.environ.get("LOCALAPPDATA")
+        base = Path(named) if named else own and own / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = own and own / "Library" / {"data": "Application Support", "cache": "Caches"}[kind]
+    else:
+        named = os.environ.get({"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME"}[kind])
+        usual = {"data": ".local/share", "cache": ".cache"}[kind]
+        base = Path(named) if named and Path(named).is_absolute() else own and own / usual
+    return base / "inside-r1" if base and not _whose(own if own in base.parents else base) else None
+
+
+def _users_home() -> Path | None:
+    with contextlib.suppress(RuntimeError, KeyError):  # no HOME, and a user without a name
+        found = Path.home()
+        return found if found.is_absolute() else None
+    return None
+
+
+def _whose(folder: Path | None) -> str:
+    """Why a home is not this person's to write to, "" if it is.
+
+    Root in somebody's home (`sudo` keeps HOME) would leave files there that its owner cannot mend.
+    """
+    if folder is None:
+        return "neither HOME nor the list of users names one"
+    if not hasattr(os, "geteuid"):
+        return ""
+    with contextlib.suppress(OSError):
+        owner = folder.stat().st_uid
+        if os.geteuid() == 0 != owner:
+            return f"{folder} is somebody else's"
+    return ""
+
+
+@cache
+def _for_now() -> Path:
+    """A folder for the life of this program."""
+    return Path(tempfile.mkdtemp(prefix="inside-r1-"))
 
 
 def allowed_cores() -> int:
-    """How many cores this process may use: by its affinity and its container's quota, at least 1.
+    """How many cores this process may use, at least 1.
 
-    A container's quota is read as Linux writes it (cgroup v2's `cpu.max`, "quota period").
+    By its affinity, its container's quota (cgroup v2 `cpu.max` or v1) and JupyterHub's `CPU_LIMIT`.
     """
-    cores = os.cpu_count() or 1
+    cores = float(os.cpu_count() or 1)
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
+    old = _GROUPS / "cpu"
+    older = f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}"
+    for said in (_read(_GROUPS / "cpu.max"), older):  # "quota period"; "max" and -1 are no quota
+        quota, _, period = said.partition(" ")
+        if _whole(quota) and _whole(period):
+            cores = min(cores, _whole(quota) // _whole(period))
+    with contextlib.suppress(ValueError):
+        cores = min(cores, float(os.environ.get("CPU_LIMIT") or cores))
+    return max(1, int(cores))
+
+
+def _read(path: Path) -> str:
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, int(quota) // int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        pass  # no container, or one without a quota ("max")
-    return max(1, cores)
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def memory() -> tuple[int, int]:
+    """Bytes of memory that this process may use, and how many of them are free.
+
+    The machine's, or less where a container (cgroup v2 or v1) or JupyterHub's `MEM_LIMIT` says so.
+    """
+    import psutil
+
+    found = psutil.virtual_memory()
+    total, free = found.total, found.available
+    for limit, used in _memory_limits():
+        if 0 < limit < found.total:
+            total, free = min(total, limit), min(free, max(0, limit - used))
+    return total, free
+
+
+def _memory_limits() -> Iterator[tuple[int, int]]:
+    """(limit, bytes used of it) of every limit that there is; files in the cache are not used."""
+    import psutil
+
+    old = _GROUPS / "memory"
+    for limit, used, kept in (
+        (_GROUPS / "memory.max", _GROUPS / "memory.current", _GROUPS / "memory.stat"),
+        (old / "memory.limit_in_bytes", old / "memory.usage_in_bytes", old / "memory.stat"),
+    ):
+        pages = dict(line.split()[:2] for line in _read(kept).splitlines() if " " in line)
+        cached = _whole(pages.get("inactive_file") or pages.get("total_inactive_file") or "")
+        yield _whole(_read(limit)), max(0, _whole(_read(used)) - cached)
+    if given := _whole(os.environ.get("MEM_LIMIT", "")):  # for the server and all its kernels
+        with contextlib.suppress(psutil.Error):
+            own = psutil.Process()
+            server = own.parent() if "JPY_PARENT_PID" in os.environ else None
+            tree = [server or own, *(server or own).children(recursive=True)]
+            yield given, sum(_resident(one) for one in tree)
+
+
+def _resident(process: psutil.Process) -> int:
+    with contextlib.suppress(Exception):  # it may have ended
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _whole(text: str) -> int:
+    """The whole number above 0 that a text is, else 0."""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def threads_for(cores: int, load: float) -> int:
@@ -86,8 +262,7 @@ def _wanted_threads() -> int:
 
 def _count(name: str) -> int:
     """The whole number above 0 in a variable of the environment, or 0 where there is none."""
-    text = os.environ.get(name, "").split(",")[0].strip()
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return _whole(os.environ.get(name, "").split(",")[0].strip())
 
 
 def device() -> torch.device:

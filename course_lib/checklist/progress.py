@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from filelock import FileLock, Timeout
+
 from course_lib.errors import CourseError
+from course_lib.runtime import home, not_kept
 
 VERSION = 1
 RIGHT = "right"
@@ -29,6 +31,9 @@ LARGEST = 5_000_000
 """Bytes; a larger file is not ours and is not read."""
 
 Sections = dict[str, dict[str, dict[str, Any]]]
+
+_waiting: Sections = {}  # what could not be written: it lasts as long as this process
+_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -47,31 +52,24 @@ class Progress:
         return {name: entry["outcome"] for name, entry in self.sections.get(section, {}).items()}
 
 
-def home() -> Path:
-    """The folder of the learner's own data: `INSIDE_R1_HOME`, or the system's usual place."""
-    named = os.environ.get("INSIDE_R1_HOME")
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "inside-r1"
-
-
 def file() -> Path:
     """Where the progress is kept; it need not exist yet."""
     return home() / "progress.json"
 
 
 def load() -> Progress:
-    """What is recorded; nothing if there is no file yet.
+    """What is recorded; nothing if there is no file yet. With it, what could not be written.
 
     What cannot be read as progress is left out; the file as it was is then kept under another
     name, never overwritten, and `notice` says where.
     """
+    found = _in_file()
+    for section, entries in _waiting.items():
+        found.sections.setdefault(section, {}).update(entries)
+    return found
+
+
+def _in_file() -> Progress:
     path = file()
     try:
         if path.stat().st_size > LARGEST:
@@ -91,26 +89,45 @@ def record(name: str, outcome: str, section: str = "exercises", **details: Any) 
 
     Counts tries and keeps the time (UTC). Of an exercise the best outcome stays, with its time:
     what was right once is not lost by running an empty cell. Returns "" or, where nothing can be
-    kept (a full or read-only disk, a damaged file), a sentence that says so: a lesson goes on
-    without it.
+    kept (no home, a full or read-only disk, a damaged file), a sentence that says so: a lesson goes
+    on without it, and knows the outcome until its process ends.
     """
     try:
         with _lock():
-            progress = load()
-            before = progress.entry(section, name)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = {**details, "outcome": outcome, "when": now}
-            if section == "exercises" and before and _worth(before["outcome"]) > _worth(outcome):
-                entry = before
-            elif before.get("outcome") == outcome == RIGHT and section == "exercises":
-                entry = before  # right since then
-            entry = {**entry, "tries": before.get("tries", 0) + 1}
-            progress.sections.setdefault(section, {})[name] = entry
+            progress = _with(name, outcome, section, details)
             _write(progress.sections)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return f"Your progress could not be kept in {file()}: {reason}."
-    return progress.notice
+            _waiting.clear()
+    except OSError as error:
+        _waiting.update(_with(name, outcome, section, details).sections)
+        return (
+            f"Your progress could not be kept in {file()} ({error.strerror or error}); it lasts "
+            "until this kernel ends."
+        )
+    except ValueError as error:
+        return f"Your progress could not be kept in {file()}: {error}."
+    return progress.notice or _once(not_kept())
+
+
+def _once(sentence: str) -> str:
+    """The sentence where it has not been said in this process, else ""."""
+    new = sentence not in _said
+    _said.add(sentence)
+    return sentence if new else ""
+
+
+def _with(name: str, outcome: str, section: str, details: Mapping[str, Any]) -> Progress:
+    """The progress as it is once `name` has this outcome."""
+    progress = load()
+    before = progress.entry(section, name)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {**details, "outcome": outcome, "when": now}
+    if section == "exercises" and before and _worth(before["outcome"]) > _worth(outcome):
+        entry = before
+    elif before.get("outcome") == outcome == RIGHT and section == "exercises":
+        entry = before  # right since then
+    entry = {**entry, "tries": before.get("tries", 0) + 1}
+    progress.sections.setdefault(section, {})[name] = entry
+    return progress
 
 
 def _worth(outcome: str) -> int:
@@ -210,19 +227,12 @@ def _write(sections: Sections) -> None:
 
 @contextlib.contextmanager
 def _lock(patience: float = 2.0) -> Iterator[None]:
-    """Hold the lock file; after `patience` seconds its owner is taken to be dead."""
+    """Hold the lock for as long as the block lasts; after `patience` seconds, go on without."""
     home().mkdir(parents=True, exist_ok=True)
-    path = home() / "progress.lock"
-    end = time.monotonic() + patience
-    while True:
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-            break
-        except FileExistsError:
-            if time.monotonic() > end:
-                break
-            time.sleep(0.02)
+    lock = FileLock(home() / "progress.lock", timeout=patience)
+    with contextlib.suppress(Timeout, NotImplementedError):  # a disk that knows no locks
+        lock.acquire()
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        lock.release()

@@ -146,7 +146,7 @@ class Recording:
         """Take one audit event; in a forked child it goes into the file instead."""
         own = os.getpid() == self._owner
         if event in socket_audit.STARTS:
-            if own:
+            if own and not _within_popen(event):
                 self.started.append(_command(event, args))
             return
         entry = socket_audit.read_event(event, args)
@@ -226,6 +226,14 @@ def _hook_in_children(folder: str, file: str) -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+def _within_popen(event: str) -> bool:
+    """Whether this is `subprocess.Popen` starting, by posix_spawn, what it has announced before."""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return event == "os.posix_spawn" and frame.f_globals.get("__name__") == "subprocess"
 
 
 def _command(event: str, args: tuple[Any, ...]) -> str:

@@ -8,7 +8,6 @@ the driver keep, and a Mac lends its graphics processor only a part of its memor
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -18,9 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import psutil
 
-from course_lib import facts
+from course_lib import facts, runtime
 from course_lib.local.memory import CUDA_CONTEXT, GB, GIB, METAL_CONTEXT
 
 CARD_RESERVE = int(0.8 * GIB)  # of a card: a "24 GB" one reports 23.6 GiB and has 23.2 free
@@ -103,14 +101,14 @@ def here(measured: float | None = None) -> list[Machine]:
     """
     import torch
 
-    found = psutil.virtual_memory()
+    total, free = runtime.memory()
     speed = measured or bandwidth()
-    taken = found.total - found.available
-    own = on_processor("this machine", found.total, speed, host_reserve=taken)
+    taken = total - free
+    own = on_processor("this machine", total, speed, host_reserve=taken)
     properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     known = [Machine(card.name, card.total_memory, "graphics memory") for card in properties]
     cards = known or _cards_of_the_driver()
-    around: dict[str, Any] = {"host": found.total, "host_reserve": taken, "host_bandwidth": speed}
+    around: dict[str, Any] = {"host": total, "host_reserve": taken, "host_bandwidth": speed}
     return [own, *(replace(one, cards=(one.memory,), **around, **_published(one)) for one in cards)]
 
 
@@ -165,9 +163,9 @@ def bandwidth(seconds: float = 0.3) -> float:
     Every core reads piece after piece of its own; the quick tenth of the pieces counts, since
     other programs interrupt the rest on a busy machine.
     """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = runtime.allowed_cores()
     with ThreadPoolExecutor(count) as pool:  # numpy lets go of the interpreter while it adds
-        return sum(pool.map(_reading, [seconds] * (count or 1)))
+        return sum(pool.map(_reading, [seconds] * count))
 
 
 def _reading(seconds: float) -> float:

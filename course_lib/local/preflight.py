@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
+from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.model import models, rollout
 from course_lib.runtime import allowed_cores, use_threads
@@ -40,13 +40,13 @@ class Machine:
 
 def look() -> Machine:
     """Find out what this machine is."""
-    memory = psutil.virtual_memory()
+    memory, free = runtime.memory()
     return Machine(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cores=allowed_cores(),
-        memory=memory.total,
-        memory_free=memory.available,
+        memory=memory,
+        memory_free=free,
         disk_free=shutil.disk_usage(Path.cwd()).free,
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         packages={name: metadata.version(name) for name in _PACKAGES},
@@ -80,7 +80,7 @@ def _round(model: PreTrainedModel, eos: int, prompts: list[list[int]]) -> None:
 
 def recorded() -> dict:
     """How long each run took where it was recorded, with that machine's own probe."""
-    return json.loads(_RECORDED.read_text())
+    return json.loads(_RECORDED.read_text(encoding="utf-8"))
 
 
 def estimates(probed: float) -> dict[str, float]:
@@ -91,7 +91,7 @@ def estimates(probed: float) -> dict[str, float]:
 
 def require_memory(needed: float = NEEDED_MEMORY) -> None:
     """Raise CourseError where less than `needed` bytes of memory are free."""
-    free = psutil.virtual_memory().available
+    free = runtime.memory()[1]
     if free < needed:
         raise CourseError(
             f"Only {free / 1e9:.1f} GB of memory are free and this run wants "
@@ -112,8 +112,11 @@ def report(machine: Machine, probed: float) -> str:
         "What will run here, and about how long it takes (measured with a short probe):",
     ]
     lines += [f"  {name}: {duration(s)}" for name, s in estimates(probed).items()]
+    lines.append(f"Your progress is kept in {runtime.home()}, your runs in {runtime.runs()}.")
     if machine.memory_free < NEEDED_MEMORY:
         lines.append("There is too little free memory; close other programs first.")
+    if said := runtime.not_kept():
+        lines.append(said)
     return "\n".join(lines)
 
 

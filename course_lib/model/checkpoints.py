@@ -168,7 +168,8 @@ def load_state(
         tensors = load_file(folder / _TENSORS, device=str(model.device))
         parameters = dict(model.named_parameters())
         state["extra"] = {}
-        for entry, value in tensors.items():
+        for entry, mapped in tensors.items():
+            value = mapped.clone()  # nothing of the file stays open: see models.load
             if entry.startswith(_EXTRA):
                 state["extra"][entry.removeprefix(_EXTRA)] = value
                 continue

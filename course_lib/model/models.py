@@ -204,8 +204,9 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     _refuse_what_is_no_model(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, local_files_only=True
-        )
+            folder, dtype="float32", use_safetensors=True, local_files_only=True,
+            disable_mmap=_is_ours(folder),
+        )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
@@ -213,6 +214,15 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             f"The model in {folder} cannot be read ({reason}); make or copy it again."
         ) from error
     return model.eval().to(device()), tokenizer
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether weights are of a size that the course writes, and so are copied from their file.
+
+    Mapped from it, they would hold the folder fast (Windows lets nobody rename or delete it then)
+    and would change with it.
+    """
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) < 2**30
 
 
 def _refuse_what_is_no_model(folder: Path) -> None:
@@ -259,18 +269,26 @@ class replacing:
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
         if kind is None:
-            shutil.rmtree(self.old, ignore_errors=True)
-            if self.folder.exists():
-                self.folder.rename(self.old)
-            self.aside.rename(self.folder)
-            shutil.rmtree(self.old, ignore_errors=True)
-            return
+            try:
+                self._swap()
+                return
+            except OSError as in_use:  # held open by another program
+                error = in_use
+                recover(self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
             raise CourseError(
-                f"{self.folder} could not be written ({reason}); what was there is untouched."
+                f"{self.folder} could not be written ({reason}); what was there is untouched. If "
+                "another notebook or program has it open, close that and try again."
             ) from error
+
+    def _swap(self) -> None:
+        shutil.rmtree(self.old, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(self.old)
+        self.aside.rename(self.folder)
+        shutil.rmtree(self.old, ignore_errors=True)
 
 
 def recover(folder: str | Path) -> None:

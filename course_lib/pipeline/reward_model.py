@@ -60,14 +60,15 @@ class RewardModel:
         with models.replacing(folder) as aside:
             self.model.save_pretrained(aside)
             self.tokenizer.save_pretrained(aside)
-            (aside / _SCALE).write_text(json.dumps({"mean": self.mean, "spread": self.spread}))
+            scale = json.dumps({"mean": self.mean, "spread": self.spread})
+            (aside / _SCALE).write_text(scale, encoding="utf-8")
 
 
 def from_folder(folder: str | Path) -> RewardModel:
     """Load what `RewardModel.save` wrote. Raises CourseError if that cannot be read."""
     folder = Path(folder)
     try:
-        scale = json.loads((folder / _SCALE).read_text())
+        scale = json.loads((folder / _SCALE).read_text(encoding="utf-8"))
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype="float32", use_safetensors=True, local_files_only=True
         )

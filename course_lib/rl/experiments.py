@@ -197,8 +197,9 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
             if "accuracy" in line:
                 print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
         lines = checkpoints.read_log(kept.with_name("metrics.jsonl"))
-        kept.write_text(json.dumps(columns(lines, time.process_time() - began)))
-    return json.loads(kept.read_text())
+        text = json.dumps(columns(lines, time.process_time() - began))
+        kept.write_text(text, encoding="utf-8")
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def _parser() -> argparse.ArgumentParser:

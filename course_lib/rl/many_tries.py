@@ -141,7 +141,8 @@ def main(argv: list[str] | None = None) -> int:
         "models": drawn,
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f"{NAME}.json").write_text(json.dumps(record, separators=(",", ":")) + "\n")
+    text = json.dumps(record, separators=(",", ":")) + "\n"
+    (args.out / f"{NAME}.json").write_text(text, encoding="utf-8")
     return 0
 
 

@@ -1,7 +1,8 @@
 """What the first cell of every notebook does: `from course_lib import notebook; notebook.setup()`.
 
 It makes the course's plotly template the default, lets figures travel as plain JSON (JupyterLab
-draws them with the extension that comes with plotly, so no JavaScript is saved in the notebook),
+draws them with the extension that comes with plotly, so no JavaScript is saved in the notebook)
+unless another way was chosen,
 turns progress bars into text, silences notices that are about our tools and not about the lesson,
 and decides on torch's threads.
 """
@@ -13,6 +14,7 @@ import warnings
 
 import plotly.graph_objects as go
 import plotly.io as pio
+from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from course_lib import runtime
@@ -29,18 +31,33 @@ _QUIET = {
 
 
 def setup() -> None:
-    """Prepare a notebook; to be called once, in its first cell. Shows nothing the reader sees.
+    """Prepare a notebook; to be called once, in its first cell.
 
-    Environment variables that are already set are left as the reader set them.
+    Shows nothing, but says what will not be kept where a person has no home of their own or the
+    course may only be read. What the reader or the place has set is left: variables of the
+    environment, and how plotly draws (`PLOTLY_RENDERER`, Colab's own way).
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     warnings.filterwarnings("ignore", category=FutureWarning)
     theme.register()
-    pio.renderers.default = "plotly_mimetype"
+    if _renderer_is_open():
+        pio.renderers.default = "plotly_mimetype"
     runtime.use_threads()
+    for said in (runtime.not_kept(), runtime.work_here()):
+        if said:
+            print(said)
     display({"text/html": theme.STYLE, "text/plain": ""}, raw=True)
+
+
+def _renderer_is_open() -> bool:
+    """Whether nobody has chosen how figures are drawn: plotly fell back on what it takes for want
+    of better. A reader's choice, Colab's, VS Code's and a kernel's own stay as they are."""
+    in_kernel = type(get_ipython()).__name__ == "ZMQInteractiveShell"
+    open_ones = ("", "plotly_mimetype+notebook", "browser")
+    chosen = os.environ.get("PLOTLY_RENDERER") or in_kernel
+    return not chosen and pio.renderers.default in open_ones
 
 
 def show(figure: go.Figure, text: str) -> None:

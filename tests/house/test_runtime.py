@@ -21,19 +21,23 @@ def test_elsewhere_it_is_beside_the_reader(tmp_path, monkeypatch):
     assert runtime.runs().resolve() == (tmp_path / "runs").resolve()
 
 
+_OF_THREADS = ("INSIDE_R1_THREADS", "OMP_NUM_THREADS", "CPU_LIMIT", "PYTEST_XDIST_WORKER")
+
+
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch, tmp_path):
     """A machine with many idle cores and an empty environment; (cores, **variables) sets it up."""
 
     def of(cores, cpu_max="", **variables):
-        for name in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER"):
+        for name in _OF_THREADS:
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os, "cpu_count", lambda: 64)
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
         monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
-        monkeypatch.setattr(runtime.Path, "read_text", lambda self: cpu_max)
+        (tmp_path / "cpu.max").write_text(cpu_max)
+        monkeypatch.setattr(runtime, "_GROUPS", tmp_path)
         return runtime._wanted_threads()
 
     return of

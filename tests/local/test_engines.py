@@ -361,7 +361,7 @@ def test_a_folder_with_a_pickle(student, tmp_path):
 
 @pytest.mark.parametrize("kind", [TransformersEngine, LlamaCppEngine])
 def test_no_memory(kind, student, gguf_file, monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": 1000})())
+    monkeypatch.setattr("course_lib.runtime.memory", lambda: (10**10, 1000))
     with pytest.raises(CourseError, match=r"GB of memory and 0\.0 GB are free"):
         kind(student if kind is TransformersEngine else gguf_file)
 
@@ -510,9 +510,7 @@ def test_named_opens_what_is_named_and_nothing_else(alone, student, gguf_file, s
 def test_memory_and_disk_are_known_before_a_download(alone, monkeypatch):
     first = engines.available(ollama=alone)[0]
     assert first.memory == 2 * first.bytes  # kept in two bytes a weight, held in four
-    monkeypatch.setattr(
-        "psutil.virtual_memory", lambda: type("M", (), {"available": 5_000_000_000})()
-    )
+    monkeypatch.setattr("course_lib.runtime.memory", lambda: (10**10, 5_000_000_000))
     assert first.bytes < 5_000_000_000 and not first.fits
     with pytest.raises(CourseError, match=r"needs 7\.1 GB of memory.*nothing was downloaded"):
         first.open(yes=True)

@@ -14,7 +14,7 @@ def shown(monkeypatch):
     bundles = []
     monkeypatch.setattr(notebook, "display", lambda bundle, raw: bundles.append(bundle))
     monkeypatch.setattr(notebook.runtime, "use_threads", lambda: bundles.append("threads"))
-    monkeypatch.setattr(pio.renderers, "default", "json")
+    monkeypatch.setattr(pio.renderers, "default", "browser")
     with warnings.catch_warnings():
         yield bundles
 

@@ -61,7 +61,8 @@ def close(
     number. What a platform does not know it does not limit; each limit is tried on its own.
     """
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory ends, this goes first
+        # Where memory ends, this goes first.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if drop:  # a number that nobody else has, so that its processes are counted by themselves
         user = 2_000_000 + secrets.randbelow(1_000_000)
         os.setgroups([])
@@ -98,7 +99,7 @@ def _limit(memory: int, file_size: int, seconds: float, threads: int) -> None:
 def in_use() -> int:
     """Bytes that count against the limit on memory; 0 where that is not known."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.split("VmData:")[1].split()[0]) * 1024
     return 0
 

@@ -20,8 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
+from course_lib import runtime
 from course_lib.classroom.checks import wire
 from course_lib.classroom.checks.callers import ERROR, TIME_UP, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise
@@ -44,7 +43,7 @@ _RUN = "from course_lib.classroom.checks.worker import main; main()"
 
 def memory_for(jobs: int) -> int:
     """Bytes for each of so many submissions at a time: all of them leave this machine some."""
-    return max(2**30, min(3 * 2**30, int(0.8 * psutil.virtual_memory().total / jobs)))
+    return max(2**30, min(3 * 2**30, int(0.8 * runtime.memory()[0] / jobs)))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def use(pid: int) -> tuple[int, int, int | None]:
     for one in tree:
         with contextlib.suppress(OSError, ValueError):
             for below in Path(f"/proc/{one}/task").glob("*/children"):
-                tree += map(int, below.read_text().split())
+                tree += map(int, below.read_text(encoding="utf-8").split())
         if len(tree) > MOST_PROCESSES:
             return 0, len(tree), None
     for one in tree:
@@ -50,12 +50,12 @@ def _memory(pid: int) -> tuple[dict[str, int], dict[str, int] | None]:
     """
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            status = (thread / "status").read_text()
+            status = (thread / "status").read_text(encoding="utf-8")
             found = re.findall(r"^(RssAnon|RssShmem|VmSwap|VmSize):\s+(\d+)", status, re.MULTILINE)
             if found:
                 sizes = {name: 1024 * int(size) for name, size in found}
                 try:
-                    with (thread / "maps").open(errors="replace") as file:
+                    with (thread / "maps").open(encoding="utf-8", errors="replace") as file:
                         maps = file.read(_MOST_MAPS + 1)
                 except PermissionError:
                     return sizes, None

@@ -102,7 +102,7 @@ def probe() -> None:
     guard.close(2**30, 2**20, 60, drop="root" in sys.argv, alone=False)
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("json.tool") is None:
         raise SystemExit("libraries cannot be read")
-    Path("probe").write_text("written")
+    Path("probe").write_text("written", encoding="utf-8")
     print("ready")
 
 

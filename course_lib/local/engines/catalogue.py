@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
-
+from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.local import memory
 from course_lib.local.engines import download
@@ -58,7 +57,7 @@ class Option:
     @property
     def fits(self) -> bool:
         """Whether its weights fit into the memory that is free now."""
-        return max(self.memory, self.bytes) < psutil.virtual_memory().available
+        return max(self.memory, self.bytes) < runtime.memory()[1]
 
     def open(self, *, yes: bool = False) -> Engine:
         """Load it. What must be fetched first needs `yes=True`. Raises CourseError.

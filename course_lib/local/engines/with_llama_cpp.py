@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.local.engines.base import (
     CONTEXT,
@@ -123,7 +122,7 @@ def _start(path: Path, context: int, exact: bool) -> Any:
 
 
 def _refuse_too_large(name: str, needed: int) -> None:
-    free = psutil.virtual_memory().available
+    free = runtime.memory()[1]
     if needed > free:
         raise CourseError(
             f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "

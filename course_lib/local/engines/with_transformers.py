@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import torch
 from tokenizers.decoders import DecodeStream
 
+from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.local.engines.base import (
     CONTEXT,
@@ -144,7 +144,7 @@ def _listed(ends: int | list[int] | None) -> list[int]:
 
 def _refuse_too_large(folder: Path) -> None:
     """Compare the weights, in float32, with the free memory before loading them."""
-    needed, free = bytes_in_float32(folder), psutil.virtual_memory().available
+    needed, free = bytes_in_float32(folder), runtime.memory()[1]
     if needed > free:
         raise CourseError(
             f"{folder.name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "
