@@ -19,6 +19,7 @@ ELSEWHERE = {
     "many-tries": ("rl.many_tries", "Sample base and R1-Zero many times at the same puzzles."),
     "pipeline": ("pipeline.pipeline", "The four stages from R1-Zero to R1."),
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
+    "real-model": ("distill.real.run", "A real language model learns to reason: SmolLM2-135M."),
     "facts": ("facts.stale", "The ledger of facts; with --stale, what to look at again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
     "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),

@@ -6,6 +6,7 @@ Settings of the environment, each with one default:
 - `INSIDE_R1_RUNS`: their runs (`runs` beside `notebooks`; in their own folder where the course is
   theirs to read only);
 - `INSIDE_R1_CACHE`: downloads and conversions (the system's folder for caches);
+- `INSIDE_R1_DEVICE`: where models live, `cpu` or `cuda` (the GPU where CUDA finds one);
 - `INSIDE_R1_THREADS`: torch's threads (as many as there are idle cores, at most four);
 - an administrator's `OMP_NUM_THREADS`, `CPU_LIMIT` and `MEM_LIMIT` (JupyterHub's) are kept to.
 """
@@ -20,6 +21,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from course_lib.errors import CourseError
 
 if TYPE_CHECKING:
     import psutil
@@ -266,7 +269,27 @@ def _count(name: str) -> int:
 
 
 def device() -> torch.device:
-    """The GPU where CUDA finds one, else the CPU (Apple's MPS is left out: its sums differ)."""
+    """The GPU where CUDA finds one, else the CPU (Apple's MPS is left out: its sums differ).
+
+    `INSIDE_R1_DEVICE` overrides the choice. Raises CourseError for a device that is not there.
+    """
     import torch
 
+    chosen = os.environ.get("INSIDE_R1_DEVICE", "").strip()
+    if chosen:
+        return _checked(chosen)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _checked(name: str) -> torch.device:
+    """The device of that name, where there is such a one."""
+    import torch
+
+    try:
+        found = torch.device(name)
+        if found.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("CUDA finds no GPU here")
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0][:120]
+        raise CourseError(f"The device is {name!r} ({reason}); `cpu` always works.") from error
+    return found

@@ -57,12 +57,11 @@ def _go_on(
     folder = out / "checkpoint"
     resume = checkpoints.has_state(folder)
     student, other = models.load(folder if resume else base)
-    trace_sft.require_same_vocabulary(tokenizer, other)
     optimizer = pretrain.make_optimizer(student, config.learning_rate, decay=0.0)
     start = checkpoints.load_state(folder, student, optimizer)["step"] if resume else 0
     began = time.perf_counter()
     # 1. Traces: the teacher's right answers, sampled once and kept.
-    kept = _traces(out / "traces.json", expert, tokenizer, config)
+    kept = _traces(out / "traces.json", expert, tokenizer, other, config)
     learnt = trace_sft.fitting(kept, student.config.max_position_embeddings, drop=config.drop_long)
     log = checkpoints.Log(out / "metrics.jsonl", keep=start)
     if log.lines:
@@ -71,21 +70,35 @@ def _go_on(
     else:
         yield _note(log, began, step=0, traces=config.traces, kept=len(kept))
     # 2. Updates: the student learns to predict every token of them.
-    eos = tokenizer.eos_token_id
+    eos = other.eos_token_id
     steps = trace_sft.finetune(student, learnt, config, eos, optimizer=optimizer, start=start)
     for step, loss in steps:
         found = {}
         if step == config.steps:
-            found = zero.evaluate(student, tokenizer, n=config.evaluate_puzzles, seed=config.seed)
+            found = measure(student, other, config)
         # The line first, then the checkpoint that counts it: no kill leaves a hole in the log.
         line = _note(log, began, step=step, loss=loss, **found)
         if step == config.steps:
             # 3. The student and its card.
-            models.save(student, tokenizer, out / "model")
+            models.save(student, other, out / "model")
             model_card.write(out / "model", student, expert, asdict(config), log.lines)
         if step == config.steps or step % _EVERY == 0:
-            checkpoints.save(folder, student, tokenizer, optimizer, {"step": step})
+            checkpoints.save(folder, student, other, optimizer, {"step": step})
         yield line
+
+
+def measure(
+    student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
+) -> dict[str, float]:
+    """Accuracy and habits of a student on held-out puzzles, with the settings' room for answers."""
+    return zero.evaluate(
+        student,
+        tokenizer,
+        n=config.evaluate_puzzles,
+        seed=config.seed,
+        max_new_tokens=config.answer_tokens,
+        temperature=config.answer_temperature,
+    )
 
 
 def _claim(out: Path, config: DistillConfig, teacher: Path, base: Path) -> None:
@@ -103,21 +116,27 @@ def _claim(out: Path, config: DistillConfig, teacher: Path, base: Path) -> None:
 
 
 def _traces(
-    path: Path, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
+    path: Path,
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    students: PreTrainedTokenizerBase,
+    config: DistillConfig,
 ) -> list[Trace]:
-    """The right traces of those sampled: from the file, or sampled and written there."""
+    """The right traces of those sampled: from the file, or sampled and written there.
+
+    They are in the student's tokens: where its tokenizer is another, they cross over as text.
+    """
     if path.is_file():
         read = records.read(path, "the same command in another folder", lambda r: r["kept"][0][1])
         return [Trace(prompt, completion) for prompt, completion in read["kept"]]
-    traces, right = trace_sft.gather(
-        teacher,
-        tokenizer,
-        puzzles.sample(config.traces, config.seed),
-        seed=config.seed,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-    )
-    kept = [trace for trace, good in zip(traces, right, strict=True) if good]
+    found = trace_sft.right_ones(teacher, tokenizer, config)
+    kept = [trace for _, trace in found]
+    if tokenizer.get_vocab() != students.get_vocab():
+        texts = models.decode(tokenizer, [trace.completion for trace in kept])
+        kept = [
+            trace_sft.in_tokens_of(students, puzzles.prompt(puzzle), text)
+            for (puzzle, _), text in zip(found, texts, strict=True)
+        ]
     if kept:
         records.write(path, {"kept": [(trace.prompt, trace.completion) for trace in kept]})
     return kept

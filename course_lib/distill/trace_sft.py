@@ -17,9 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
 from course_lib.model import models, pretrain, rollout
-from course_lib.model.sft import sft_loss
+from course_lib.model.own_forward import kept_logits, shared_beginning
+from course_lib.model.sft import weighted_loss
 from course_lib.rl import zero
-from course_lib.task import puzzles
+from course_lib.task import puzzles, rewards
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class DistillConfig:
     warmup: int = 20
     temperature: float = 1.0
     max_new_tokens: int = 96
+    notation: str = ""  # "digits": keep only thoughts that are wholly so, and easy to read
+    rounds: int = 1  # a puzzle without a trace to keep is put to the teacher again, so often in all
     evaluate_puzzles: int = 512
+    answer_tokens: int = 96  # room for an answer when the student is measured
+    answer_temperature: float = 1.0
     drop_long: bool = False  # leave out traces that the student cannot hold, instead of stopping
 
 
@@ -111,6 +116,55 @@ def gather(
     return traces, right
 
 
+def right_ones(
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: DistillConfig,
+) -> list[tuple[puzzles.Puzzle, Trace]]:
+    """Puzzles and the teacher's right traces of them, at most one each, as the settings ask."""
+    kept: list[tuple[puzzles.Puzzle, Trace]] = []
+    open_ones = puzzles.sample(config.traces, config.seed)
+    for round_ in range(config.rounds):
+        traces, right = gather(
+            teacher,
+            tokenizer,
+            open_ones,
+            seed=config.seed + 1_000_003 * round_,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+        )
+        texts = models.decode(tokenizer, [trace.completion for trace in traces])
+        good = [
+            ok and (not config.notation or _reads_easily(puzzle, text, config.notation))
+            for ok, puzzle, text in zip(right, open_ones, texts, strict=True)
+        ]
+        kept += [(p, trace) for p, trace, ok in zip(open_ones, traces, good, strict=True) if ok]
+        open_ones = [puzzle for puzzle, ok in zip(open_ones, good, strict=True) if not ok]
+        if not open_ones:
+            break
+    return kept
+
+
+def _reads_easily(puzzle: puzzles.Puzzle, text: str, notation: str) -> bool:
+    """R1's own filter: no mixed languages, nothing untidy (DeepSeek-R1, section 2.3.3)."""
+    wholly = rewards.language_consistency(puzzle, text, notation) == 1.0
+    return wholly and rewards.readability(puzzle, text) == 1.0
+
+
+def in_tokens_of(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str) -> Trace:
+    """A trace in a student's own tokens: what the user says, what is answered, and an EOS.
+
+    Raises CourseError where the tokenizer cannot write the completion, or has no EOS.
+    """
+    ids = tokenizer.encode(completion, add_special_tokens=False)
+    if tokenizer.eos_token_id is None or models.decode(tokenizer, [ids]) != [completion]:
+        raise CourseError(
+            f"The student's tokenizer cannot write a trace such as {completion[:40]!r} and end it; "
+            "take a model whose tokenizer knows digits, signs, < and >, and has an EOS token."
+        )
+    return Trace(models.chat_ids(tokenizer, prompt), [*ids, tokenizer.eos_token_id])
+
+
 def batches(traces: Sequence[Trace], tokens: int, seed: int, pad: int) -> Iterator[pretrain.Batch]:
     """Endless shuffled epochs over the traces, in batches of about `tokens` tokens."""
     rng = np.random.default_rng(seed)
@@ -140,17 +194,22 @@ def finetune(
 ) -> Iterator[tuple[int, float]]:
     """Supervised fine-tuning on `traces`, prompts masked: yields step and loss (nats per token).
 
+    Only what is learnt goes through the output layer, only what is not frozen is trained, and what
+    all prompts begin with is read once a batch.
+
     Goes on after `start` updates with the `optimizer` that made them. Raises CourseError as
     `fitting` does, before the first step.
     """
     kept = fitting(traces, model.config.max_position_embeddings, drop=config.drop_long)
     read = islice(batches(kept, config.tokens, config.seed, pad), start, None)
+    shared = shared_beginning([trace.prompt for trace in kept])
 
     def loss(_: int) -> Tensor:
         batch = next(read)  # ids and weights: (documents, tokens)
         ids, weights = batch.ids.to(model.device), batch.weights.to(model.device)
-        logits = model(ids, use_cache=False).logits  # (documents, tokens, vocabulary)
-        return sft_loss(logits, ids, weights)
+        learnt = weights[:, 1:] > 0  # the logits at a token are the guess at the next
+        logits = kept_logits(model, ids[:, :-1], learnt, shared=shared)  # (learnt, vocabulary)
+        return weighted_loss(logits, ids[:, 1:][learnt], weights[:, 1:][learnt])
 
     yield from descend(model, config, loss, optimizer=optimizer, start=start)
 

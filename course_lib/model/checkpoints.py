@@ -122,8 +122,7 @@ def save(
     }
     tensors |= {_EXTRA + name: value.detach().clone() for name, value in (extra or {}).items()}
     with telling(Path(folder)), models.replacing(folder) as aside:
-        model.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
+        models.write(model, tokenizer, aside)
         save_file(tensors, aside / _TENSORS)
         sums = {file.name: _sum(file) for file in sorted(aside.iterdir())}
         (aside / _STATE).write_text(json.dumps({**state, _KEPT: sums}), encoding="utf-8")

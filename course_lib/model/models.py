@@ -31,6 +31,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from transformers.utils import logging
 
 from course_lib.errors import CourseError
+from course_lib.model import lora
 from course_lib.runtime import ASSETS, device
 from course_lib.task import numerals
 
@@ -197,14 +198,27 @@ def newest(own: str | Path, name: str) -> Path:
 def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer from a Hugging Face folder, in float32, ready to sample.
 
-    Only safetensors are read, never pickles, and no code from the folder is run. Raises CourseError
-    for a folder that is missing, is not a model, or is damaged.
+    A folder with an adapter is its base with the adapter on it (`lora`); on a GPU the frozen base
+    is in bfloat16. Only safetensors are read, never pickles, and no code from the folder is run.
+    Raises CourseError for a folder that is missing, is not a model, or is damaged.
     """
     folder = Path(folder)
-    _refuse_what_is_no_model(folder)
+    if lora.is_adapter(folder):
+        model, tokenizer = _load(lora.base_of(folder), "bfloat16" if on_gpu() else "float32")
+        return lora.put_on(model, folder), tokenizer
+    return _load(folder, "float32")
+
+
+def on_gpu() -> bool:
+    """Whether models are put on a GPU."""
+    return device().type == "cuda"
+
+
+def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    refuse_what_is_no_model(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, local_files_only=True,
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True,
             disable_mmap=_is_ours(folder),
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -225,7 +239,8 @@ def _is_ours(folder: Path) -> bool:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors")) < 2**30
 
 
-def _refuse_what_is_no_model(folder: Path) -> None:
+def refuse_what_is_no_model(folder: Path) -> None:
+    """Raise CourseError for a folder that holds no model in safetensors."""
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}; name a folder that holds a model.")
     if not (folder / "config.json").is_file():
@@ -242,8 +257,16 @@ def _refuse_what_is_no_model(folder: Path) -> None:
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Save a model as a Hugging Face folder: written aside first and then renamed into place."""
     with replacing(folder) as aside:
-        model.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
+        write(model, tokenizer, aside)
+
+
+def write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a model's files into a folder that is there; of one with an adapter, the adapter."""
+    if lora.has(model):
+        lora.write(model, folder)
+        return
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 class replacing:

@@ -8,14 +8,15 @@ fast way gives the same it is taken, and where nothing does the model is refused
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from course_lib.errors import CourseError
 from course_lib.model.kv_buffer import KVBuffer
@@ -23,6 +24,8 @@ from course_lib.model.kv_buffer import KVBuffer
 _TRIED = 12  # tokens of the trial: longer than the windows of small test models
 _CLOSE = {torch.float64: 1e-5, torch.float32: 1e-3}  # total variation; half precision: 0.05
 
+
+_WORTH = 8  # tokens that prompts must share before it pays to read them apart
 
 _HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier")
 """Settings by which an architecture's head is more than a matrix. While a model's logits are small,
@@ -76,15 +79,48 @@ def next_logits(
 
 
 def kept_logits(
-    model: Any, ids: torch.Tensor, keep: torch.Tensor, **inputs: torch.Tensor
+    model: Any, ids: torch.Tensor, keep: torch.Tensor, *, shared: int = 0, **inputs: torch.Tensor
 ) -> torch.Tensor:
     """The logits (kept, vocabulary) at the positions of `ids` (rows, tokens) where `keep` is true.
 
-    Only those go through the output layer where that is all that the model's head is.
+    Only those go through the output layer where that is all that the model's head is. The first
+    `shared` tokens are the same in every row, and nothing of them is kept: they are read once.
+    Logits in half precision come back as float32, for the sums that are made of them.
     """
-    if way(model).plain_head:
-        return model.lm_head(model.model(ids, use_cache=False, **inputs)[0][keep])
-    return model(input_ids=ids, use_cache=False, **inputs).logits[keep]
+    if not way(model).plain_head:
+        logits = model(input_ids=ids, use_cache=False, **inputs).logits[keep]
+    elif shared:
+        logits = model.lm_head(_after_shared(model, ids, shared, inputs)[keep[:, shared:]])
+    else:
+        logits = model.lm_head(model.model(ids, use_cache=False, **inputs)[0][keep])
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
+def _after_shared(
+    model: Any, ids: torch.Tensor, shared: int, inputs: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """Hidden states (rows, tokens - shared, width) behind a beginning that went through once.
+
+    Its keys and values are spread over the rows, and the gradient of all rows comes back by them.
+    """
+    inputs = dict(inputs)
+    if "position_ids" in inputs:
+        inputs["position_ids"] = inputs["position_ids"][:, shared:]
+    cache = DynamicCache(config=model.config)
+    model.model(ids[:1, :shared], past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(len(ids))
+    return model.model(ids[:, shared:], past_key_values=cache, use_cache=True, **inputs)[0]
+
+
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """With how many tokens all prompts begin alike, their last ones left out; 0 for a few only."""
+    if len(prompts) < 2:
+        return 0
+    ordered = sorted(map(list, prompts))  # as in a dictionary: the ends are those most unlike
+    first, last = ordered[0], ordered[-1]
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    alike = min(sum(1 for _ in pairs), min(map(len, prompts)) - 1)
+    return alike if alike >= _WORTH else 0
 
 
 @torch.no_grad()

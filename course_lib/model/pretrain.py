@@ -183,9 +183,10 @@ class BiasBalancer:
 
 
 def make_optimizer(model: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares the vectors (norms and biases), as is usual."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    """AdamW on what is not frozen; its weight decay spares vectors (norms, biases), as is usual."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    vectors = [p for p in trained if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 

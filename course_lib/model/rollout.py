@@ -18,8 +18,10 @@ import torch
 from transformers import PreTrainedModel
 
 from course_lib.model.kv_buffer import KVBuffer
-from course_lib.model.own_forward import next_logits, sampling, way
+from course_lib.model.own_forward import next_logits, sampling, shared_beginning, way
 
+_ROOM = 1e9  # bytes of keys and values
+_PROMPT = 64  # tokens that a prompt is taken to have, where room is reckoned
 _DROP_BELOW = 0.85  # finished rows are dropped once fewer than this share of rows is running
 
 
@@ -27,10 +29,11 @@ _DROP_BELOW = 0.85  # finished rows are dropped once fewer than this share of ro
 class Rollout:
     """What `generate` returns: one row a completion, `samples` rows for each prompt in order.
 
-    Shapes: `prompt_ids` (completions, prompt tokens), padded on the left where
-    `prompt_mask` is 0; `ids` (completions, tokens), padded with an EOS after the first one;
-    `finished` (completions,): whether an EOS came before `max_new_tokens`; `logp`, where it was
-    kept, like `ids`: the log-probability that the sampler gave each token, 0 after the first EOS.
+    Shapes: `prompt_ids` (completions, prompt tokens), padded where `prompt_mask` is 0, behind the
+    first `shared` tokens, which are the same in all; `ids` (completions, tokens), padded with an
+    EOS after the first one; `finished` (completions,): whether an EOS came before `max_new_tokens`;
+    `logp`, where it was kept, like `ids`: the log-probability that the sampler gave each token, 0
+    after the first EOS.
     """
 
     prompt_ids: torch.Tensor
@@ -39,6 +42,7 @@ class Rollout:
     finished: torch.Tensor
     lengths: torch.Tensor
     logp: torch.Tensor | None = None
+    shared: int = 0
 
     def take(self, rows: torch.Tensor) -> Rollout:
         """The rollout of some completions only, cut to the longest of them."""
@@ -50,20 +54,40 @@ class Rollout:
             self.finished[rows],
             self.lengths[rows],
             None if self.logp is None else self.logp[rows, :longest],
+            self.shared,
         )
 
 
 def pad_left(
-    prompts: Sequence[Sequence[int]], pad: int, device: torch.device | str = "cpu"
+    prompts: Sequence[Sequence[int]],
+    pad: int,
+    device: torch.device | str = "cpu",
+    shared: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts as ids (prompts, longest) and a 0/1 mask of the same shape, padded on the left."""
+    """Prompts as ids (prompts, longest) and a 0/1 mask of the same shape, padded on the left.
+
+    The first `shared` tokens, the same in all, stay where they are, in front of the padding.
+    """
     longest = max(map(len, prompts))
     ids = torch.full((len(prompts), longest), pad)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
+        own = len(prompt) - shared
+        ids[row, :shared] = torch.tensor(prompt[:shared], dtype=torch.long)
+        ids[row, longest - own :] = torch.tensor(prompt[shared:])
+        mask[row, :shared] = 1
+        mask[row, longest - own :] = 1
     return ids.to(device), mask.to(device)
+
+
+def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
+    """How many completions of so many new tokens fit into `_ROOM` bytes of keys and values."""
+    config = model.config.get_text_config()
+    default = config.hidden_size // config.num_attention_heads
+    sizes = [getattr(config, name, None) or default for name in ("head_dim", "v_head_dim")]
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    token = config.num_hidden_layers * heads * sum(sizes) * model.dtype.itemsize
+    return max(16, int(_ROOM // (token * (tokens + _PROMPT))))
 
 
 def pick(
@@ -108,16 +132,17 @@ def generate(
     `eos` is one id, or several of which any ends a completion. `temperature` 0 is greedy; `banned`
     tokens are never sampled; `generator` (on the CPU) makes a run repeatable; `keep_logp` keeps the
     tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once,
-    however many samples it gets.
+    however many samples it gets, and what all prompts begin with once for all of them.
 
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
     _check(prompts, samples, max_new_tokens)
     ends = torch.as_tensor(eos, device=model.device).view(-1)
-    prompt_ids, prompt_mask = pad_left(prompts, max(0, int(ends[0])), model.device)
+    shared = shared_beginning(prompts)
+    prompt_ids, prompt_mask = pad_left(prompts, max(0, int(ends[0])), model.device, shared)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
     with sampling(model, way(model).experts):
-        logits = _prefill(model, prompt_ids, prompt_mask, buffer)
+        logits = _prefill(model, prompt_ids, prompt_mask, buffer, shared)
         rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
         buffer.select(rows)
         prompt_ids, prompt_mask = prompt_ids[rows], prompt_mask[rows]
@@ -130,7 +155,7 @@ def generate(
     finished = ended.any(1)
     lengths = torch.where(finished, ended.int().argmax(1) + 1, ids.shape[1])
     logp = None if logp is None else logp[:, : ids.shape[1]]
-    return Rollout(prompt_ids, prompt_mask, ids, finished, lengths, logp)
+    return Rollout(prompt_ids, prompt_mask, ids, finished, lengths, logp, shared)
 
 
 def stream(
@@ -157,14 +182,24 @@ def stream(
 
 
 def _prefill(
-    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, buffer: KVBuffer
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    buffer: KVBuffer,
+    shared: int = 0,
 ) -> torch.Tensor:
-    """Run the prompts and return the logits (prompts, vocabulary) for what comes next."""
+    """Run the prompts and return the logits (prompts, vocabulary) for what comes next.
+
+    Their first `shared` tokens are run in one row, whose keys and values then stand for all.
+    """
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    if shared:
+        next_logits(model, ids[:1, :shared], positions[:1, :shared], buffer)
+        buffer.select(torch.zeros(len(ids), dtype=torch.long, device=ids.device))
     if not bool(mask.all()):
         room = mask.new_ones(len(mask), buffer.capacity - mask.shape[1])
         buffer.visible = torch.cat([mask, room], 1).bool()
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return next_logits(model, ids, positions, buffer)
+    return next_logits(model, ids[:, shared:], positions[:, shared:], buffer)
 
 
 def _decode(

@@ -63,6 +63,14 @@ def sft_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
             "weights leaves no token to learn; allowed is one above 0 after a first token."
         )
     # Only what is learnt goes through the softmax: prompts and padding cost nothing here.
-    losses = -token_logprobs(logits[:, :-1][learnt], ids[:, 1:][learnt])
-    shares = weights[:, 1:][learnt].to(losses.dtype)
+    return weighted_loss(logits[:, :-1][learnt], ids[:, 1:][learnt], weights[:, 1:][learnt])
+
+
+def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross-entropy in nats: logits (tokens, vocabulary), the tokens that came, their weights.
+
+    For tokens that are all learnt; see `sft_loss`.
+    """
+    losses = -token_logprobs(logits, targets)
+    shares = weights.to(losses.dtype)
     return (losses * shares).sum() / shares.sum()

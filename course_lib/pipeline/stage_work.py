@@ -160,8 +160,7 @@ def measure(
     texts = [text for part in parts for text in part.texts]
     found = [rewards.habits(item, text) for item, text in zip(items, texts, strict=True)]
     figures = {name: _mean([f[name] for f in found if name in f]) for name in HABITS}
-    end = tokenizer.get_vocab()[models.END_THINK]
-    lengths = [zero.thinking_tokens(part.rollout, end) * len(part.texts) for part in parts]
+    lengths = [zero.thinking_tokens(part.rollout, tokenizer) * len(part.texts) for part in parts]
     figures["thinking_tokens"] = sum(lengths) / len(items)
     figures |= _conversation(_say(model, tokenizer, chats, seed, temperature), judge)
     traces = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,7 +107,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Accuracy and habits on `n` held-out items (or on `items`), one sampled completion each.
 
-    Accuracy is by `task.right`, whatever the task rewards. Raises ValueError without items.
+    They are sampled as many at once as a gigabyte of keys and values allows. Accuracy is by
+    `task.right`, whatever the task rewards. Raises ValueError without items.
     """
     if items is None:
         if task.held_out is None:
@@ -117,8 +119,15 @@ def evaluate(
     )
     generator = torch.Generator().manual_seed(seed)
     judged = replace(task, reward=task.right or task.reward)
-    found = collect(model, tokenizer, judged, items, config, generator)
-    return {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
+    rows = rollout.rows_at_once(model, max_new_tokens)
+    total: dict[str, float] = {}
+    for start in range(0, len(items), rows):
+        part = items[start : start + rows]
+        found = collect(model, tokenizer, judged, part, config, generator)
+        told = {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
+        for name, value in told.items():
+            total[name] = total.get(name, 0.0) + value * (len(part) / len(items))
+    return total
 
 
 def summarise(
@@ -130,14 +139,26 @@ def summarise(
     for item, text in pairs:
         for name, value in task.describe(item, text).items():
             figures[name] = figures.get(name, 0.0) + value / len(pairs)
-    end = tokenizer.get_vocab().get(models.END_THINK, -1)  # no token is -1
-    return {"thinking_tokens": thinking_tokens(experience.rollout, end), **figures}
+    return {"thinking_tokens": thinking_tokens(experience.rollout, tokenizer), **figures}
 
 
-def thinking_tokens(sampled: Rollout, end_think: int) -> float:
+def thinking_tokens(sampled: Rollout, tokenizer: PreTrainedTokenizerBase) -> float:
     """Mean tokens before the answer: up to the last `</think>`, or all of an unfinished thought."""
-    closes = sampled.ids == end_think
-    position = torch.arange(1, sampled.ids.shape[1] + 1, device=sampled.ids.device)
-    last = (closes * position).max(1).values
-    unfinished = ~closes.any(1) & ~sampled.finished
+    end = tokenizer.get_vocab().get(models.END_THINK)
+    if end is None:  # the tag is several tokens of this tokenizer
+        last = torch.tensor([_spelt_end(row, tokenizer) for row in sampled.ids.tolist()])
+        last = last.to(sampled.ids.device)
+    else:
+        position = torch.arange(1, sampled.ids.shape[1] + 1, device=sampled.ids.device)
+        last = ((sampled.ids == end) * position).max(1).values
+    unfinished = (last == 0) & ~sampled.finished
     return float(torch.where(unfinished, sampled.lengths, last).float().mean())
+
+
+def _spelt_end(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens there are up to the end of the last `</think>` in a row; 0 without one."""
+    pieces = tokenizer.batch_decode([[i] for i in ids])
+    end = "".join(pieces).rfind(models.END_THINK)
+    ends = itertools.accumulate(map(len, pieces))
+    wanted = end + len(models.END_THINK)
+    return 0 if end < 0 else 1 + next(n for n, at in enumerate(ends) if at >= wanted)

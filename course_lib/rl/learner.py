@@ -45,7 +45,7 @@ def completion_logprobs(
         extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
     keep = mask.bool()
     before = nn.functional.pad(keep, (sampled.prompt_ids.shape[1] - 1, 0))  # (rows, all but one)
-    logits = kept_logits(model, ids[:, :-1], before, **_cut_last(extra))
+    logits = kept_logits(model, ids[:, :-1], before, shared=sampled.shared, **_cut_last(extra))
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
     logp = torch.zeros(mask.shape, device=logits.device)
@@ -61,7 +61,21 @@ def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value[:, :-1] for name, value in inputs.items()}
 
 
-def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = 6144) -> Iterator[torch.Tensor]:
+_MOST = 6144  # tokens in one pass; more gain nothing at the small models' sizes
+_ROOM = 1.5e9  # bytes that a pass may keep for its gradient
+
+
+def tokens_at_once(model: PreTrainedModel) -> int:
+    """How many tokens may go through `model` in one pass whose gradient is wanted.
+
+    A decoder block keeps some 16 numbers of its width for each token and 5 of its inner width.
+    """
+    config = model.config.get_text_config()
+    block = 16 * config.hidden_size + 5 * getattr(config, "intermediate_size", 0)
+    return max(256, min(_MOST, int(_ROOM // (4 * config.num_hidden_layers * block))))
+
+
+def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = _MOST) -> Iterator[torch.Tensor]:
     """Split `rows` into sets of like length, so that little of a forward pass is padding."""
     prompt = sampled.prompt_ids.shape[1]
     order = rows[sampled.lengths[rows].argsort()].tolist()
@@ -172,7 +186,8 @@ class Learner:
             return _Old(sampled.logp.clone(), known=True)
         old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
         if self.config.minibatches > 1:
-            for chunk in chunks(sampled, torch.arange(len(sampled.ids), device=sampled.ids.device)):
+            everything = torch.arange(len(sampled.ids), device=sampled.ids.device)
+            for chunk in chunks(sampled, everything, tokens_at_once(self.model)):
                 part = sampled.take(chunk)
                 mask = grpo.completion_mask(part.ids, self.eos)
                 old.logp[chunk, : mask.shape[1]] = self._logprobs(self.model, part, mask)[0]
@@ -185,11 +200,11 @@ class Learner:
         """One optimiser step on the completions `batch`, a chunk of like lengths at a time."""
         rows = self._kept(batch, advantages)
         tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
-        limit = {} if self.nature.mean != "whole" else {"tokens": sys.maxsize}
+        most = sys.maxsize if self.nature.mean == "whole" else tokens_at_once(self.model)
         total: dict[str, float] = defaultdict(float)
         self.optimizer.zero_grad()
         self.model.train()
-        for chunk in chunks(sampled, rows, **limit):
+        for chunk in chunks(sampled, rows, most):
             part = sampled.take(chunk)
             mask = grpo.completion_mask(part.ids, self.eos)  # (chunk, tokens), boolean
             logp, spread = self._logprobs(self.model, part, mask)  # (chunk, tokens) both

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib.model import models, rollout
 from course_lib.rl import grpo
 from course_lib.rl.experience import Experience, collect, prompt_ids
-from course_lib.rl.learner import Learner, chunks, completion_logprobs
+from course_lib.rl.learner import Learner, chunks, completion_logprobs, tokens_at_once
 from course_lib.rl.settings import PUZZLES, ZeroConfig
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
@@ -68,7 +68,7 @@ def _time_passes(learner: Learner, experience: Experience) -> dict[str, float]:
     seconds = {"forward passes": 0.0, "backward passes": 0.0}
     advantages = grpo.group_advantages(experience.rewards, std=learner.config.std).flatten()
     rows = (advantages != 0).nonzero().squeeze(1)
-    for chunk in chunks(experience.rollout, rows):
+    for chunk in chunks(experience.rollout, rows, tokens_at_once(learner.model)):
         began = time.perf_counter()
         part = experience.rollout.take(chunk)
         mask = grpo.completion_mask(part.ids, learner.eos)

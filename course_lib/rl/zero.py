@@ -317,7 +317,7 @@ def _start(
     model, tokenizer = models.load(folder if resume else base)
     _refuse_what_cannot_be_trained(base, model, tokenizer)
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        [p for p in model.parameters() if p.requires_grad],
         lr=config.learning_rate,
         betas=config.betas,
         weight_decay=0.0,

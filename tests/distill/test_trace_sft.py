@@ -1,6 +1,7 @@
 """Distillation: what is kept, what is learnt from, and what is left behind."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from course_lib.distill import distill, trace_sft
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.rl import zero
-from course_lib.task import puzzles
+from course_lib.task import puzzles, traces
 
 SMALL = trace_sft.DistillConfig(traces=48, steps=4, tokens=512, warmup=1, evaluate_puzzles=16)
 
@@ -22,17 +23,17 @@ def base():
 def test_gathered_traces_are_whole_and_judged_by_the_verifier(base):
     model, tokenizer = base
     asked = puzzles.sample(40, 3)
-    traces, right = trace_sft.gather(model, tokenizer, asked, seed=0, batch=16)
-    texts = models.decode(tokenizer, [t.completion for t in traces])
+    found, right = trace_sft.gather(model, tokenizer, asked, seed=0, batch=16)
+    texts = models.decode(tokenizer, [t.completion for t in found])
     assert right == [puzzles.reward(p, t) == 1.0 for p, t in zip(asked, texts, strict=True)]
-    for trace, puzzle in zip(traces, asked, strict=True):
+    for trace, puzzle in zip(found, asked, strict=True):
         assert trace.prompt == models.chat_ids(tokenizer, str(puzzle))
         assert trace.completion.count(tokenizer.eos_token_id) <= 1
 
 
 def test_an_epoch_holds_every_trace_once_and_prompts_weigh_nothing():
-    traces = [trace_sft.Trace([1, 2], [3 + i] * (1 + i % 5) + [9]) for i in range(40)]
-    stream = trace_sft.batches(traces, tokens=64, seed=0, pad=9)
+    made = [trace_sft.Trace([1, 2], [3 + i] * (1 + i % 5) + [9]) for i in range(40)]
+    stream = trace_sft.batches(made, tokens=64, seed=0, pad=9)
     seen = []
     while len(seen) < 40:
         batch = next(stream)
@@ -49,13 +50,13 @@ def test_no_trace_at_all_is_a_clear_error(random_models):
 
 
 def test_traces_longer_than_the_context_are_counted_and_dropped_only_if_asked():
-    traces = [trace_sft.Trace([1] * 5, [2] * n) for n in (3, 5, 6, 20)]
-    assert trace_sft.fitting(traces, 25) == traces  # the longest just fits
+    made = [trace_sft.Trace([1] * 5, [2] * n) for n in (3, 5, 6, 20)]
+    assert trace_sft.fitting(made, 25) == made  # the longest just fits
     with pytest.raises(CourseError, match=r"2 of 4 .* 10 tokens \(the longest has 25\)"):
-        trace_sft.fitting(traces, 10)
-    assert trace_sft.fitting(traces, 10, drop=True) == traces[:2]
+        trace_sft.fitting(made, 10)
+    assert trace_sft.fitting(made, 10, drop=True) == made[:2]
     with pytest.raises(CourseError, match="4 of 4"):
-        trace_sft.fitting(traces, 7, drop=True)
+        trace_sft.fitting(made, 7, drop=True)
 
 
 def test_a_students_own_context_is_what_counts(random_models):
@@ -104,16 +105,60 @@ def test_a_run_leaves_a_student_that_loads_and_says_what_it_kept(tmp_path):
     assert f"| right answers | {lines[-1]['accuracy']:.1%} |" in card
 
 
-def test_other_vocabularies_are_refused(tmp_path, random_models, tokenizer):
+def test_traces_cross_to_another_vocabulary_as_text(tmp_path, random_models, tokenizer):
+    from tokenizers import AddedToken
+
+    other = models.build_tokenizer()
+    other.add_tokens([AddedToken(" yes</think>")])
+    student = copy.deepcopy(random_models["llama"])
+    student.resize_token_embeddings(len(other))
+    models.save(student, other, tmp_path / "m")
+    run = distill.run(models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m")
+    first = next(run)
+    run.close()
+    kept = json.loads((tmp_path / "o" / "traces.json").read_text())["kept"]
+    texts = models.decode(other, [completion for _, completion in kept])
+    assert len(kept) == first["kept"] and all(c[-1] == other.eos_token_id for _, c in kept)
+    asked = trace_sft.right_ones(*models.load(models.shipped("mini-v3-base")), SMALL)
+    assert texts == models.decode(tokenizer, [trace.completion for _, trace in asked])
+
+
+def test_soft_labels_need_one_vocabulary(random_models, tokenizer):
     from tokenizers import AddedToken
 
     other = models.build_tokenizer()
     other.add_tokens([AddedToken("extra")])
-    models.save(random_models["llama"], other, tmp_path / "m")
     with pytest.raises(CourseError, match=r"vocabularies \(\d+ and \d+ tokens, 1 entries"):
-        next(
-            distill.run(models.shipped("mini-v3-base"), tmp_path / "o", SMALL, base=tmp_path / "m")
-        )
+        trace_sft.require_same_vocabulary(tokenizer, other)
+
+
+def test_kept_traces_are_in_the_notation_asked_for_and_asked_again():
+    teacher = models.load(models.shipped("mini-r1-zero"))
+    config = replace(SMALL, traces=24, notation="digits")
+    once = trace_sft.right_ones(*teacher, config)
+    often = trace_sft.right_ones(*teacher, replace(config, rounds=6))
+    assert 0 < len(once) < len(often) <= 24
+    puzzles_ = [puzzle for puzzle, _ in often]
+    assert len(set(puzzles_)) == len(often)
+    for puzzle, trace in often:
+        text = models.decode(teacher[1], [trace.completion])[0]
+        counts = traces.count(text, puzzle)
+        assert puzzles.reward(puzzle, text) == 1.0
+        assert counts.word_steps == counts.mixed_steps == counts.repeats == 0 < counts.digit_steps
+
+
+def test_a_tokenizer_that_cannot_write_a_trace_is_refused(tokenizer):
+    class Blind:
+        eos_token_id = 0
+
+        def encode(self, text, **_):
+            return [1] * len(text)
+
+        def batch_decode(self, rows, **_):
+            return ["?" * len(row) for row in rows]
+
+    with pytest.raises(CourseError, match="cannot write a trace such as '<think> \\+3=10"):
+        trace_sft.in_tokens_of(Blind(), "7 ? 3 = 10", "<think> +3=10 yes</think> +")
 
 
 def test_streamed_pieces_join_to_the_answer(base):

@@ -347,8 +347,29 @@ def test_thinking_tokens_count_up_to_the_last_closing_tag():
     blank = torch.zeros(4, 1, dtype=torch.long)
     # a closed thought: 3; a bare answer: 0; a thought cut off: all 5; closed twice, then cut off: 4
     each = Rollout(blank, blank, ids, finished, lengths)
-    assert zero.thinking_tokens(each, end) == (3 + 0 + 5 + 4) / 4
-    assert zero.thinking_tokens(each, -1) == (0 + 0 + 5 + 5) / 4  # a tokenizer without the tag
+    assert zero.thinking_tokens(each, Spelling({"</think>": end})) == (3 + 0 + 5 + 4) / 4
+    assert zero.thinking_tokens(each, Spelling({})) == (0 + 0 + 5 + 5) / 4  # never the tag
+
+
+class Spelling:
+    """A tokenizer that knows some tokens by name and writes each number as a letter or a text."""
+
+    def __init__(self, vocabulary, pieces=None):
+        self._vocabulary, self._pieces = vocabulary, pieces or {}
+
+    def get_vocab(self):
+        return self._vocabulary
+
+    def batch_decode(self, rows):
+        return ["".join(self._pieces.get(i, chr(97 + i)) for i in row) for row in rows]
+
+
+def test_thinking_tokens_where_the_tag_is_spelt_with_several():
+    ids = torch.tensor([[1, 5, 6, 7, 2], [5, 6, 7, 8, 3], [1, 2, 3, 4, 8]])
+    blank = torch.zeros(3, 1, dtype=torch.long)
+    each = Rollout(blank, blank, ids, torch.tensor([True, True, False]), torch.tensor([5, 5, 5]))
+    spelt = Spelling({}, {5: "x</", 6: "think", 7: ">", 8: "</think> +"})
+    assert zero.thinking_tokens(each, spelt) == (4 + 4 + 5) / 3
 
 
 # --- other models, tokenizers and rewards ---------------------------------------------------------

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
 from course_lib.local.engines.download import cache_folder
 from course_lib.local.gguf_header import GgufHeader, require_whole
 from course_lib.model import models
+
+_VERSION = b"2"  # of what is done here: another one makes the folders anew
 
 
 def converted(path: str | Path) -> Path:
@@ -35,16 +38,24 @@ def converted(path: str | Path) -> Path:
     except (ValueError, KeyError, OSError, NotImplementedError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(f"transformers cannot read {path.name} ({reason}).") from error
+    if header.metadata.get("tokenizer.ggml.pre") == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = smollm_cut()
     _check_tokenizer(tokenizer, header, path.name)
     models.save(model, tokenizer, folder)
     return folder
+
+
+def smollm_cut() -> pre_tokenizers.PreTokenizer:
+    """How SmolLM2 cuts text before it merges: digits one by one, which its GGUF file names only."""
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
 
 
 def _fingerprint(path: Path) -> str:
     with path.open("rb") as file:
         beginning = file.read(1 << 22)
     size = path.stat().st_size
-    return hashlib.sha256(beginning + str(size).encode()).hexdigest()[:12]
+    return hashlib.sha256(_VERSION + beginning + str(size).encode()).hexdigest()[:12]
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, header: GgufHeader, name: str) -> None:

@@ -1,0 +1,9 @@
+"""Lesson 9, a real language model: SmolLM2-135M learns to reason from mini-R1-Zero's traces.
+
+Read `language_model` (the model, from its file to a folder, and what is refused before anything is
+loaded), `recipe` (the settings that work), `run` (distillation and then RL in one folder, as
+`python -m course_lib real-model` does), `arms` (the fair comparison and its record) and `take_away`
+(adapter, model card, GGUF files). The adapter itself is `model.lora`, the fine-tuning `trace_sft`.
+
+May import: rl, local, facts and everything below them, and lesson 5's modules.
+"""

@@ -1,0 +1,117 @@
+"""A real model learns to reason, as one run in one folder: `python -m course_lib real-model`.
+
+`start` holds the fresh adapter, `distil` the run of distillation (`distill.run`) and `rl` that of
+GRPO from there (`zero.run`); each goes on when it was stopped, and `model` is the last adapter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from course_lib.distill import distill
+from course_lib.distill.real import language_model, recipe
+from course_lib.distill.trace_sft import DistillConfig
+from course_lib.errors import CourseError
+from course_lib.model import lora, models
+from course_lib.rl import zero
+from course_lib.rl.settings import ZeroConfig
+
+TEACHER = "mini-r1-zero"
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of; a stage with 0 steps is left out."""
+
+    seed: int = 0
+    adapter: lora.Lora = recipe.LORA
+    distil: DistillConfig = recipe.DISTIL
+    rl: ZeroConfig = recipe.REINFORCE
+
+    def stages(self) -> tuple[DistillConfig, ZeroConfig]:
+        """Both stages' settings, with the run's seed."""
+        return replace(self.distil, seed=self.seed), replace(self.rl, seed=self.seed)
+
+
+def run(
+    out: str | Path, plan: Plan | None = None, *, model: str | Path | None = None, yes: bool = False
+) -> Iterator[Line]:
+    """Teach a language model from mini-R1-Zero's traces, then by GRPO: one dict a step, `stage` in it.
+
+    `model` is SmolLM2-135M-Instruct (a download of 98 MB, which asks for `yes`) or a folder. Stop
+    it whenever you like; the same call goes on from the last checkpoint. Raises CourseError for a
+    model that cannot be taught here, before anything is loaded.
+    """
+    plan, out = plan or Plan(), Path(out)
+    first = language_model.start(out / "start", model, plan.adapter, seed=plan.seed, yes=yes)
+    distil, rl = plan.stages()
+    taught = first
+    if distil.steps:
+        for line in distill.run(models.shipped(TEACHER), out / "distil", distil, base=first):
+            yield {"stage": "distillation", **line}
+        taught = out / "distil" / "model"
+    if rl.steps:
+        for line in zero.run(out / "rl", rl, base=taught):
+            yield {"stage": "RL", **line}
+
+
+def finished(out: str | Path) -> Path:
+    """The folder of the last adapter that a run in `out` has made. Raises CourseError for none."""
+    for folder in (Path(out) / "rl" / "checkpoint", Path(out) / "distil" / "model"):
+        if lora.is_adapter(folder):
+            return folder
+    raise CourseError(f"{out} holds no adapter yet; `python -m course_lib real-model` makes one.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m course_lib real-model`: the whole run, with its progress."""
+    args = _parser().parse_args(argv)
+    if args.device:
+        os.environ["INSIDE_R1_DEVICE"] = args.device
+    yes = args.yes or args.model is not None or language_model.here() or _asked()
+    plan = Plan(seed=args.seed)
+    if args.steps is not None:
+        plan = replace(plan, distil=replace(plan.distil, steps=args.steps))
+    plan = replace(plan, rl=replace(plan.rl, steps=args.rl_steps))
+    _follow(run(args.out, plan, model=args.model, yes=yes))
+    print(f"The adapter is in {finished(args.out)}.")
+    return 0
+
+
+def _asked() -> bool:
+    """Whether the reader says yes to the download; no where there is nobody to ask."""
+    try:
+        said = input("SmolLM2-135M-Instruct is a download of 98 MB. Fetch it? [y/N] ")
+    except EOFError:
+        return False
+    return said.strip().lower() in ("y", "yes")
+
+
+def _follow(lines: Iterator[Line]) -> None:
+    shown = ("loss", "reward", "accuracy", "thinking_tokens", "seconds")
+    for line in lines:
+        if line["step"] % 10 == 0 or line["stage"] == "RL" or "accuracy" in line:
+            told = [f"{name} {line[name]:.3g}" for name in shown if name in line]
+            print(f"{line['stage']}, step {line['step']}: {', '.join(told)}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib real-model",
+        description="SmolLM2-135M, or a model of your own, learns to reason from traces.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--model", type=Path, help="folder of another model (SmolLM2-135M)")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--steps", type=int, help="updates of distillation (240)")
+    parser.add_argument("--rl-steps", type=int, default=0, help="steps of GRPO afterwards (0)")
+    parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
+    parser.add_argument("--yes", action="store_true", help="fetch SmolLM2 (98 MB) without asking")
+    return parser
