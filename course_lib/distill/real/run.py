@@ -43,7 +43,7 @@ class Plan:
 def run(
     out: str | Path, plan: Plan | None = None, *, model: str | Path | None = None, yes: bool = False
 ) -> Iterator[Line]:
-    """Teach a language model from mini-R1-Zero's traces, then by GRPO: one dict a step, `stage` in it.
+    """Teach a language model by traces, then by GRPO: one dict a step, with its `stage`.
 
     `model` is SmolLM2-135M-Instruct (a download of 98 MB, which asks for `yes`) or a folder. Stop
     it whenever you like; the same call goes on from the last checkpoint. Raises CourseError for a
