@@ -344,6 +344,15 @@ def card(key: str) -> Card:
     return Card(html, text + "\nAgain: " + "; ".join(finding.commands))
 
 
+def told(*keys: str) -> str:
+    """Several findings in plain text, a line each: how sure, and the sentence.
+
+    Raises UnknownFact for a key that is none.
+    """
+    found = [get(key) for key in keys]
+    return "\n".join(f"{one.strength:15} {one.claim}" for one in found)
+
+
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib findings`: prints each, computed anew; 1 where one says too much."""
     parser = argparse.ArgumentParser(prog="python -m course_lib findings", description=__doc__)

@@ -86,6 +86,8 @@ def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float
 def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[str, Any]:
     """All that is kept of an experiment: where and when it was run, and each seed's columns."""
     count, first = len(runs), min(runs)
+    steps = min(run["tried"][-1] for run in runs.values())
+    stopped = {"stopped_after": steps} if steps < find(name).config.steps else {}
     begin = f" --first {first}" if first else ""
     return {
         "name": name,
@@ -93,8 +95,8 @@ def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[
         **records.stamp(
             machine, f"python -m course_lib experiment {name} --seeds {count}{begin} --out DIR"
         ),
-        "steps": find(name).config.steps,
-        "settings": settings(name),
+        "steps": steps,
+        "settings": settings(name) | stopped,
         "changed": changed(find(name).config),
         "runs": {str(seed): run for seed, run in runs.items()},
     }
@@ -197,8 +199,10 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
             if "accuracy" in line:
                 print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
         lines = checkpoints.read_log(kept.with_name("metrics.jsonl"))
-        text = json.dumps(columns(lines, time.process_time() - began))
-        kept.write_text(text, encoding="utf-8")
+        found = columns(lines, time.process_time() - began)
+        if steps is not None and steps < find(name).config.steps:
+            return found  # not the whole run: it can go on
+        kept.write_text(json.dumps(found), encoding="utf-8")
     return json.loads(kept.read_text(encoding="utf-8"))
 
 

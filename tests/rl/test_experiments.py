@@ -188,6 +188,33 @@ def test_a_command_runs_every_seed_and_leaves_a_record(tmp_path, quick, capsys):
     assert experiments.load_record("no-thinking", tmp_path)["runs"] == kept["runs"]
 
 
+def test_a_run_that_was_stopped_is_another_record_and_can_go_on(tmp_path, quick):
+    argv = ["no-thinking", "--seeds", "1", "--out", str(tmp_path)]
+    assert experiments.main([*argv, "--steps", "2"]) == 0
+    part = experiments.load_record("no-thinking", tmp_path)
+    assert part["steps"] == part["settings"]["stopped_after"] == 2
+    assert part["runs"]["0"]["step"] == [1, 2]
+    assert experiments.main(argv) == 0
+    whole = experiments.load_record("no-thinking", tmp_path)
+    assert whole["steps"] == 3 and "stopped_after" not in whole["settings"]
+    assert whole["runs"]["0"]["step"] == [1, 2, 3]
+    assert whole["runs"]["0"]["reward"][:2] == part["runs"]["0"]["reward"]
+
+
+@pytest.mark.slow
+def test_a_record_is_what_its_command_gives_today(tmp_path):
+    """The first steps again: the same seeds gave the same digits on processors of two makers."""
+    assert (
+        experiments.main(["outcome", "--seeds", "1", "--steps", "5", "--out", str(tmp_path)]) == 0
+    )
+    now = experiments.load_record("outcome", tmp_path)["runs"]["0"]
+    then, other = (experiments.load_record("outcome")["runs"][seed] for seed in "01")
+    assert now["step"] == then["step"][:5] and now["tried"] == then["tried"][:2]
+    for name in ("reward", "thinking_tokens", "accuracy", "test_thinking_tokens"):
+        assert now[name] == pytest.approx(then[name][: len(now[name])], abs=0.01), name
+        assert now[name] != pytest.approx(other[name][: len(now[name])], abs=0.01), name
+
+
 def test_an_experiment_makes_the_base_it_needs_once(tmp_path, quick):
     list(experiments.run("cannot-add", 0, tmp_path, steps=1))
     made = (tmp_path / "cannot-add" / "base" / "model.safetensors").stat().st_mtime_ns
