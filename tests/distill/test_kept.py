@@ -41,7 +41,9 @@ def test_perplexity_is_e_to_the_mean_loss(base):
     ids = torch.tensor([tokenizer.encode("hello you", add_special_tokens=False)])
     with torch.no_grad():
         loss = float(model(ids, labels=ids).loss)
-    assert kept.perplexity(model, tokenizer, ["hello you"]) == pytest.approx(math.exp(loss), rel=1e-4)
+    assert kept.perplexity(model, tokenizer, ["hello you"]) == pytest.approx(
+        math.exp(loss), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a"]])

@@ -1,4 +1,4 @@
-"""What is lost when a language model is taught puzzles, and what is kept: measured before and after.
+"""What a language model loses when it is taught puzzles, and keeps: measured before and after.
 
 Two measures, both with the adapter on and off: the perplexity of a text written for the course, and
 a dozen ordinary requests, answered at temperature 0. The text and the requests are in `kept.toml`.
@@ -90,7 +90,7 @@ def is_puzzled(reply: str) -> bool:
 
 
 def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Perplexity on the shipped text, and the shares of requests answered rightly, or as puzzles."""
+    """Perplexity on the shipped text; the shares of requests answered rightly, or as puzzles."""
     said = replies(model, tokenizer)
     right = [is_right(words, reply) for (_, words), reply in zip(requests(), said, strict=True)]
     return {

@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
+import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +29,15 @@ from course_lib.distill.real import language_model, stories
 from course_lib.distill.real.stories import Story
 from course_lib.distill.trace_sft import DistillConfig
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, models
+from course_lib.model import checkpoints, models, rollout
 from course_lib.model.lora import Lora
-from course_lib.rl import zero
 from course_lib.runtime import use_threads
 
+Line = dict[str, Any]
+
 RECORD = "real-star"
+
+_AT_ONCE = 32  # stories sampled together
 
 
 @dataclass(frozen=True)
@@ -76,27 +79,46 @@ class Answer:
         return stories.reward(self.story, self.text) == 1.0
 
 
-def sample(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: StarConfig, number: int
+def ask(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[Story],
+    config: StarConfig,
+    *,
+    seed: int,
+    shots: int = 0,
+    samples: int = 1,
 ) -> list[Answer]:
-    """The answers of round `number` (from 1 on) to stories of its own; the first with examples."""
-    task = stories.task(config.shots if number == 1 else 0)
-    items = task.draw(config.stories, 1000 * config.seed + number)
-    how = zero.ZeroConfig(
-        samples=config.samples,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-    )
-    generator = torch.Generator().manual_seed(1000 * config.seed + number)
-    found = zero.collect(model, tokenizer, task, items, how, generator)
-    return [Answer(item, text) for item, text in zip(found.items, found.texts, strict=True)]
+    """`samples` answers to each story after `shots` worked examples, story by story."""
+    found: list[Answer] = []
+    generator = torch.Generator().manual_seed(seed)
+    for start in range(0, len(items), _AT_ONCE):
+        part = items[start : start + _AT_ONCE]
+        sampled = rollout.generate(
+            model,
+            [_prompt(tokenizer, story, shots) for story in part],
+            samples=samples,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            eos=tokenizer.eos_token_id,
+            generator=generator,
+        )
+        texts = models.decode(tokenizer, sampled.ids.tolist())
+        found += [Answer(part[row // samples], text) for row, text in enumerate(texts)]
+    return found
+
+
+def _prompt(tokenizer: PreTrainedTokenizerBase, story: Story, shots: int = 0) -> list[int]:
+    turns = stories.turns(story, shots)
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return tokenizer.encode(text, add_special_tokens=False)
 
 
 def keep(answers: Sequence[Answer], config: StarConfig) -> list[Answer]:
-    """What is learnt of the answers: the right ones, each text once, at most `config.most` a story.
+    """What is learnt: the right answers, each text once, at most `config.most` a story.
 
-    With `keep="answered"` whatever ends in an answer is kept, right or wrong, and as many of them as
-    there are right ones: the control, which costs and writes the same and leaves out the verifier.
+    With `keep="answered"` any that ends in an answer is kept, right or wrong, and as many of them
+    as there are right ones: the control, which is as long and leaves out the verifier.
     """
     right = _first(answers, config.most, lambda one: one.right)
     if config.keep == "right":
@@ -130,9 +152,7 @@ def teach(
             "Give more stories, more samples or more worked examples."
         )
     model, tokenizer = models.load(folder)
-    traces = [
-        trace_sft.in_tokens_of(tokenizer, stories.prompt(one.story), one.text) for one in kept
-    ]
+    traces = [trace_sft.in_tokens_of(tokenizer, str(one.story), one.text) for one in kept]
     how = DistillConfig(
         seed=config.seed,
         steps=config.steps,
@@ -152,7 +172,7 @@ def run(
     *,
     model: str | Path | None = None,
     yes: bool = False,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Line]:
     """The circle in the folder `out`: yields a line for the first model and one for each round.
 
     Every line has the held-out figures; a round's also has what was asked, right and kept. Round n
@@ -167,55 +187,138 @@ def run(
         checkpoints.claim(out, {**asdict(config), "base": checkpoints.fingerprint(base)})
         log = checkpoints.Log(out / "metrics.jsonl", keep=config.rounds)
         yield from list(log.lines)
-        kept = _read(out / "kept.json", len(log.lines) - 1)
         for number in range(len(log.lines), config.rounds + 1):
-            yield _round(out, base, config, log, kept, number)
+            began = time.process_time()
+            line = _round(out, base, config, number) if number else _first_look(base, config)
+            log.write({"step": number, **line, "cpu_seconds": time.process_time() - began})
+            yield log.lines[-1]
 
 
-def _round(
-    out: Path, base: Path, config: StarConfig, log: checkpoints.Log, kept: list[Answer], number: int
-) -> dict[str, Any]:
-    """One time round, or, as number 0, only a look at the first model."""
-    began = time.process_time()
-    taught, tokenizer = models.load(out / f"round-{number - 1}" if number > 1 else base)
-    line: dict[str, Any] = {"step": number}
-    if number == 0:
-        shown = measure(taught, tokenizer, config, config.shots)
-        line |= {f"{name}_with_examples": value for name, value in shown.items()}
-    else:
-        # 1. Sample, by the newest model. 2. Keep what is right. 3. Teach the first model.
-        answers = sample(taught, tokenizer, config, number)
-        new = keep(answers, config)
-        kept += new
-        right = [one for one in answers if one.right]
-        line |= {
-            "asked": len(answers),
-            "right": len(right) / len(answers),
-            "solved": len({one.story for one in right}) / config.stories,
-            "new": len(new),
-            "kept": len(kept),
-        }
-        folder = language_model.start(
-            out / f"round-{number}", base, Lora(config.rank, 2.0 * config.rank), seed=config.seed
-        )
-        taught, tokenizer = teach(folder, kept, config)
-        _write(out / "kept.json", kept)
+def _first_look(base: Path, config: StarConfig) -> Line:
+    """The untaught model on held-out stories, with worked examples and without."""
+    model, tokenizer = models.load(base)
+    shown = measure(model, tokenizer, config, config.shots)
+    return {f"{name}_shown": value for name, value in shown.items()} | measure(
+        model, tokenizer, config
+    )
+
+
+def _round(out: Path, base: Path, config: StarConfig, number: int) -> Line:
+    """Once round the circle: sample, keep, teach, measure."""
+    # 1. Sample: the newest model answers new stories; only the untaught one is shown examples.
+    newest, tokenizer = models.load(out / f"round-{number - 1}" if number > 1 else base)
+    seed = 1000 * config.seed + number
+    items = stories.sample(config.stories, seed)
+    shots = config.shots if number == 1 else 0
+    answers = ask(newest, tokenizer, items, config, seed=seed, shots=shots, samples=config.samples)
+    # 2. Keep what is right, beside what earlier rounds kept.
+    new = keep(answers, config)
+    kept = [one for n in range(1, number) for one in _read(out / f"kept-{n}.json")] + new
+    _write(out / f"kept-{number}.json", new)
+    # 3. Teach the first model all of it.
+    folder = out / f"round-{number}"
+    shutil.rmtree(folder, ignore_errors=True)  # what a stopped round left
+    language_model.start(folder, base, Lora(config.rank, 2.0 * config.rank), seed=config.seed)
+    model, tokenizer = teach(folder, kept, config)
     # 4. Measure, on stories of which no name, thing or sentence was seen.
-    line |= measure(taught, tokenizer, config) | {"cpu_seconds": time.process_time() - began}
-    log.write(line)
-    return line
+    right = [one for one in answers if one.right]
+    return {
+        "asked": len(answers),
+        "right": len(right) / len(answers),
+        "solved": len({one.story for one in right}) / config.stories,
+        "new": len(new),
+        "kept": len(kept),
+        **measure(model, tokenizer, config),
+    }
 
 
 def measure(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: StarConfig, shots: int = 0
 ) -> dict[str, float]:
-    """Accuracy, answers, steps and wrong steps on held-out stories, one sampled answer each."""
-    return zero.evaluate(
-        model,
-        tokenizer,
-        n=config.held_out,
-        seed=config.seed,
-        task=stories.task(shots),
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
+    """Accuracy, answers, steps, wrong steps and soundness on held-out stories, one answer each."""
+    items = stories.sample(config.held_out, config.seed, "test")
+    answers = ask(model, tokenizer, items, config, seed=config.seed, shots=shots)
+    found = [{"accuracy": one.right, **stories.describe(one.story, one.text)} for one in answers]
+    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+
+
+def _write(path: Path, kept: Sequence[Answer]) -> None:
+    records.write(path, {"kept": [(asdict(one.story), one.text) for one in kept]})
+
+
+def _read(path: Path) -> list[Answer]:
+    """The answers that a round kept. Raises CourseError for a file that holds something else."""
+    again = "the same command in another folder"
+    return [
+        Answer(Story(str(told["text"]), tuple(map(int, told["numbers"])), str(told["signs"])), said)
+        for told, said in records.read(path, again, _are_answers, "answers of a round")["kept"]
+    ]
+
+
+def _are_answers(record: records.Record) -> None:
+    for told, said in record["kept"]:
+        if len(told["numbers"]) != len(told["signs"]) + 1 or not isinstance(said, str):
+            raise ValueError("no answer")
+
+
+# --- the command and its record -------------------------------------------------------------------
+
+
+def record(out: Path, runs: Sequence[tuple[StarConfig, Sequence[Line]]], machine: str) -> None:
+    """Write `out/real-star.json`: a row for every round of every run, and the settings."""
+    settings = {n: v for n, v in asdict(runs[0][0]).items() if n not in ("seed", "keep")}
+    rows = [
+        {"seed": config.seed, "learnt": config.keep, "round": line["step"]}
+        | {name: _rounded(value) for name, value in line.items() if name != "step"}
+        for config, lines in runs
+        for line in lines
+    ]
+    head = records.stamp(machine, "python -m course_lib star --out DIR")
+    seeds = sorted({config.seed for config, _ in runs})
+    records.write(
+        out / f"{RECORD}.json", {**head, "config": settings, "seeds": seeds, "rows": rows}
     )
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def load_record(folder: str | Path = records.RECORDED) -> records.Record:
+    """The record of the circle. Raises CourseError, with the command, where there is none."""
+    path = Path(folder) / f"{RECORD}.json"
+    return records.read(
+        path, "python -m course_lib star --out DIR", lambda r: r["rows"][0]["round"]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m course_lib star --out DIR`: both runs of every seed, one record of them all."""
+    args = _parser().parse_args(argv)
+    done = []
+    for seed in range(args.seeds):
+        for what in ("right", "answered"):
+            config = StarConfig(seed=seed, keep=what, rounds=args.rounds)
+            lines = []
+            for line in run(args.out / f"{what}-{seed}", config, model=args.model, yes=args.yes):
+                print(json.dumps({"seed": seed, "learnt": what, **line}), flush=True)
+                lines.append(line)
+            done.append((config, lines))
+            record(args.out, done, args.machine)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib star",
+        description="Let a language model learn word problems from its own right answers.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (1)")
+    parser.add_argument("--rounds", type=int, default=StarConfig.rounds, help="how many rounds (3)")
+    parser.add_argument("--model", type=Path, help="model folder (SmolLM2-135M-Instruct)")
+    parser.add_argument("--yes", action="store_true", help="fetch SmolLM2, 98 MB, if need be")
+    parser.add_argument(
+        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
+    )
+    return parser

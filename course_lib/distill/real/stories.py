@@ -1,8 +1,9 @@
 """Word problems with a whole number for an answer, and their verifier: the task in words.
 
 "Mia has 7 stamps. Mia finds 6 more. Then Mia gives 2 to Tom. How many stamps does Mia have now?"
-has the answer 11, in two steps. `stories.toml` holds the names, the things and the stories; those of
-the held-out split are others. The verifier is exact and strict: a completion ends with `Answer: 11`.
+has the answer 11, in two steps. `stories.toml` holds the names, the things and the stories; those
+of the held-out split are others. The verifier is exact and strict: a completion must end with
+`Answer: 11`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from course_lib.rl.settings import Task
 from course_lib.task.puzzles import SPLITS
 
 SHOTS = 2
@@ -26,6 +26,7 @@ SHOTS = 2
 HIGHEST = 10
 """No number and no total on the way is above: what a model of this size can add."""
 
+_EXAMPLES = 2  # the seed of the worked examples
 _FILE = Path(__file__).with_suffix(".toml")
 _MARK = "Answer:"
 _ANSWER = re.compile(r" ?(0|[1-9][0-9]{0,5})\.?\s*")
@@ -82,29 +83,34 @@ def _draw(rng: np.random.Generator, told: dict[str, Any], highest: int) -> Story
         numbers = tuple(map(int, rng.integers(2, highest, len(signs) + 1)))
         values = dict(zip("abcd", numbers, strict=False))
         story = Story(words.format(A=one, B=other, things=things, **values), numbers, signs)
-        if 0 < min(story.totals) and max(story.totals) <= highest:
+        if min(story.totals) > 0 and max(story.totals) <= highest:
             return story
 
 
 def worked(story: Story) -> str:
-    """A story's working as the examples in a prompt have it: `7 + 6 = 13. 13 - 2 = 11. Answer: 11`."""
+    """A story's working as the examples have it: `7 + 6 = 13. 13 - 2 = 11. Answer: 11`."""
     steps = zip(pairwise(story.totals), story.signs, story.numbers[1:], strict=True)
     lines = [f"{before} {sign} {number} = {after}." for (before, after), sign, number in steps]
     return " ".join([*lines, f"{_MARK} {story.totals[-1]}"])
 
 
-def prompt(story: Story, shots: int = 0) -> str:
-    """What the user says: the story, after `shots` worked examples of the training split."""
-    examples = sample(shots, seed=2, split="train")
-    told = [f"Problem: {one}\nSolution: {worked(one)}\n\n" for one in examples]
-    return "".join(told) + f"Problem: {story}\nSolution:"
+def turns(story: Story, shots: int = 0) -> list[dict[str, str]]:
+    """The story as a user's turn, after `shots` worked examples of the training split as turns."""
+    said = []
+    for one in sample(shots, seed=_EXAMPLES):
+        said += [_turn("user", str(one)), _turn("assistant", worked(one))]
+    return [*said, _turn("user", str(story))]
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def answer(completion: str) -> int | None:
     """The number that a completion answers with, or None where it is not exactly one answer.
 
-    It ends with `Answer:` and a whole number of at most six digits, with or without a full stop, and
-    says `Answer:` nowhere else.
+    It ends with `Answer:` and a whole number of at most six digits, with or without a full stop,
+    and says `Answer:` nowhere else.
     """
     if len(completion) > _MAX_CHARACTERS or completion.count(_MARK) != 1:
         return None
@@ -113,7 +119,7 @@ def answer(completion: str) -> int | None:
 
 
 def reward(story: Story, completion: str) -> float:
-    """1.0 if the completion answers with the story's number, else 0.0; its working is not judged."""
+    """1.0 if the completion answers with the story's number, else 0.0, whatever its working."""
     return float(answer(completion) == story.totals[-1])
 
 
@@ -137,9 +143,3 @@ def describe(story: Story, completion: str) -> dict[str, float]:
         "wrong_steps": wrong,
         "sound": float(sound),
     }
-
-
-def task(shots: int = 0) -> Task:
-    """The stories as a task for sampling and for GRPO, with `shots` worked examples in the prompt."""
-    held_out = partial(sample, split="test")
-    return Task(sample, partial(prompt, shots=shots), reward, describe, held_out, reward)
