@@ -7,6 +7,7 @@ import bank_local_inference
 import bank_mixture_of_experts
 import bank_r1_pipeline
 import bank_r1_zero
+import bank_real_model
 import bank_uses
 import bank_your_data
 import pytest
@@ -22,6 +23,7 @@ MODULES = (
     bank_r1_pipeline,
     bank_distillation,
     bank_local_inference,
+    bank_real_model,
     bank_your_data,
     bank_uses,
 )

@@ -16,6 +16,7 @@ LESSONS = {
     "04_r1_pipeline": "The four stages",
     "05_distillation": "Distillation",
     "06_local_inference": "Local inference",
+    "09_a_real_language_model": "A real language model",
     "07_your_data_your_limits": "Your data, your limits",
 }
 """The lessons with exercises, in the order in which they are taken: file name and title."""
