@@ -20,8 +20,6 @@ ELSEWHERE = {
     "pipeline": ("pipeline.pipeline", "The four stages from R1-Zero to R1."),
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),
     "real-model": ("distill.real.run", "A real language model learns to reason: SmolLM2-135M."),
-    "star": ("distill.real.star", "A language model learns word problems from its own answers."),
-    "kept": ("distill.real.kept", "What a language model loses while it learns puzzles."),
     "facts": ("facts.stale", "The ledger of facts; with --stale, what to look at again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
     "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),

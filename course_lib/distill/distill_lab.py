@@ -19,6 +19,7 @@ from typing import Any
 from course_lib import records
 from course_lib.distill import experiments, fight, lost
 from course_lib.distill.bench import PRETRAINED, Bench, Row
+from course_lib.distill.real import kept, recipe, star
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.runtime import use_threads
@@ -75,6 +76,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
     ),
     "lost": Experiment("What can the base do that its student cannot?", lost.lost),
+    "real-kept": Experiment(
+        "What does a real language model lose by it, by rank and data?",
+        kept.experiment,
+        {"distil": asdict(recipe.DISTIL), "ranks": kept.RANKS, "every": kept.EVERY},
+    ),
+    "real-star": Experiment(
+        "Can it teach itself word problems from its own right answers?",
+        star.experiment,
+        {"star": asdict(star.StarConfig())},
+    ),
 }
 
 

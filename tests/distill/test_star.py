@@ -1,14 +1,14 @@
 """The circle on words: what is kept, what a run leaves, and that it goes on where it was."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course_lib.distill.bench import Bench
 from course_lib.distill.real import star, stories
 from course_lib.distill.real.star import Answer, StarConfig
 from course_lib.errors import CourseError
+from course_lib.model import models
 
 DRAWN = stories.sample(3, 0)
 
@@ -91,8 +91,6 @@ TINY = StarConfig(rounds=2, stories=4, samples=2, max_new_tokens=8, steps=1, hel
 @pytest.fixture
 def obliging(monkeypatch, tmp_path, random_models, tokenizer):
     """A tiny model's folder, and answers that are right for every other story."""
-    from course_lib.model import models
-
     folder = tmp_path / "base"
     models.save(random_models["qwen2"], tokenizer, folder)
 
@@ -118,12 +116,10 @@ def test_a_run_goes_round_and_goes_on_where_it_was_stopped(obliging, tmp_path):
         next(star.run(out, StarConfig(seed=1)))
 
 
-def test_the_record_has_a_row_for_every_round(obliging, tmp_path):
-    runs = [(TINY, list(star.run(tmp_path / "run", TINY)))]
-    star.record(tmp_path, runs, "here")
-    record = star.load_record(tmp_path)
-    assert [row["round"] for row in record["rows"]] == [0, 1, 2] and record["seeds"] == [0]
-    assert {row["learnt"] for row in record["rows"]} == {"right"}
-    assert json.dumps(record)
-    with pytest.raises(CourseError, match="course_lib star"):
-        star.load_record(tmp_path / "nowhere")
+def test_the_experiment_has_a_row_for_every_round_of_both_circles(obliging, tmp_path, monkeypatch):
+    monkeypatch.setattr(star, "StarConfig", lambda: TINY)
+    rows = list(star.experiment(Bench(models.shipped("mini-r1-zero"), tmp_path, 0)))
+    assert [(row["learnt"], row["round"]) for row in rows] == [
+        (learnt, number) for learnt in ("right", "answered") for number in (0, 1, 2)
+    ]
+    assert rows[-1]["kept"] == 4 and "step" not in rows[-1]

@@ -6,13 +6,11 @@ a dozen ordinary requests, answered at temperature 0. The text and the requests 
 
 from __future__ import annotations
 
-import argparse
 import math
-import platform
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,18 +19,17 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib import records
 from course_lib.distill import distill, trace_sft
+from course_lib.distill.bench import Bench, Row
 from course_lib.distill.real import language_model, recipe
 from course_lib.distill.trace_sft import DistillConfig, Trace
 from course_lib.errors import CourseError
 from course_lib.model import lora, models, rollout
 from course_lib.task import puzzles
 
-RECORD = "real-kept"
-Row = dict[str, Any]
-
-_COMMAND = "python -m course_lib kept --out DIR"
+RANKS = (8, 2, 32)
+EVERY = 50
+"""Ranks, and updates from one look to the next, of `experiment`."""
 
 _FILE = Path(__file__).with_suffix(".toml")
 _LONGEST = 256  # tokens of a text that are read: as many as the smallest model here can hold
@@ -120,16 +117,13 @@ def course(
     rank: int,
     config: DistillConfig,
     every: int,
-    *,
-    model: str | Path | None = None,
-    yes: bool = False,
 ) -> Iterator[Row]:
-    """One distillation at one rank, looked at every `every` updates: what is learnt and lost.
+    """SmolLM2's distillation at one rank, looked at every `every` updates: what is learnt and lost.
 
     Yields a row before the first update and at each look; at the end one with the share of puzzles
     solved, and one with the adapter switched off.
     """
-    taught, tokenizer = language_model.load(model, yes=yes)
+    taught, tokenizer = language_model.load(yes=language_model.here())
     lora.add(taught, lora.Lora(rank, 2.0 * rank), config.seed)
     traces = _traces(tokenizer, config)
     yield {"updates": 0, "adapter": "fresh", **measure(taught, tokenizer)}
@@ -154,48 +148,8 @@ def _traces(tokenizer: PreTrainedTokenizerBase, config: DistillConfig) -> list[T
     ]
 
 
-def load_record(folder: str | Path = records.RECORDED) -> records.Record:
-    """The record of rank and data. Raises CourseError, with its command, where there is none."""
-    path = Path(folder) / f"{RECORD}.json"
-    return records.read(path, _COMMAND, lambda record: record["rows"][0]["rank"])
-
-
-def main(argv: list[str] | None = None) -> int:
-    """`python -m course_lib kept --out DIR`: every rank in turn, one record of them all."""
-    args = _parser().parse_args(argv)
-    config = replace(recipe.DISTIL, steps=args.steps, evaluate_puzzles=args.puzzles)
-    about = {"distil": asdict(config), "every": args.every}
-    record = {**records.stamp(args.machine, _COMMAND), "config": about, "seeds": [], "rows": []}
-    for seed in range(args.seeds):
-        for rank in args.ranks:
-            own = replace(config, seed=seed)
-            for row in course(rank, own, args.every, model=args.model, yes=args.yes):
-                record["rows"].append({"seed": seed, "rank": rank, **_rounded(row)})
-                records.write(args.out / f"{RECORD}.json", record)
-                print(record["rows"][-1], flush=True)
-        record["seeds"].append(seed)
-        records.write(args.out / f"{RECORD}.json", record)
-    return 0
-
-
-def _rounded(row: Row) -> Row:
-    return {name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib kept",
-        description="What a language model loses while it learns puzzles, by rank and data.",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the record")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (1)")
-    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 8, 32], help="(2 8 32)")
-    parser.add_argument("--steps", type=int, default=60, help="updates of each (60)")
-    parser.add_argument("--every", type=int, default=15, help="updates between looks (15)")
-    parser.add_argument("--puzzles", type=int, default=64, help="held-out puzzles at the end (64)")
-    parser.add_argument("--model", type=Path, help="model folder (SmolLM2-135M-Instruct)")
-    parser.add_argument("--yes", action="store_true", help="fetch SmolLM2, 98 MB, if need be")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
-    return parser
+def experiment(bench: Bench) -> Iterator[Row]:
+    """The course of every rank with the bench's seed, after the lesson's settings."""
+    for rank in RANKS:
+        for row in course(rank, replace(recipe.DISTIL, seed=bench.seed), EVERY):
+            yield {"rank": rank, **row}

@@ -5,18 +5,15 @@ answers with their working, keep what is right, teach the *first* model all that
 and go round again. Nobody shows it a solution but the worked examples in the first round's prompt.
 (The original also shows the answer to what went wrong; that half is left out here.)
 
-`python -m course_lib star --out DIR` runs it and goes on when it was stopped.
+`python -m course_lib distill-lab real-star --out DIR` runs it; it goes on when it was stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib import records
 from course_lib.distill import trace_sft
+from course_lib.distill.bench import Bench, Row
 from course_lib.distill.real import language_model, stories
 from course_lib.distill.real.stories import Story
 from course_lib.distill.trace_sft import DistillConfig
@@ -34,8 +32,6 @@ from course_lib.model.lora import Lora
 from course_lib.runtime import use_threads
 
 Line = dict[str, Any]
-
-RECORD = "real-star"
 
 _AT_ONCE = 32  # stories sampled together
 
@@ -261,64 +257,11 @@ def _are_answers(record: records.Record) -> None:
             raise ValueError("no answer")
 
 
-# --- the command and its record -------------------------------------------------------------------
-
-
-def record(out: Path, runs: Sequence[tuple[StarConfig, Sequence[Line]]], machine: str) -> None:
-    """Write `out/real-star.json`: a row for every round of every run, and the settings."""
-    settings = {n: v for n, v in asdict(runs[0][0]).items() if n not in ("seed", "keep")}
-    rows = [
-        {"seed": config.seed, "learnt": config.keep, "round": line["step"]}
-        | {name: _rounded(value) for name, value in line.items() if name != "step"}
-        for config, lines in runs
-        for line in lines
-    ]
-    head = records.stamp(machine, "python -m course_lib star --out DIR")
-    seeds = sorted({config.seed for config, _ in runs})
-    records.write(
-        out / f"{RECORD}.json", {**head, "config": settings, "seeds": seeds, "rows": rows}
-    )
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def load_record(folder: str | Path = records.RECORDED) -> records.Record:
-    """The record of the circle. Raises CourseError, with the command, where there is none."""
-    path = Path(folder) / f"{RECORD}.json"
-    return records.read(
-        path, "python -m course_lib star --out DIR", lambda r: r["rows"][0]["round"]
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """`python -m course_lib star --out DIR`: both runs of every seed, one record of them all."""
-    args = _parser().parse_args(argv)
-    done = []
-    for seed in range(args.seeds):
-        for what in ("right", "answered"):
-            config = StarConfig(seed=seed, keep=what, rounds=args.rounds)
-            lines = []
-            for line in run(args.out / f"{what}-{seed}", config, model=args.model, yes=args.yes):
-                print(json.dumps({"seed": seed, "learnt": what, **line}), flush=True)
-                lines.append(line)
-            done.append((config, lines))
-            record(args.out, done, args.machine)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib star",
-        description="Let a language model learn word problems from its own right answers.",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (1)")
-    parser.add_argument("--rounds", type=int, default=StarConfig.rounds, help="how many rounds (3)")
-    parser.add_argument("--model", type=Path, help="model folder (SmolLM2-135M-Instruct)")
-    parser.add_argument("--yes", action="store_true", help="fetch SmolLM2, 98 MB, if need be")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
-    return parser
+def experiment(bench: Bench) -> Iterator[Row]:
+    """Both circles with the bench's seed, a row a round: right answers kept, and the control."""
+    for learnt in ("right", "answered"):
+        config = replace(StarConfig(), seed=bench.seed, keep=learnt)
+        out = bench.out / f"star-{learnt}-{bench.seed}"
+        for line in run(out, config, yes=language_model.here()):
+            row = {name: value for name, value in line.items() if name != "step"}
+            yield {"learnt": learnt, "round": line["step"], **row}
