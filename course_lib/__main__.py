@@ -105,8 +105,9 @@ def export_gguf(args: argparse.Namespace) -> None:
 def site(args: argparse.Namespace) -> None:
     """Write the executed notebooks as pages to read without running, offline."""
     from course_lib.show import site
+    from course_lib.widgets.live import page
 
-    pages = site.build(args.out)
+    pages = [*site.build(args.out), page.write(args.out)]
     print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")
 
 

@@ -1,7 +1,8 @@
 """The widgets: what a reader sees and moves. Arithmetic is in the lessons' rooms.
 
 Read `base` (controls, pictures and their text twins), then any widget: each is one file, and its
-words are its `text()`. `predict` asks for a prediction.
+words are its `text()`. `predict` asks for a prediction. `live` is the mini-R1 in JavaScript, for a
+web page and for a notebook. Over 2,000 lines because the widgets of all lessons are here.
 
-May import: every room. Nothing imports widgets but notebooks and tests.
+May import: every room. Nothing imports widgets but notebooks, tests and the command line.
 """

@@ -114,4 +114,5 @@ def test_a_room_names_every_module_in_it(room):
 
 def test_every_file_of_settings_is_packed_with_the_library():
     packed = tomllib.loads((LIBRARY.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert "**/*.toml" in packed["package-data"]["course_lib"]
+    kinds = {f"**/*{p.suffix}" for p in LIBRARY.rglob("*.*") if "assets" not in p.parts}
+    assert kinds - {"**/*.py", "**/*.pyc"} <= set(packed["package-data"]["course_lib"])

@@ -1,0 +1,91 @@
+"""`live.html`: the course's own models run in the reader's browser, from a folder or any server.
+
+The page is one HTML file, a script, two style sheets, and a script for each model that holds its
+weights as text, because a page that is opened from a folder may not fetch files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from course_lib.model import models, rollout
+from course_lib.task import puzzles
+from course_lib.task.puzzles import Puzzle
+from course_lib.widgets.live import export
+
+HERE = Path(__file__).parent
+ENGINE = ("puzzle.js", "model.js", "group.js", "view.js")
+"""The explorer's parts in the order in which they are joined, for the page and for a notebook."""
+
+OFFERED = {
+    "base": ("mini-v3-base", "Base", "has only read text"),
+    "r1-zero": ("mini-r1-zero", "R1-Zero", "rewarded for right answers"),
+    "distill": ("mini-r1-distill", "Distill", "dense, taught by R1-Zero"),
+}
+_STILL = Puzzle((7, 3, 5, 2), 11)
+
+
+def write(out: Path) -> Path:
+    """Write the page and its files into the site's folder `out`; returns the page's path."""
+    folder = out / "assets" / "live"
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = []
+    for name, (shipped, *_) in OFFERED.items():
+        header, weights = export.pack(models.shipped(shipped), name)
+        sizes.append(header["parameters"])
+        (folder / f"{name}.js").write_text(as_script(name, header, weights), encoding="utf-8")
+    (folder / "live.js").write_text(joined("page.js"), encoding="utf-8")
+    for style in ("live.css", "page.css"):
+        (folder / style).write_text((HERE / style).read_text(encoding="utf-8"), encoding="utf-8")
+    page = out / "live.html"
+    page.write_text(_html(max(sizes)), encoding="utf-8")
+    return page
+
+
+def joined(last: str) -> str:
+    """The explorer and the file `last`, which starts it, as one script without globals."""
+    parts = [(HERE / name).read_text(encoding="utf-8") for name in (*ENGINE, last)]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def as_script(name: str, header: dict, weights: bytes) -> str:
+    """A model as a script that hands it to the page."""
+    told = f"{json.dumps(name)}, {json.dumps(header)}"
+    return f'insideR1.receive({told}, "{base64.b64encode(weights).decode()}");\n'
+
+
+def _html(parameters: int) -> str:
+    offers = [
+        {"name": name, "label": label, "about": about}
+        for name, (_, label, about) in OFFERED.items()
+    ]
+    template = jinja2.Environment(autoescape=True).from_string(
+        (HERE / "live.html.j2").read_text(encoding="utf-8")
+    )
+    return template.render(
+        offers=Markup(json.dumps(offers).replace("<", "\\u003c")),
+        millions=f"{parameters / 1e6:.1f}",
+        puzzle=str(_STILL),
+        still=_still(),
+    )
+
+
+def _still() -> list[tuple[str, str, str]]:
+    """What base and R1-Zero answer greedily: label, text and verdict, for who has no JavaScript."""
+    found = []
+    for name in ("base", "r1-zero"):
+        shipped, label, _ = OFFERED[name]
+        model, tokenizer = models.load(models.shipped(shipped))
+        ids = models.chat_ids(tokenizer, puzzles.prompt(_STILL))
+        sampled = rollout.generate(
+            model, [ids], max_new_tokens=96, eos=tokenizer.eos_token_id, temperature=0
+        )
+        (text,) = models.decode(tokenizer, sampled.ids.tolist())
+        right = puzzles.reward(_STILL, text)
+        found.append((label, text, "Right." if right else "Wrong."))
+    return found
