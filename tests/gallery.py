@@ -15,8 +15,8 @@ THOUGHT = "<think> +3=10 +5=16 -2=14 no +3=10 -5=5 +2=7 yes</think> + - +"
 
 def classes() -> set[type[Widget]]:
     """Every class of widget in `course_lib.widgets`."""
-    for module in pkgutil.iter_modules(widgets.__path__):
-        importlib.import_module(f"course_lib.widgets.{module.name}")
+    for module in pkgutil.walk_packages(widgets.__path__, "course_lib.widgets."):
+        importlib.import_module(module.name)
 
     def below(kind: type[Widget]) -> set[type[Widget]]:
         found = {kind} if kind.__module__.startswith("course_lib") else set()
@@ -104,6 +104,14 @@ def _viewer() -> Widget:
     return TraceViewer(THOUGHT, Puzzle((7, 3, 5, 2), 7), budget=96)
 
 
+def _explorer() -> Widget:
+    from course_lib.model import models
+    from course_lib.widgets.live.explorer import Explorer
+
+    names = {"Before": "mini-v3-base", "After": "mini-r1-zero"}
+    return Explorer({label: models.shipped(name) for label, name in names.items()})
+
+
 def _plain(module: str, kind: str, /, **given) -> Callable[[], Widget]:
     return lambda: getattr(importlib.import_module(f"course_lib.widgets.{module}"), kind)(**given)
 
@@ -120,6 +128,7 @@ MAKERS: dict[str, Callable[[], Widget]] = {
     "DataFlowInspector": _flow,
     "TokenMicroscope": _microscope,
     "TraceViewer": _viewer,
+    "Explorer": _explorer,
     "LiveRun": _live,
     "Way (choice)": lambda: _way("cost", "news"),
     "Way (number)": lambda: _way("cost", "cents"),

@@ -1,5 +1,6 @@
 """The live page in Chromium with the network off: it agrees with torch, and is used by keyboard."""
 
+import base64
 import json
 import random
 
@@ -8,6 +9,7 @@ import torch
 
 from course_lib.model import models, rollout
 from course_lib.task import puzzles
+from course_lib.widgets.live import export, script
 from course_lib.widgets.live import page as live
 
 from . import lab
@@ -343,4 +345,25 @@ def test_without_scripts_there_is_text(engine, site, notes):
     page = opened(engine, site, notes, java_script_enabled=False)
     assert page.get_by_text("This page needs JavaScript").is_visible()
     assert "<think>" in page.locator("dd").last.inner_text()
+    page.context.close()
+
+
+def test_the_same_explorer_runs_as_a_notebooks_widget(engine, tmp_path, notes):
+    header, weights = export.pack(models.shipped("mini-r1-distill"), "mine")
+    offer = {"label": "Mine", "about": "<b>tried</b>", "header": header}
+    module = script.as_module("widget.js").replace("export default", "const widget =")
+    code = f"""{module}
+        const weights = new DataView(Uint8Array.from(atob(
+            "{base64.b64encode(weights).decode()}"), (c) => c.charCodeAt(0)).buffer);
+        const models = [{{ ...{json.dumps(offer)}, weights }}];
+        const given = {{ models, puzzle: "7 ? 3 ? 5 ? 2 = 11" }};
+        widget.render({{ model: {{ get: (name) => given[name] }}, el: document.body }});"""
+    site = tmp_path / "notebook.html"
+    site.write_text(f'<html lang="en"><title>x</title><script type="module">{code}</script></html>')
+    page = opened(engine, site, notes)
+    answer(page)
+    assert "Mine, " in status(page, "token")
+    page.locator(".live-token").nth(5).click()
+    assert "A dense model" in page.locator(".live-inspector").inner_text()
+    assert page.locator(".live b").count() == 0
     page.context.close()

@@ -13,14 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from course_lib.model import models, rollout
-from course_lib.task import puzzles
+from course_lib.model import models
 from course_lib.task.puzzles import Puzzle
-from course_lib.widgets.live import export
-
-HERE = Path(__file__).parent
-ENGINE = ("puzzle.js", "model.js", "group.js", "view.js")
-"""The explorer's parts in the order in which they are joined, for the page and for a notebook."""
+from course_lib.widgets.live import export, script
+from course_lib.widgets.live.greedy import answers
 
 OFFERED = {
     "base": ("mini-v3-base", "Base", "has only read text"),
@@ -39,18 +35,14 @@ def write(out: Path) -> Path:
         header, weights = export.pack(models.shipped(shipped), name)
         sizes.append(header["parameters"])
         (folder / f"{name}.js").write_text(as_script(name, header, weights), encoding="utf-8")
-    (folder / "live.js").write_text(joined("page.js"), encoding="utf-8")
+    (folder / "live.js").write_text(script.as_script("page.js"), encoding="utf-8")
     for style in ("live.css", "page.css"):
-        (folder / style).write_text((HERE / style).read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / style).write_text(
+            (script.HERE / style).read_text(encoding="utf-8"), encoding="utf-8"
+        )
     page = out / "live.html"
     page.write_text(_html(max(sizes)), encoding="utf-8")
     return page
-
-
-def joined(last: str) -> str:
-    """The explorer and the file `last`, which starts it, as one script without globals."""
-    parts = [(HERE / name).read_text(encoding="utf-8") for name in (*ENGINE, last)]
-    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
 def as_script(name: str, header: dict, weights: bytes) -> str:
@@ -64,28 +56,14 @@ def _html(parameters: int) -> str:
         {"name": name, "label": label, "about": about}
         for name, (_, label, about) in OFFERED.items()
     ]
+    # What these two answer, for who has no JavaScript.
+    still = {OFFERED[name][1]: models.shipped(OFFERED[name][0]) for name in ("base", "r1-zero")}
     template = jinja2.Environment(autoescape=True).from_string(
-        (HERE / "live.html.j2").read_text(encoding="utf-8")
+        (script.HERE / "live.html.j2").read_text(encoding="utf-8")
     )
     return template.render(
         offers=Markup(json.dumps(offers).replace("<", "\\u003c")),
         millions=f"{parameters / 1e6:.1f}",
         puzzle=str(_STILL),
-        still=_still(),
+        still=answers(still, _STILL),
     )
-
-
-def _still() -> list[tuple[str, str, str]]:
-    """What base and R1-Zero answer greedily: label, text and verdict, for who has no JavaScript."""
-    found = []
-    for name in ("base", "r1-zero"):
-        shipped, label, _ = OFFERED[name]
-        model, tokenizer = models.load(models.shipped(shipped))
-        ids = models.chat_ids(tokenizer, puzzles.prompt(_STILL))
-        sampled = rollout.generate(
-            model, [ids], max_new_tokens=96, eos=tokenizer.eos_token_id, temperature=0
-        )
-        (text,) = models.decode(tokenizer, sampled.ids.tolist())
-        right = puzzles.reward(_STILL, text)
-        found.append((label, text, "Right." if right else "Wrong."))
-    return found

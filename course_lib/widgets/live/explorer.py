@@ -1,0 +1,91 @@
+"""The mini-R1 in a notebook: the page's explorer on checkpoints of the learner's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import anywidget
+import ipywidgets as ipw
+import traitlets
+
+from course_lib.errors import CourseError
+from course_lib.show.theme import escape
+from course_lib.task import puzzles
+from course_lib.widgets.base import Widget
+from course_lib.widgets.live import export, script
+from course_lib.widgets.live.greedy import Greedy, answers
+
+
+class _Page(anywidget.AnyWidget):
+    """What the browser gets: the script, its style, and for each model a header and its weights."""
+
+    _esm = script.as_module("widget.js")
+    _css = script.HERE / "live.css"
+    models = traitlets.List().tag(sync=True)
+    puzzle = traitlets.Unicode().tag(sync=True)
+
+
+class Explorer(Widget):
+    """Watch models answer, a token at a time, and take any token apart; up to some MB a model.
+
+    `folders` is label -> model folder, for example `{"Before": models.shipped("mini-v3-base"),
+    "After": run.checkpoint}`; `puzzle` the one it opens with. Its twin has each model's likeliest
+    answer. Raises CourseError for no folder, for one that holds no such model (see `export.pack`),
+    and for what is no puzzle.
+    """
+
+    title = "Watch it think"
+
+    def __init__(
+        self, folders: Mapping[str, str | Path], puzzle: str = "7 ? 3 ? 5 ? 2 = 11"
+    ) -> None:
+        if not folders:
+            raise CourseError("The explorer needs a model: give {label: folder} with one or more.")
+        try:
+            self.puzzle = puzzles.parse(puzzle)
+        except ValueError as error:
+            raise CourseError(str(error)) from error
+        self.folders = {label: Path(folder) for label, folder in folders.items()}
+        self._packed = {label: export.pack(path, label) for label, path in self.folders.items()}
+        self._answers: list[Greedy] = []
+        super().__init__("-".join(folders))
+
+    def extras(self) -> list[ipw.Widget]:
+        """The explorer itself."""
+        offers = [
+            {"label": label, "about": self._about(label), "header": header, "weights": weights}
+            for label, (header, weights) in self._packed.items()
+        ]
+        return [_Page(models=offers, puzzle=str(self.puzzle))]
+
+    def picture(self) -> str:
+        """Each model's likeliest answer, as a table."""
+        rows = "".join(
+            f'<tr><th scope="row">{escape(found.label)}</th><td><code>{escape(found.text)}</code>'
+            f"</td><td>{'right' if found.right else 'wrong'}</td></tr>"
+            for found in self.answers()
+        )
+        heads = "".join(f'<th scope="col">{name}</th>' for name in ("model", "answer", "verdict"))
+        return (
+            f"<table><caption>The likeliest answers to {escape(self.puzzle)}</caption>"
+            f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def text(self) -> str:
+        """Each model's likeliest answer, in words."""
+        said = [
+            f"{found.label} takes {found.tokens} token{'s' * (found.tokens != 1)} and is "
+            f"{'right' if found.right else 'wrong'}"
+            for found in self.answers()
+        ]
+        return f"{self.puzzle}: {'; '.join(said)}."
+
+    def answers(self) -> list[Greedy]:
+        """What each model answers when it always takes its likeliest token."""
+        self._answers = self._answers or answers(self.folders, self.puzzle)
+        return self._answers
+
+    def _about(self, label: str) -> str:
+        size = self._packed[label][0]["parameters"]
+        return f"{size / 1e6:.1f} million parameters"
