@@ -95,9 +95,12 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def export_gguf(args: argparse.Namespace) -> None:
-    """Write a dense student as a GGUF file, with a Modelfile for Ollama."""
+    """Write a dense model as a GGUF file, with a Modelfile for Ollama; or an adapter alone."""
     from course_lib.local import export
 
+    if args.adapter:
+        print(f"The adapter is in {export.export_adapter(args.model, args.out)}.")
+        return
     modelfile = export.export_gguf(args.model, args.out, args.type)
     print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {modelfile}")
 
@@ -176,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="model folder, Qwen2 or Llama")
     command.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
     command.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
+    command.add_argument("--adapter", action="store_true", help="the adapter alone, not merged")
     command = _add(commands, site)
     command.add_argument("--out", type=Path, required=True, help="a new or empty folder")
     return main

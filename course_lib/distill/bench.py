@@ -144,10 +144,10 @@ def measure(
     """
     items = puzzles.sample(n, seed, "test")
     began = time.process_time()
-    found = _answers(model, tokenizer, items, 96, seed)
+    found = answers(model, tokenizer, items, 96, seed)
     spent = time.process_time() - began
     shown = puzzles.sample(3, 7, "test")
-    examples = _answers(model, tokenizer, shown, 96, 1)
+    examples = answers(model, tokenizer, shown, 96, 1)
     return {
         "accuracy": float(found.rewards.mean()),
         **zero.summarise(found, zero.PUZZLES, tokenizer),
@@ -169,8 +169,8 @@ def other_lengths(
     """
     shorter = puzzles.sample(n, seed, "test", size=3)
     longer = puzzles.sample(n, seed, "test", size=5)
-    three = _answers(model, tokenizer, shorter, 96, seed)
-    five = _answers(model, tokenizer, longer, 192, seed)
+    three = answers(model, tokenizer, shorter, 96, seed)
+    five = answers(model, tokenizer, longer, 192, seed)
     signs = [len(puzzles.answer(text) or ()) for text in five.texts]
     return {
         "three_digits": float(three.rewards.mean()),
@@ -180,14 +180,16 @@ def other_lengths(
     }
 
 
-def _answers(
+def answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[Puzzle],
     most: int,
     seed: int,
+    temperature: float = 1.0,
 ) -> zero.Experience:
-    config = zero.ZeroConfig(samples=1, max_new_tokens=most)
+    """One answer of at most `most` tokens to each puzzle, rewarded."""
+    config = zero.ZeroConfig(samples=1, max_new_tokens=most, temperature=temperature)
     generator = torch.Generator().manual_seed(seed)
     return zero.collect(model, tokenizer, zero.PUZZLES, items, config, generator)
 

@@ -21,7 +21,6 @@ from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models, pretrain
 from course_lib.rl import zero
 from course_lib.runtime import use_threads
-from course_lib.task import puzzles
 
 _EVERY = 50  # updates from one checkpoint to the next
 
@@ -87,6 +86,12 @@ def _go_on(
         yield line
 
 
+def read_traces(path: Path) -> list[Trace]:
+    """The traces that a run kept. Raises CourseError for a file that holds none."""
+    read = records.read(path, "the same command in another folder", lambda r: r["kept"][0][1])
+    return [Trace(prompt, completion) for prompt, completion in read["kept"]]
+
+
 def measure(
     student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
 ) -> dict[str, float]:
@@ -127,16 +132,9 @@ def _traces(
     They are in the student's tokens: where its tokenizer is another, they cross over as text.
     """
     if path.is_file():
-        read = records.read(path, "the same command in another folder", lambda r: r["kept"][0][1])
-        return [Trace(prompt, completion) for prompt, completion in read["kept"]]
+        return read_traces(path)
     found = trace_sft.right_ones(teacher, tokenizer, config)
-    kept = [trace for _, trace in found]
-    if tokenizer.get_vocab() != students.get_vocab():
-        texts = models.decode(tokenizer, [trace.completion for trace in kept])
-        kept = [
-            trace_sft.in_tokens_of(students, puzzles.prompt(puzzle), text)
-            for (puzzle, _), text in zip(found, texts, strict=True)
-        ]
+    kept = trace_sft.across(found, tokenizer, students)
     if kept:
         records.write(path, {"kept": [(trace.prompt, trace.completion) for trace in kept]})
     return kept

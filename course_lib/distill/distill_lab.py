@@ -19,7 +19,7 @@ from typing import Any
 from course_lib import records
 from course_lib.distill import experiments, fight, lost
 from course_lib.distill.bench import PRETRAINED, Bench, Row
-from course_lib.distill.real import kept, recipe, star
+from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.runtime import use_threads
@@ -74,6 +74,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "With as much budget again: GRPO after distillation, or more distillation?",
         fight.second_budget,
         {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
+    ),
+    "real-arms": Experiment(
+        "Traces, rewards, both, or answers alone: what makes a real language model reason?",
+        arms.arms,
+        {name: asdict(getattr(recipe, name)) for name in ("LORA", "DISTIL", "REINFORCE")},
     ),
     "lost": Experiment("What can the base do that its student cannot?", lost.lost),
     "real-kept": Experiment(

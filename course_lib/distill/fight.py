@@ -109,7 +109,7 @@ def _curve(points: Sequence[tuple[float, ...]]) -> Row:
     return {n: list(values) for n, values in zip(names, zip(*points, strict=True), strict=True)}
 
 
-class _Counting(zero.Learner):
+class Counting(zero.Learner):
     """GRPO's learner, which also logs how many tokens were sampled and how many taught."""
 
     def update(self, experience: zero.Experience) -> dict[str, float]:
@@ -121,7 +121,7 @@ class _Counting(zero.Learner):
 
 def _reinforce(folder: Path, base: Path, config: zero.ZeroConfig) -> Row:
     """GRPO's curve, from the log of a run that goes on if it was stopped."""
-    for _ in zero.run(folder, config, base=base, method=_Counting):
+    for _ in zero.run(folder, config, base=base, method=Counting):
         pass
     points, sampled, trained = [], 0, 0
     for line in checkpoints.read_log(folder / "metrics.jsonl"):

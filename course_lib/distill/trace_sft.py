@@ -151,6 +151,22 @@ def _reads_easily(puzzle: puzzles.Puzzle, text: str, notation: str) -> bool:
     return wholly and rewards.readability(puzzle, text) == 1.0
 
 
+def across(
+    found: Sequence[tuple[puzzles.Puzzle, Trace]],
+    teachers: PreTrainedTokenizerBase,
+    students: PreTrainedTokenizerBase,
+) -> list[Trace]:
+    """The traces in the student's tokens: where its tokenizer is another, they cross as text."""
+    kept = [trace for _, trace in found]
+    if teachers.get_vocab() == students.get_vocab():
+        return kept
+    texts = models.decode(teachers, [trace.completion for trace in kept])
+    return [
+        in_tokens_of(students, puzzles.prompt(puzzle), text)
+        for (puzzle, _), text in zip(found, texts, strict=True)
+    ]
+
+
 def in_tokens_of(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str) -> Trace:
     """A trace in a student's own tokens: what the user says, what is answered, and an EOS.
 

@@ -1,26 +1,30 @@
 """From a Hugging Face folder to one GGUF file, which llama.cpp and Ollama run.
 
-`python -m course_lib export-gguf --model DIR --out FILE` does it for the course's dense students,
-Qwen2 and Llama. The mini-V3 itself stays with transformers: llama.cpp has fixed sizes for V3.
-The names and layouts are those of llama.cpp's own conversion script, `convert_hf_to_gguf.py`.
+`python -m course_lib export-gguf --model DIR --out FILE` does it for dense models, Qwen2 and Llama;
+an adapter's folder becomes its base with the adapter merged in, or with `--adapter` a file of its
+own, to be put on the base's. The mini-V3 itself stays with transformers: llama.cpp has fixed sizes
+for V3. The names and layouts are those of llama.cpp's own script, `convert_hf_to_gguf.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from course_lib.errors import CourseError
 from course_lib.local import quant
-from course_lib.model import models
+from course_lib.model import lora, models
 
 KINDS = ("f32", "f16", "q8_0")
 _FAMILIES = ("qwen2", "llama")
@@ -58,15 +62,61 @@ def export_gguf(folder: str | Path, out: str | Path, kind: str = "f32") -> Path:
         raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
     model, tokenizer = models.load(folder)
     _refuse_what_does_not_fit(model, tokenizer)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
+    if lora.has(model):
+        lora.fold(model)
+    with _whole(out) as partial:
         _write(partial, model, tokenizer, kind)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
     modelfile = out.with_name("Modelfile")
     modelfile.write_text(_modelfile(out.name, model, tokenizer), encoding="utf-8")
     return modelfile
+
+
+def export_adapter(folder: str | Path, out: str | Path) -> Path:
+    """Write the adapter in `folder` alone to the GGUF file `out` (F32), for llama.cpp's `--lora`.
+
+    Layout and names are those of llama.cpp's `convert_lora_to_gguf.py`. Returns `out`. Raises
+    CourseError for a folder without an adapter, or on a model that is no Qwen2 or Llama.
+    """
+    out = Path(out)
+    if not lora.is_adapter(folder):
+        raise CourseError(f"{folder} holds no adapter; write the whole model without --adapter.")
+    if not out.parent.is_dir():
+        raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
+    model, tokenizer = models.load(folder)
+    _refuse_what_does_not_fit(model, tokenizer)
+    with _whole(out) as partial:
+        _write_adapter(partial, model, lora.settings_of(folder).alpha)
+    return out
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A file to be written beside `out`, which takes its name when all of it is there."""
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_adapter(path: Path, model: PreTrainedModel, alpha: float) -> None:
+    writer = gguf.GGUFWriter(path, model.config.model_type)
+    try:
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+        for name, layer in lora.layers(model).items():
+            whole = f"{name}.weight"
+            theirs = _their_name(whole)
+            writer.add_tensor(f"{theirs}.lora_a", _numbers(layer.lora_A.weight))
+            turned = _turned(theirs, _numbers(layer.lora_B.weight), model)
+            writer.add_tensor(f"{theirs}.lora_b", turned)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
 
 
 def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -80,9 +130,21 @@ def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedToken
         raise CourseError(
             "The model stretches its positions (rope scaling); it cannot be exported."
         )
-    described = json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"])
-    if json.dumps(PRETOKENIZE_REGEX) not in described:
-        raise CourseError("The tokenizer does not cut text as Qwen2's does; it cannot be exported.")
+    _cut(tokenizer)
+
+
+def _cut(tokenizer: PreTrainedTokenizerBase) -> str:
+    """llama.cpp's name for the way a tokenizer cuts text before it merges. Raises CourseError."""
+    described = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
+    if json.dumps(PRETOKENIZE_REGEX) in json.dumps(described):
+        return "qwen2"
+    parts = described.get("pretokenizers", []) if described else []
+    kinds = [(part["type"], part.get("individual_digits")) for part in parts]
+    if kinds == [("Digits", True), ("ByteLevel", None)] and parts[1]["use_regex"]:
+        return "smollm"
+    raise CourseError(
+        "The tokenizer cuts text neither as Qwen2's does nor as SmolLM2's; it cannot be exported."
+    )
 
 
 def _write(
@@ -134,7 +196,7 @@ def _describe_tokenizer(
         special = added["special"]
         kinds[added["id"]] = gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    writer.add_tokenizer_pre(_cut(tokenizer))
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges([" ".join(merge) for merge in description["model"]["merges"]])
@@ -148,18 +210,32 @@ def _describe_tokenizer(
 
 def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
     """Every weight under its GGUF name, in float32."""
-    config = model.config
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
-        for theirs, ours in _NAMES.items():
-            name = name.replace(theirs, ours)
-        weights = tensor.detach().float().cpu().numpy()
-        part = name.split(".")[-2]
-        if config.model_type == "llama" and part in heads:
-            weights = _interleave(weights, heads[part])
-        yield name, weights
+        theirs = _their_name(name)
+        yield theirs, _turned(theirs, _numbers(tensor), model)
+
+
+def _their_name(name: str) -> str:
+    """A weight's name in a GGUF file."""
+    for ours, theirs in _NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def _numbers(tensor: Tensor) -> Array:
+    numbers: Array = tensor.detach().float().cpu().numpy()
+    return numbers
+
+
+def _turned(name: str, weights: Array, model: PreTrainedModel) -> Array:
+    """Queries and keys of a Llama in llama.cpp's order of rows; all else as it is."""
+    config, part = model.config, name.split(".")[-2]
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    if config.model_type == "llama" and part in heads:
+        return _interleave(weights, heads[part])
+    return weights
 
 
 def _interleave(weights: Array, heads: int) -> Array:
@@ -192,11 +268,27 @@ _TURNS = f"""{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
 {{{{- end }}}}"""
 
 
+_CHATML = """{{- range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
+
+
+def _turns(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """The chat template in Ollama's language, where it is one of those known here."""
+    if tokenizer.chat_template == models.CHAT_TEMPLATE:
+        yield f'TEMPLATE """{models.BOS}{_TURNS}"""'
+    elif "<|im_start|>" in (tokenizer.chat_template or ""):
+        asked = str(tokenizer.decode(models.chat_ids(tokenizer, "?")))
+        system = re.match(r"<\|im_start\|>system\n(.*?)<\|im_end\|>", asked, re.DOTALL)
+        if system:
+            yield f'SYSTEM """{system[1]}"""'
+        yield f'TEMPLATE """{_CHATML}"""'
+
+
 def _modelfile(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     """What `ollama create` reads. Ollama writes templates in another language than transformers."""
-    lines = [f"FROM ./{name}"]
-    if tokenizer.chat_template == models.CHAT_TEMPLATE:
-        lines.append(f'TEMPLATE """{models.BOS}{_TURNS}"""')
+    lines = [f"FROM ./{name}", *_turns(tokenizer)]
     lines += [
         f"PARAMETER num_ctx {model.config.max_position_embeddings}",
         "PARAMETER temperature 0.6",

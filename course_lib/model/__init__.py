@@ -2,8 +2,8 @@
 
 Read `models` (tokenizer, the mini-V3, folders), `router` (who goes to which expert), `accounting`
 (how many parameters), `latent_attention`, `rollout` (sampling; `kv_buffer` is its cache,
-`own_forward` any architecture's logits), `logprobs`, `sft`
-(the loss on given text), `pretrain` (a base from nothing) and `checkpoints` (stop and go on).
+`own_forward` any architecture's logits), `logprobs`, `sft` (the loss on given text), `lora` (an
+adapter on a frozen model), `pretrain` (a base from nothing) and `checkpoints` (stop and go on).
 Over 2,000 lines because all that reads or changes weights for more than one lesson is here.
 
 May import: show, task and the ground floor.

@@ -28,7 +28,10 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 ALL = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
 """The linear layers of a decoder block as Llama, Qwen2 and their kin name them."""
 
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+"""The file in an adapter's folder that holds its numbers."""
+
 _PREFIX = "base_model.model."  # what peft puts in front of every name
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -194,7 +197,7 @@ def write(model: PreTrainedModel, folder: str | Path, dtype: str = "float32") ->
         "inference_mode": True,
     }
     save_file(
-        {n: t.contiguous().cpu() for n, t in tensors.items()}, folder / _WEIGHTS, {"format": "pt"}
+        {n: t.contiguous().cpu() for n, t in tensors.items()}, folder / WEIGHTS, {"format": "pt"}
     )
     (folder / _CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
@@ -254,7 +257,7 @@ def put_on(model: PreTrainedModel, folder: str | Path) -> PreTrainedModel:
     """
     settings = settings_of(folder)
     add(model, settings)
-    path = Path(folder) / _WEIGHTS
+    path = Path(folder) / WEIGHTS
     wanted = {
         f"{_PREFIX}{name}.{part}.weight": getattr(layer, part).weight
         for name, layer in layers(model).items()

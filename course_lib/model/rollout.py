@@ -141,21 +141,19 @@ def generate(
     shared = shared_beginning(prompts)
     prompt_ids, prompt_mask = pad_left(prompts, max(0, int(ends[0])), model.device, shared)
     buffer = KVBuffer(prompt_ids.shape[1] + max_new_tokens, model.device)
+    rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
     with sampling(model, way(model).experts):
         logits = _prefill(model, prompt_ids, prompt_mask, buffer, shared)
-        rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
         buffer.select(rows)
         prompt_ids, prompt_mask = prompt_ids[rows], prompt_mask[rows]
         logp = torch.zeros(len(rows), max_new_tokens, device=model.device) if keep_logp else None
         ids = _decode(
             model, logits[rows], prompt_mask.sum(1), buffer,
-            max_new_tokens, ends, temperature, banned, generator, logp,
-        )  # fmt: skip
+            max_new_tokens, ends, temperature, banned, generator, logp)  # fmt: skip
     ended = torch.isin(ids, ends)
-    finished = ended.any(1)
-    lengths = torch.where(finished, ended.int().argmax(1) + 1, ids.shape[1])
+    lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, ids.shape[1])
     logp = None if logp is None else logp[:, : ids.shape[1]]
-    return Rollout(prompt_ids, prompt_mask, ids, finished, lengths, logp, shared)
+    return Rollout(prompt_ids, prompt_mask, ids, ended.any(1), lengths, logp, shared)
 
 
 def stream(

@@ -180,14 +180,15 @@ def _thoughts(
     seed: int,
 ) -> list[str]:
     """One completion for each puzzle, all of them begun with `<think>`."""
-    think = models.ids_of(tokenizer, [models.THINK])[models.THINK]
+    think = tokenizer.encode(models.THINK, add_special_tokens=False)
     generator = torch.Generator().manual_seed(seed)
     texts: list[str] = []
-    for start in range(0, len(drawn), 512):
-        part = drawn[start : start + 512]
+    rows = min(512, rollout.rows_at_once(model, 96))
+    for start in range(0, len(drawn), rows):
+        part = drawn[start : start + rows]
         found = rollout.generate(
             model,
-            [[*models.chat_ids(tokenizer, puzzles.prompt(p)), think] for p in part],
+            [[*models.chat_ids(tokenizer, puzzles.prompt(p)), *think] for p in part],
             max_new_tokens=96,
             eos=tokenizer.eos_token_id,
             generator=generator,

@@ -9,8 +9,8 @@ LORA = Lora(rank=8, alpha=16)
 
 DISTIL = DistillConfig(
     traces=1920,
-    steps=240,
-    tokens=768,  # about eight traces with their prompts
+    steps=200,
+    tokens=384,  # about four traces with their prompts; with eight, a token taught half as much
     learning_rate=1e-3,
     warmup=10,
     notation="digits",

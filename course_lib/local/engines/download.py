@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from course_lib.errors import CourseError
+from course_lib.model import lora
 from course_lib.runtime import cache_folder
 
 if TYPE_CHECKING:
@@ -55,7 +56,13 @@ def _free_disk(folder: Path) -> int:
 
 
 def bytes_in_float32(folder: Path) -> int:
-    """Bytes that the weights in `folder` take when transformers holds them in float32."""
+    """Bytes that the weights in `folder` take when transformers holds them in float32.
+
+    An adapter takes its base's as well. Raises CourseError where that is not on this machine.
+    """
+    if lora.is_adapter(folder):
+        own = 2 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        return own + bytes_in_float32(lora.base_of(folder))
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored = config.get("dtype") or config.get("torch_dtype") or "float32"

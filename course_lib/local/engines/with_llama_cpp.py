@@ -30,9 +30,20 @@ class LlamaCppEngine(Engine):
 
     kind = "llama.cpp"
 
-    def __init__(self, path: str | Path, name: str | None = None, context: int | None = None):
-        """Load the file. Raises CourseError where it is damaged, incomplete or too large."""
+    def __init__(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        context: int | None = None,
+        adapter: str | Path | None = None,
+    ):
+        """Load the file, and put the adapter in the GGUF file `adapter` on it.
+
+        Raises CourseError where one is damaged, incomplete or too large.
+        """
         path = Path(path)
+        if adapter is not None:
+            require_whole(Path(adapter))
         header = require_whole(path)
         _refuse_too_large(path.name, header.file_bytes)
         self.model = name or path.name
@@ -41,7 +52,7 @@ class LlamaCppEngine(Engine):
         self.context = min(context or CONTEXT, limit)
         self.vocabulary = len(header.metadata.get("tokenizer.ggml.tokens", ()))
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
-        self._server = _start(path, self.context, exact=whole)
+        self._server = _start(path, self.context, whole, adapter)
         self.address = str(self._server.listening_address)
         self._wire = Wire("llama.cpp", self.address, again="open it again")
 
@@ -97,7 +108,7 @@ class LlamaCppEngine(Engine):
         self._server = None
 
 
-def _start(path: Path, context: int, exact: bool) -> Any:
+def _start(path: Path, context: int, exact: bool, adapter: str | Path | None) -> Any:
     """`exact` keeps the cache in float32 too, for files whose weights are."""
     import xllamacpp  # 100 MB of program: loaded when wanted
 
@@ -105,6 +116,10 @@ def _start(path: Path, context: int, exact: bool) -> Any:
     params.model.path = str(path)
     params.model_alias = {path.name}  # else its whole path is told to whoever asks
     params.n_ctx = context
+    if adapter is not None:
+        info = xllamacpp.CommonAdapterLoraInfo()
+        info.path, info.scale = str(adapter), 1.0
+        params.lora_adapters = [info]
     params.n_parallel = 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = use_threads()
     if exact:
