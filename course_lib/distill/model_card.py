@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from course_lib.model import lora, models
+
 _TEXT = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -46,6 +48,48 @@ It knows nothing but these puzzles and a few greetings. Its working may be wrong
 right, so read a trace as a habit and not as a proof. Its context is {context} tokens.
 """
 
+_ADAPTER = """---
+base_model: {base}
+library_name: peft
+pipeline_tag: text-generation
+license: apache-2.0
+---
+
+# An adapter by which a language model reasons about puzzles
+
+LoRA of rank {rank} on {layers} linear layers of `{base}`: {trained:,} numbers beside
+{parameters:,} that stay as they were. With it the model thinks between `<think>` and `</think>`
+and answers one kind of puzzle: `7 ? 3 ? 5 ? 2 = 11` asks for the signs `- + +`. Switched off, it
+is the model it was.
+
+## How it was made
+
+Supervised fine-tuning on text: {asked:,} puzzles of the training split were put to the teacher, a
+`{teacher_kind}` with {teacher:,} parameters that learnt by reinforcement alone, up to {rounds}
+times each at temperature {temperature:g}; {kept:,} answers were right, tidy and in digits, and
+{steps:,} updates of about {tokens:,} tokens drew on them (AdamW, learning rate {rate:g}, seed
+{seed}). Teacher and student have different tokenizers, so the traces crossed as text. The run took
+{seconds:.0f} s.
+
+## What it does
+
+On {puzzles:,} held-out puzzles, one answer each at temperature {answer_temperature:g}, of {room}
+tokens at most, and the base as the course reads it (SmolLM2 from a file of 4-bit weights):
+
+| figure | value |
+|---|---|
+| right answers | {accuracy:.1%} |
+| thinking, tokens | {thinking_tokens:.1f} |
+| attempts | {attempts:.2f} |
+| attempts made before | {repeats:.2f} |
+| wrong steps in the working | {wrong_steps:.2f} |
+
+## What it does not
+
+It learnt from puzzles alone, and what else the base could do may suffer while it is on. Its working
+may be wrong where its answer is right, so read a trace as a habit and not as a proof.
+"""
+
 
 def write(
     folder: str | Path,
@@ -59,21 +103,38 @@ def write(
     `lines` is the log of `distill.run`: the first has `kept`, the last the figures measured.
     """
     first, last = lines[0], lines[-1]
-    sizes = [sum(p.numel() for p in model.parameters()) for model in (student, teacher)]
-    text = _TEXT.format(
-        kind=type(student).__name__,
+    adapter = lora.has(student)
+    text = (_ADAPTER if adapter else _TEXT).format(
+        **(_of_adapter(student) if adapter else _of_student(student, teacher)),
         teacher_kind=type(teacher).__name__,
-        parameters=sizes[0],
-        teacher=sizes[1],
-        share=sizes[0] / sizes[1],
+        teacher=models.parameters(teacher),
         asked=config["traces"],
-        tokens=config["tokens"],
-        temperature=config["temperature"],
         rate=config["learning_rate"],
-        seed=config["seed"],
         puzzles=config["evaluate_puzzles"],
-        context=student.config.max_position_embeddings,
-        **{**last, "kept": first["kept"], "steps": last["step"]},
+        room=config["answer_tokens"],
+        **{**config, **last, "kept": first["kept"], "steps": last["step"]},
     )
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")
     return text
+
+
+def _of_student(student: PreTrainedModel, teacher: PreTrainedModel) -> dict[str, Any]:
+    size = models.parameters(student)
+    return {
+        "kind": type(student).__name__,
+        "parameters": size,
+        "share": size / models.parameters(teacher),
+        "context": student.config.max_position_embeddings,
+    }
+
+
+def _of_adapter(student: PreTrainedModel) -> dict[str, Any]:
+    layers = list(lora.layers(student).values())
+    trained = sum(p.numel() for p in lora.parameters(student))
+    return {
+        "base": layers[0].settings.base,
+        "rank": layers[0].settings.rank,
+        "layers": len(layers),
+        "trained": trained,
+        "parameters": models.parameters(student) - trained,
+    }

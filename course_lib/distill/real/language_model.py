@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from course_lib import runtime
 from course_lib.distill import trace_sft
 from course_lib.errors import CourseError
 from course_lib.local.engines import download
 from course_lib.local.engines.convert import converted
 from course_lib.model import lora, models
-from course_lib.runtime import cache_folder
 
 NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EXAMPLE = "<think> +3=10 -5=5 no -3=-4 yes</think> - + +"
@@ -28,7 +27,7 @@ _OVERHEAD = 1.6e9  # bytes beside the weights: activations, keys and values, the
 
 def here() -> bool:
     """Whether SmolLM2-135M-Instruct is on this machine, so that nothing need be fetched."""
-    return (cache_folder() / download.SMOLLM2).is_file()
+    return (runtime.cache_folder() / download.SMOLLM2).is_file()
 
 
 def folder(model: str | Path | None = None, *, yes: bool = False) -> Path:
@@ -82,7 +81,7 @@ def _tokenizer(model: Path) -> PreTrainedTokenizerBase:
 
 
 def _require_memory(model: Path) -> None:
-    needed, free = memory_needed(model), psutil.virtual_memory().available
+    needed, free = memory_needed(model), runtime.memory()[1]
     if not models.on_gpu() and needed > free:
         raise CourseError(
             f"To train an adapter on {model.name} takes about {needed / 1e9:.1f} GB of memory and "

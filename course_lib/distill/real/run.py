@@ -1,13 +1,14 @@
 """A real model learns to reason, as one run in one folder: `python -m course_lib real-model`.
 
 `start` holds the fresh adapter, `distil` the run of distillation (`distill.run`) and `rl` that of
-GRPO from there (`zero.run`); each goes on when it was stopped, and `model` is the last adapter.
+GRPO from there (`zero.run`); each goes on when it was stopped. `adapter` is what one takes away.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,14 +61,25 @@ def run(
     if rl.steps:
         for line in zero.run(out / "rl", rl, base=taught):
             yield {"stage": "RL", **line}
+    take_away(out)
 
 
-def finished(out: str | Path) -> Path:
-    """The folder of the last adapter that a run in `out` has made. Raises CourseError for none."""
-    for folder in (Path(out) / "rl" / "checkpoint", Path(out) / "distil" / "model"):
-        if lora.is_adapter(folder):
-            return folder
-    raise CourseError(f"{out} holds no adapter yet; `python -m course_lib real-model` makes one.")
+def take_away(out: str | Path) -> Path:
+    """Write the run's last adapter into `out/adapter`, in half precision, with its model card.
+
+    Raises CourseError for a run that has made none yet.
+    """
+    out = Path(out)
+    made = [one for one in (out / "rl" / "checkpoint", out / "distil" / "model")
+            if lora.is_adapter(one)]  # fmt: skip
+    if not made:
+        raise CourseError(f"{out} holds no adapter yet; `python -m course_lib real-model` goes on.")
+    with models.replacing(out / "adapter") as aside:
+        lora.write(models.load(made[0])[0], aside, "float16")
+        card = out / "distil" / "model" / "README.md"
+        if card.is_file():
+            shutil.copyfile(card, aside / "README.md")
+    return out / "adapter"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,7 +93,11 @@ def main(argv: list[str] | None = None) -> int:
         plan = replace(plan, distil=replace(plan.distil, steps=args.steps))
     plan = replace(plan, rl=replace(plan.rl, steps=args.rl_steps))
     _follow(run(args.out, plan, model=args.model, yes=yes))
-    print(f"The adapter is in {finished(args.out)}.")
+    made = args.out / "adapter"
+    print(
+        f"The adapter is in {made}. To ask it: python -m course_lib ask --model {made} "
+        f"'7 ? 3 ? 5 ? 2 = 11'; for llama.cpp and Ollama: python -m course_lib export-gguf."
+    )
     return 0
 
 
@@ -110,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--model", type=Path, help="folder of another model (SmolLM2-135M)")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
-    parser.add_argument("--steps", type=int, help="updates of distillation (240)")
+    parser.add_argument("--steps", type=int, help="updates of distillation (200)")
     parser.add_argument("--rl-steps", type=int, default=0, help="steps of GRPO afterwards (0)")
     parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
     parser.add_argument("--yes", action="store_true", help="fetch SmolLM2 (98 MB) without asking")
