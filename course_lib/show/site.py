@@ -117,8 +117,8 @@ def _groups(root: Path) -> list[tuple[str, list[Page]]]:
 
 
 def place(path: Path) -> tuple[str, str]:
-    """Where a lesson stands: 03a, then 03 itself, then 03c."""
-    number = path.stem.split("_")[0]
+    """Where a lesson stands: 03a, then 03 itself, then 03c; the ninth follows the sixth."""
+    number = path.stem.split("_")[0].replace("09", "06z")
     return number[:2], number[2:] or "b"
 
 

@@ -16,6 +16,7 @@ LINKED = (
     "03c_what_made_it_grow",
     "04_r1_pipeline",
     "05_distillation",
+    "09_a_real_language_model",
 )
 """The lessons that keep the rule so far."""
 

@@ -12,7 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ALONE = ["unshare", "-rn", sys.executable, str(ROOT / "tests/without_network.py"), sys.executable]
-NOTEBOOKS = ("01_cost_reset", "06_local_inference", "07_your_data_your_limits")
+NOTEBOOKS = (
+    "01_cost_reset",
+    "06_local_inference",
+    "07_your_data_your_limits",
+    "09_a_real_language_model",
+)
 
 
 def alone(*arguments, seconds):
@@ -43,7 +48,8 @@ def test_there_is_loopback_and_nothing_else():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_notebook_passes_without_a_network(name):
+def test_the_notebook_passes_without_a_network_and_without_a_download(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("INSIDE_R1_CACHE", str(tmp_path))
     options = ["-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
     book = f"notebooks/{name}.ipynb"
     done = alone("-m", "pytest", *options, "--nbval-cell-timeout=600", book, seconds=900)

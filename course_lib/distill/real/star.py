@@ -41,8 +41,8 @@ class StarConfig:
     """Everything that decides a run."""
 
     seed: int = 0
-    rounds: int = 3
-    stories: int = 80  # put to the model a round, new ones each time
+    rounds: int = 2
+    stories: int = 64  # put to the model a round, new ones each time
     samples: int = 4  # answers to each
     temperature: float = 0.7
     max_new_tokens: int = 40
@@ -50,10 +50,10 @@ class StarConfig:
     keep: Literal["right", "answered"] = "right"  # what is learnt; "answered" is the control
     most: int = 2  # different answers kept to one story
     rank: int = 8
-    steps: int = 24  # updates a round, always from the first model
+    steps: int = 20  # updates a round, always from the first model
     tokens: int = 640  # a batch
     learning_rate: float = 1e-3
-    held_out: int = 96
+    held_out: int = 64
 
     def __post_init__(self) -> None:
         for name in ("rounds", "stories", "samples", "max_new_tokens", "most", "steps", "held_out"):
