@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,6 +32,7 @@ from course_lib.model.lora import Lora
 from course_lib.runtime import use_threads
 
 Line = dict[str, Any]
+Learnt = Literal["right", "answered"]
 
 _AT_ONCE = 32  # stories sampled together
 
@@ -47,7 +48,7 @@ class StarConfig:
     temperature: float = 0.7
     max_new_tokens: int = 40
     shots: int = 2  # worked examples in the prompt of the first round; none later
-    keep: Literal["right", "answered"] = "right"  # what is learnt; "answered" is the control
+    keep: Learnt = "right"  # what is learnt; "answered" is the control
     most: int = 2  # different answers kept to one story
     rank: int = 8
     steps: int = 20  # updates a round, always from the first model
@@ -59,7 +60,7 @@ class StarConfig:
         for name in ("rounds", "stories", "samples", "max_new_tokens", "most", "steps", "held_out"):
             if getattr(self, name) < 1:
                 raise CourseError(f"{name} is {getattr(self, name)}; allowed is 1 or more.")
-        if self.keep not in ("right", "answered"):
+        if self.keep not in get_args(Learnt):
             raise CourseError(f"keep is {self.keep!r}; allowed are 'right' and 'answered'.")
 
 
@@ -125,7 +126,8 @@ def keep(answers: Sequence[Answer], config: StarConfig) -> list[Answer]:
     return [said[i] for i in sorted(chosen)]
 
 
-def _first(answers: Sequence[Answer], most: int, wanted: Any) -> list[Answer]:
+def _first(answers: Sequence[Answer], most: int, wanted: Callable[[Answer], bool]) -> list[Answer]:
+    """The first answers that are wanted, each text once and at most `most` to a story."""
     kept: dict[Answer, None] = {}
     of_story: dict[Story, int] = {}
     for one in answers:
@@ -259,7 +261,7 @@ def _are_answers(record: records.Record) -> None:
 
 def experiment(bench: Bench) -> Iterator[Row]:
     """Both circles with the bench's seed, a row a round: right answers kept, and the control."""
-    for learnt in ("right", "answered"):
+    for learnt in get_args(Learnt):
         config = replace(StarConfig(), seed=bench.seed, keep=learnt)
         out = bench.out / f"star-{learnt}-{bench.seed}"
         for line in run(out, config, yes=language_model.here()):
