@@ -73,12 +73,8 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
 
 
 def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, monkeypatch):
-    import psutil
 
-    class Little:
-        available = 10**8
-
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: Little)
+    monkeypatch.setattr("course_lib.runtime.memory", lambda: (10**9, 10**8))
     assert main(["zero", "--out", str(tmp_path / "out")]) == 1
     assert "memory" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

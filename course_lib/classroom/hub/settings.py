@@ -1,0 +1,59 @@
+"""What a hub needs for this course, whatever starts its servers: one place for all variants."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+SECONDS = 180
+"""How long a server may take to start: thirty at once are slow."""
+
+IDLE_KERNEL, IDLE_SERVER = 1800, 3600
+"""Seconds after which a kernel, then a server, that does nothing is ended; files stay."""
+
+MEMORY, CORES = "2G", 1.0
+"""What a user may take where a spawner enforces it (systemd, Docker and Kubernetes do)."""
+
+ENVIRONMENT = {
+    "INSIDE_R1_THREADS": "1",  # two threads on two busy cores are several times slower than one
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",  # glibc keeps less of what is freed
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",  # nobody downloads a model thirty times
+    "PYTHONDONTWRITEBYTECODE": "1",  # the course is there to read only
+}
+_PASSED_ON = ("INSIDE_R1_HOME", "INSIDE_R1_CACHE")
+
+
+def apply(c: Any, culler: bool = True) -> None:
+    """Set what every variant shares on JupyterHub's configuration `c`; some bring a `culler`."""
+    c.Spawner.cmd = [sys.executable, "-m", "course_lib.classroom.hub"]
+    c.Spawner.args = [
+        f"--MappingKernelManager.cull_idle_timeout={IDLE_KERNEL}",
+        "--MappingKernelManager.cull_connected=True",
+        "--MappingKernelManager.cull_interval=120",
+    ]
+    c.Spawner.notebook_dir = "~"
+    c.Spawner.default_url = "/lab/tree/inside-r1/notebooks/00_start_here.ipynb"
+    c.Spawner.start_timeout = c.Spawner.http_timeout = SECONDS
+    c.Spawner.mem_limit, c.Spawner.cpu_limit = MEMORY, CORES
+    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    c.Spawner.environment = ENVIRONMENT | given
+    c.JupyterHub.concurrent_spawn_limit = 10
+    if culler:
+        _end_idle_servers(c)
+
+
+def _end_idle_servers(c: Any) -> None:
+    c.JupyterHub.services = [
+        {
+            "name": "culler",
+            "command": [
+                *(sys.executable, "-m", "jupyterhub_idle_culler"),
+                f"--timeout={IDLE_SERVER}",
+            ],
+        }
+    ]
+    scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    c.JupyterHub.load_roles = [{"name": "culler", "services": ["culler"], "scopes": scopes}]

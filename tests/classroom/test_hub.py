@@ -1,0 +1,164 @@
+"""The hub: a real JupyterHub with its proxy, and four users at once; and what it is made of."""
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from course_lib.classroom import hub
+from course_lib.classroom.hub import lay_out, settings
+from tests.classroom import hub_client
+
+CONFIG = Path(hub.__file__).parent / "jupyterhub_config.py"
+USERS = ("ada", "ben", "cem", "dan")
+
+
+# What is laid out.
+
+
+@pytest.fixture
+def course(tmp_path):
+    for name in ("notebooks/00.ipynb", "exercises/01.ipynb", "notebooks/.ipynb_checkpoints/x"):
+        path = tmp_path / "course" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "course"
+
+
+def test_a_user_gets_what_is_missing_and_keeps_their_own(course, tmp_path):
+    mine = tmp_path / "mine"
+    assert lay_out.lay_out(mine, course) == ["notebooks/00.ipynb", "exercises/01.ipynb"]
+    assert lay_out.lay_out(mine, course) == []
+    (mine / "exercises/01.ipynb").write_text("my answer")
+    (mine / "notebooks/own.ipynb").write_text("my own")
+    (mine / "notebooks/00.ipynb").unlink()
+    assert lay_out.lay_out(mine, course) == ["notebooks/00.ipynb"]
+    assert (mine / "exercises/01.ipynb").read_text() == "my answer"
+    assert (mine / "notebooks/own.ipynb").read_text() == "my own"
+
+
+def test_a_course_that_was_mended_replaces_only_what_nobody_changed(course, tmp_path):
+    mine = tmp_path / "mine"
+    lay_out.lay_out(mine, course)
+    (mine / "exercises/01.ipynb").write_text("my answer")
+    for name in ("notebooks/00.ipynb", "exercises/01.ipynb"):
+        (course / name).write_text("mended")
+    assert lay_out.lay_out(mine, course) == ["notebooks/00.ipynb"]
+    assert lay_out.lay_out(mine, course) == []
+    assert (mine / "exercises/01.ipynb").read_text() == "my answer"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "\x00", '{"notebooks/00.ipynb": 5}'])
+def test_a_damaged_list_of_what_was_given_costs_nobody_their_work(course, tmp_path, content):
+    mine = tmp_path / "mine"
+    lay_out.lay_out(mine, course)
+    (mine / "exercises/01.ipynb").write_text("my answer")
+    (mine / ".course.json").write_text(content)
+    assert lay_out.lay_out(mine, course) == []
+    assert (mine / "exercises/01.ipynb").read_text() == "my answer"
+
+
+def test_a_home_that_is_full_still_gets_its_server(tmp_path, monkeypatch):
+    from course_lib.classroom.hub import __main__ as begin
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    began = []
+    monkeypatch.setattr(begin, "lay_out", full)
+    monkeypatch.setattr(begin.os, "execv", lambda program, command: began.append(command))
+    begin.main(["--port=1"])
+    assert began == [[sys.executable, "-m", "jupyterhub.singleuser", "--port=1"]]
+
+
+# The variants say the same.
+
+
+class Config(dict):
+    def __getattr__(self, name):
+        return self.setdefault(name, Config())
+
+    __setattr__ = dict.__setitem__
+
+
+def test_the_littlest_hub_has_the_same_settings_and_its_own_culler():
+    c = Config()
+    text = (CONFIG.parent / "tljh.py").read_text(encoding="utf-8")
+    exec(compile(text, "tljh.py", "exec"), {"get_config": lambda: c})  # as TLJH reads it
+    assert c.Spawner.environment["INSIDE_R1_THREADS"] == "1"
+    assert c.Spawner.cmd[1:] == ["-m", "course_lib.classroom.hub"]
+    assert "services" not in c.JupyterHub
+
+
+def test_the_values_for_kubernetes_are_those_of_the_settings():
+    values = yaml.safe_load((CONFIG.parent / "values.yaml").read_text(encoding="utf-8"))
+    c = Config()
+    settings.apply(c)
+    user = values["singleuser"]
+    assert user["extraEnv"] == settings.ENVIRONMENT
+    assert user["cmd"][1:] == c.Spawner.cmd[1:] and user["defaultUrl"] == c.Spawner.default_url
+    assert user["startTimeout"] == settings.SECONDS
+    assert (user["memory"]["limit"], user["cpu"]["limit"]) == (settings.MEMORY, settings.CORES)
+    assert values["cull"]["timeout"] == settings.IDLE_SERVER
+
+
+# The real thing.
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A JupyterHub on loopback, as the README starts it; yields its address and its folder."""
+    proxy = hub_client.proxy()
+    if proxy is None:
+        reason = "configurable-http-proxy could not be installed from npm"
+        (pytest.fail if os.environ.get("COURSE_BROWSER") == "require" else pytest.skip)(reason)
+    folder = tmp_path_factory.mktemp("class")
+    with hub_client.serving(CONFIG, folder, proxy) as address:
+        yield address, folder
+
+
+@pytest.mark.slow
+def test_four_users_at_once_learn_on_one_hub(address):
+    where, folder = address
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(USERS)) as pool:
+        told = list(pool.map(lambda name: hub_client.learn(where, name), USERS))
+    print(json.dumps({name: one.seconds for name, one in zip(USERS, told, strict=True)}))
+    for name, one in zip(USERS, told, strict=True):
+        home = folder / "homes" / name
+        assert one.errors == [], one.errors
+        assert "right" in one.checked.lower()
+        assert one.threads == "1" and one.folder == str(home / "inside-r1" / "notebooks")
+        kept = json.loads((home / ".local/share/inside-r1/progress.json").read_text())
+        assert kept["sections"]["exercises"]["grpo.by_hand"]["outcome"] == "right"
+    assert time.monotonic() - began < 600
+
+
+@pytest.mark.slow
+def test_a_wrong_password_and_a_name_that_is_a_path_are_turned_away(address):
+    where, folder = address
+    for name, password in (("eve", "wrong"), ("../eve", hub_client.PASSWORD)):
+        with httpx.Client(base_url=where, follow_redirects=True, timeout=60) as client:
+            assert hub_client.login(client, name, password).status_code in (400, 403)
+    assert not (folder / "homes" / "eve").exists() and not (folder / "eve").exists()
+
+
+@pytest.mark.slow
+def test_what_a_user_deletes_is_there_again_at_the_next_start(address):
+    where, folder = address
+    home = folder / "homes" / "fay" / "inside-r1"
+    with httpx.Client(base_url=where, follow_redirects=True, timeout=180) as client:
+        hub_client.begin(client, "fay")
+        (home / "notebooks" / "00_start_here.ipynb").unlink()
+        (home / "exercises" / "own.txt").write_text("mine")
+        hub_client.end(client, "fay")
+        hub_client.begin(client, "fay")
+        assert (home / "notebooks" / "00_start_here.ipynb").is_file()
+        assert (home / "exercises" / "own.txt").read_text() == "mine"
+        hub_client.end(client, "fay")
