@@ -25,6 +25,7 @@ ELSEWHERE = {
     "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),
     "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),
     "grade": ("classroom.grade", "Grade a folder of submissions."),
+    "class": ("classroom.class_desk", "A class put together; or, with --form, its questions."),
     "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),
 }
 

@@ -74,7 +74,7 @@ def _in_file() -> Progress:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("the file is too large")
-        sections, odd = _sections(json.loads(path.read_text(encoding="utf-8")))
+        sections, odd = parse(json.loads(path.read_text(encoding="utf-8")))
         return Progress(sections, _set_aside(path, odd, sections) if odd else "")
     except FileNotFoundError:
         return Progress()
@@ -158,7 +158,7 @@ def delete() -> bool:
     return True
 
 
-def _sections(data: object) -> tuple[Sections, str]:
+def parse(data: object) -> tuple[Sections, str]:
     """What of a file's content is progress, and in words what is not. Raises ValueError if nothing
     is: then it is not ours."""
     if not isinstance(data, dict) or not isinstance(data.get("sections"), dict):

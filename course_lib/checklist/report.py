@@ -42,7 +42,7 @@ READ_NEXT = {
 }
 """What to read when every question is right: why -> a key of the ledger whose source it is."""
 
-_WORDS = {
+WORDS = {
     Outcome.BLANK: "not answered",
     Outcome.WRONG: "not right",
     Outcome.MISUNDERSTOOD: "a misunderstanding",
@@ -140,7 +140,7 @@ def build(
     now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
     seen = tuple((item.title, item.picture(), item.text()) for item in explored)
-    parts = tuple(_part(question, progress) for question in questions)
+    parts = tuple(part(question, progress) for question in questions)
     sections = (
         ("In my own words", tuple(_own_words(questions, progress))),
         ("What I predicted", tuple(_predicted(progress))),
@@ -179,7 +179,8 @@ def _next(questions: Sequence[Question], parts: Sequence[Part]) -> Iterator[str]
         yield f"{why}: {source.title}, {source.address.removeprefix('https://')}"
 
 
-def _part(question: Question, progress: Progress) -> Part:
+def part(question: Question, progress: Progress) -> Part:
+    """How one question was answered before and after, by what a progress holds."""
     rows = []
     for way in question.ways:
         name = f"{question.name}.{way.name}"
@@ -264,9 +265,9 @@ def pictures(report: Report) -> dict[str, str]:
 
 def _change(row: Row) -> str:
     before, after = (f" ({given})" if given else "" for given in row.given)
-    first = "not asked" if row.before is None else f"{_WORDS[row.before]}{before}"
+    first = "not asked" if row.before is None else f"{WORDS[row.before]}{before}"
     other = f" (it was asked as: {row.first})" if row.first else ""
-    return f"Before: {first}{other}; now: {_WORDS[row.after]}{after}."
+    return f"Before: {first}{other}; now: {WORDS[row.after]}{after}."
 
 
 def _plain(text: str) -> str:
@@ -343,8 +344,8 @@ def _standing(part: Part, phase: str) -> str:
     outcomes, whole = part.outcomes(phase), getattr(part, phase)
     right = outcomes.count(Outcome.RIGHT)
     if whole is Outcome.RIGHT or not right:
-        return _WORDS[whole]
-    word = "not complete" if whole is Outcome.BLANK else _WORDS[whole]
+        return WORDS[whole]
+    word = "not complete" if whole is Outcome.BLANK else WORDS[whole]
     return f"{word} ({right} of {len(outcomes)} right)"
 
 

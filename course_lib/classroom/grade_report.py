@@ -46,14 +46,14 @@ def write_report(
     csv.writer(rows).writerows(_rows(grades))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(table, "\ufeff" + rows.getvalue())  # the mark by which spreadsheets know UTF-8
-        _replace(page, _page(grades, left))
+        replace(table, "\ufeff" + rows.getvalue())  # the mark by which spreadsheets know UTF-8
+        replace(page, _page(grades, left))
     except OSError as error:
         raise CourseError(f"The report could not be written to {folder}: {error}.") from error
     return table, page
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     new = path.with_name(f".{path.name}.new")
     new.write_bytes(text.encode("utf-8", "backslashreplace"))
     os.replace(new, path)
@@ -77,10 +77,10 @@ def _rows(grades: Sequence[Grade]) -> list[list[str]]:
         for one in grade.verdicts:
             rows.append([grade.student, one.exercise, str(one.outcome), one.message])
         rows += [[grade.student, "", "note", note] for note in grade.notes]
-    return [[_as_text(readable(cell, _LONGEST)) for cell in row] for row in rows]
+    return [[as_text(readable(cell, _LONGEST)) for cell in row] for row in rows]
 
 
-def _as_text(cell: str) -> str:
+def as_text(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula, however it splits the line."""
     return _FORMULA.sub(r"\1\2'", cell)
 

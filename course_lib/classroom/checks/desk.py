@@ -47,7 +47,8 @@ def check(name: str, answer: Any = ...) -> None:
     """
     exercise = get(name)
     verdict = _usage(exercise, answer) or _judged(exercise, answer)
-    notice = progress.record(name, str(verdict.outcome))
+    known = {"mistake": verdict.headline} if verdict.outcome is Outcome.MISTAKE else {}
+    notice = progress.record(name, str(verdict.outcome), **known)
     if notice:
         print(notice)
     _show(exercise, verdict)

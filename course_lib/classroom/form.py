@@ -1,0 +1,107 @@
+"""The six questions on a page that makes a file to hand in, and on paper; judged at the desk.
+
+The page is one file that asks nobody anything: it can lie on any web server or be passed around.
+It holds no key. What depends on one machine is left out, since the machine is not there.
+"""
+
+from __future__ import annotations
+
+import string
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment
+
+from course_lib.checklist import questions
+from course_lib.checklist.evidence import Evidence
+from course_lib.checklist.quiz import Ask, Choice, Number, Order, Question
+from course_lib.runtime import ASSETS
+
+PHASES = ("before", "after")
+_OF_A_MACHINE = "fits"
+
+
+@cache
+def checklist() -> dict[str, Question]:
+    """The six questions as they are asked of somebody without a run of their own."""
+    return questions.checklist(Evidence(memory=16 << 30))
+
+
+@cache
+def asked(phase: str) -> dict[str, Ask]:
+    """What is asked in a phase, by full name ("cost.ratio")."""
+    return {
+        f"{question.name}.{way.name}": way
+        for question in checklist().values()
+        for way in question.asked(phase)
+        if way.name != _OF_A_MACHINE and isinstance(way, Choice | Number | Order)
+        and way.name in question.first
+    }  # fmt: skip
+
+
+def judged(phase: str, answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries of a progress for `answers` (name -> key, text or keys in order).
+
+    Raises ValueError for an answer that could not have been given.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, way in asked(phase).items():
+        given = answers.get(name)
+        if isinstance(way, Order):
+            given = given if isinstance(given, list) else []
+            given = [one for one in given if isinstance(one, str) and one in way.items]
+            shown = {f"place_{n}": one for n, one in enumerate(given, 1)}
+        else:
+            given = given[:200] if isinstance(given, str) and given.strip() else None
+            shown = {"answer": given}
+        state = checklist()[name.partition(".")[0]].state()
+        verdict = way.judge(given, state)  # type: ignore[arg-type]
+        found[name] = {"outcome": str(verdict.outcome), "answer": shown, "reply": verdict.reply}
+    return found
+
+
+def from_paper(phase: str, answers: Mapping[str, str]) -> dict[str, Any]:
+    """What letters in a table mean: b is the second option, "c a b" an order, a number itself."""
+    found: dict[str, Any] = {}
+    for name, way in asked(phase).items():
+        said = str(answers.get(name) or "").strip().lower()
+        if isinstance(way, Number) or not said:
+            found[name] = said
+            continue
+        keys = [key for key, _ in options(way)]
+        places = [string.ascii_lowercase.find(letter) for letter in said if letter.isalpha()]
+        picked = [keys[place] for place in places if 0 <= place < len(keys)]
+        if len(picked) != len(places):
+            raise ValueError(f"{name}: {said[:20]!r} has a letter that is no option")
+        found[name] = picked if isinstance(way, Order) else (picked or [None])[0]
+    return found
+
+
+def options(way: Ask) -> list[tuple[str, str]]:
+    """(key, text) of what can be chosen, as it is shown; [] for a number."""
+    if isinstance(way, Choice):
+        return [(key, text) for text, key in way.shown().items()]
+    if not isinstance(way, Order):
+        return []
+    # The place says nothing, and is the same on every print.
+    return sorted(way.items.items(), key=lambda one: zlib.crc32(f"{way.name} {one[0]}".encode()))
+
+
+def page(phase: str = "before") -> str:
+    """The form as one page of HTML, to click or to print."""
+    template = (ASSETS / "classroom" / "form.html").read_text(encoding="utf-8")
+    rows = [
+        {
+            "name": name,
+            "prompt": way.prompt,
+            "options": options(way),
+            "order": isinstance(way, Order),
+            "unit": getattr(way, "unit", ""),
+            "question": checklist()[name.partition(".")[0]].title,
+        }
+        for name, way in asked(phase).items()
+    ]
+    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(template).render(rows=rows, phase=phase, letters=string.ascii_lowercase)

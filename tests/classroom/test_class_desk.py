@@ -1,0 +1,227 @@
+"""The teacher's desk: what a class hands in, put together; and what somebody hostile hands in."""
+
+import csv
+import io
+import json
+import os
+import re
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from course_lib.checklist.quiz import Number, Order
+from course_lib.classroom import class_desk, class_files, form
+from course_lib.errors import CourseError
+
+
+def entry(outcome, **more):
+    return {"outcome": outcome, "tries": 1, "when": "2026-11-26T10:00:00+00:00"} | more
+
+
+def kept(name="", **sections):
+    words = {"words": {"name": entry("written", text=name)}} if name else {}
+    return json.dumps({"version": 1, "sections": sections | words})
+
+
+def answers(phase, right=True):
+    """Answers to every question of a form, right or wrong, as its page makes them."""
+    found = {}
+    for name, way in form.asked(phase).items():
+        state = form.checklist()[name.partition(".")[0]].state()
+        if isinstance(way, Number):
+            found[name] = f"{way.right(state)}" if right else "123456789"
+        elif isinstance(way, Order):
+            found[name] = list(way.right(state))[:: 1 if right else -1]
+        else:
+            key = way.right(state)
+            found[name] = key if right else next(k for k in way.options if k != key)
+    return found
+
+
+def desk(folder):
+    out = folder.parent / "out"
+    class_desk.main([str(folder), "--out", str(out)])
+    tables = {}
+    for path in out.glob("*.csv"):
+        text = path.read_text(encoding="utf-8-sig")
+        tables[path.name] = list(csv.reader(io.StringIO(text)))
+    return (out / "class.html").read_text(encoding="utf-8"), tables
+
+
+@pytest.fixture
+def handed_in(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def test_a_class_is_put_together_from_all_three_ways(handed_in):
+    form_of_ada = {"name": "Ada", "phase": "before", "answers": answers("before", right=False)}
+    (handed_in / "Ada_before.json").write_text(json.dumps(form_of_ada))
+    done = {"grpo.by_hand": entry("right"), "moe.route": entry("known mistake", tries=6,
+            mistake="The bias is for choosing only.")}  # fmt: skip
+    after = form.judged("after", answers("after"))
+    (handed_in / "ada.json").write_text(kept("ada", exercises=done, after=after))
+    (handed_in / "ben").mkdir()
+    (handed_in / "ben" / "progress.json").write_text(kept(exercises={"moe.route": entry("right")}))
+    row = {"name": "Zoë; 李", "phase": "before", "cost.news": "b", "training.stages": "zz"}
+    row["training.stages"] = ""
+    text = ";".join(row) + "\n" + ";".join(f'"{value}"' for value in row.values()) + "\n"
+    (handed_in / "paper.csv").write_text("\ufeff" + text, encoding="utf-8")
+    page, tables = desk(handed_in)
+    assert [row[0] for row in tables["moodle.csv"][1:]] == ["Ada", "ben", "Zoë; 李"]
+    assert tables["moodle.csv"][1][1:3] == ["0", "5"] or tables["moodle.csv"][1][1] == "0"
+    stuck = page.split("Who is stuck")[1].split("<h2>")[0]
+    assert "Ada" in stuck and "moe.route" in stuck and "6 checks" in stuck and "ben" not in stuck
+    assert "The bias is for choosing only." in page
+    assert ["Ada", "exercise", "grpo.by_hand", "", "right", "1"] in tables["class.csv"]
+    assert tables["canvas.csv"][0][:5] == [
+        "Student", "ID", "SIS User ID", "SIS Login ID", "Section",
+    ]  # fmt: skip
+    assert tables["canvas.csv"][1][0].strip() == "Points Possible"
+
+
+def test_the_gain_counts_who_took_both(handed_in):
+    for name, phases in {"a": ("before", "after"), "b": ("before",), "c": ("after",)}.items():
+        sections = {p: form.judged(p, answers(p, right=p == "after")) for p in phases}
+        (handed_in / f"{name}.json").write_text(kept(name, **sections))
+    people, _ = class_files.read(handed_in)
+    found = {one.title: one for one in class_desk.questions(class_desk.members(people))}
+    whole = [one for one in found.values() if one.after]  # all ways of it are in the form
+    assert len(found) == 6 and len(whole) >= 4
+    assert all((one.both, one.before, one.after) == (1, 0, 1) for one in whole)
+
+
+def test_the_first_answer_before_the_course_stays(handed_in):
+    for number, right in enumerate((False, True)):
+        data = {"name": "Ada", "phase": "before", "answers": answers("before", right)}
+        (handed_in / f"{number}.json").write_text(json.dumps(data))
+    (ada,), _ = class_files.read(handed_in)
+    assert "right" not in {entry["outcome"] for entry in ada.sections["before"].values()}
+    assert ada.files == ["0.json", "1.json"]
+
+
+def test_letters_on_paper_are_the_options_as_printed():
+    page = form.page("before")
+    for name, way in form.asked("before").items():
+        options = form.options(way)
+        if not options:
+            continue
+        block = page.split(f'data-name="{name}"')[1].split("</fieldset>")[0]
+        printed = re.findall(r"(?m)(?:^<p>|> )([a-z])\) (.+?)(?:</p>|</label>)", block)
+        assert [letter for letter, _ in printed[: len(options)]] == list("abcdefgh")[: len(options)]
+        letters = "".join("abcdefgh"[n] for n in range(len(options)))
+        told = form.from_paper("before", {name: letters if isinstance(way, Order) else "b"})[name]
+        keys = [key for key, _ in options]
+        assert told == (keys if isinstance(way, Order) else keys[1])
+
+
+@pytest.mark.parametrize("phase", form.PHASES)
+def test_the_form_holds_no_key_and_asks_nobody_anything(phase):
+    page = form.page(phase)
+    assert not re.search(r"https?:|src=|fetch\(|XMLHttp|import\(", page)
+    for name, way in form.asked(phase).items():
+        state = form.checklist()[name.partition(".")[0]].state()
+        if isinstance(way, Number):
+            assert f'value="{way.right(state)}' not in page
+    right, wrong = (form.judged(phase, answers(phase, r)) for r in (True, False))
+    assert {one["outcome"] for one in right.values()} == {"right"}
+    assert "right" not in {one["outcome"] for one in wrong.values()}
+
+
+HOSTILE = {
+    "deep.json": "[" * 100_000,
+    "null.json": "null",
+    "list.json": '[{"sections": {}}]',
+    "number.json": '{"sections": 5}',
+    "answers.json": '{"name": "x", "phase": "during", "answers": {}}',
+    "answers2.json": '{"name": "x", "phase": "before", "answers": []}',
+    "key.json": '{"name": "x", "phase": "before", "answers": {"cost.news": "no such key"}}',
+    "table.csv": "a,b\n1,2\n",
+    "phase.csv": "name,phase\nx,never\n",
+    "nul.csv": "name,phase\nx,\x00before\n",
+}
+
+
+def test_hostile_files_are_left_out_with_a_sentence_and_cost_nobody_else(handed_in):
+    (handed_in / "good.json").write_text(kept("Good", exercises={"moe.route": entry("right")}))
+    for name, text in HOSTILE.items():
+        (handed_in / name).write_text(text)
+    (handed_in / "latin.json").write_bytes(b'{"sections": {"a": "\xe9"}}')
+    (handed_in / "huge.json").write_bytes(b" " * 5_000_001)
+    (handed_in / "._good.json").write_text("junk")
+    (handed_in / "__MACOSX").mkdir()
+    (handed_in / "__MACOSX" / "x.json").write_text("junk")
+    secret = handed_in.parent / "secret.json"
+    secret.write_text(kept("Secret"))
+    os.symlink(secret, handed_in / "link.json")
+    os.symlink(handed_in, handed_in / "loop")
+    people, left = class_files.read(handed_in)
+    assert [one.name for one in people] == ["Good"]
+    assert {line.split()[0] for line in left} == {*HOSTILE, "latin.json", "huge.json"}
+    assert all(line.endswith(".") for line in left)
+
+
+def test_names_and_mistakes_are_text_wherever_they_are_shown(handed_in):
+    name = '=HYPERLINK("x")<script>alert(1)</script>\u202e\ud800'.encode(
+        "utf-8", "replace"
+    ).decode()
+    nasty = {"moe.route": entry("known mistake", mistake="<img src=x>" * 2000, tries=10**8)}
+    (handed_in / "x.json").write_text(kept(name, exercises=nasty))
+    (handed_in / "y.json").write_text(kept("+1+1", exercises={"moe.route": entry("right")}))
+    page, tables = desk(handed_in)
+    assert "<script>alert" not in page and "<img" not in page and "\u202e" not in page
+    for rows in tables.values():
+        assert not [cell for row in rows for cell in row if cell[:1] in "=+@-" and cell[:1]]
+    assert len(page) < 40_000
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["sections", "answers", "phase", "name", "before", "words", "text",
+                             "exercises", "outcome", "tries", "cost.news", "training.stages"])
+            | st.text(max_size=5),
+            inner | st.sampled_from(["before", "right"]),
+            max_size=6,
+        ),
+        max_leaves=25,
+    )
+)  # fmt: skip
+def test_any_json_is_read_or_left_out(handed_in, data):
+    (handed_in / "good.json").write_text(kept("Good"))
+    (handed_in / "any.json").write_text(json.dumps(data))
+    people, left = class_files.read(handed_in)
+    class_desk.write(people, left, handed_in.parent / "out")
+    assert "Good" in [one.name for one in people]
+
+
+def test_three_hundred_people_take_under_five_seconds_of_processor(handed_in):
+    after = {p: form.judged(p, answers(p, right=p == "after")) for p in form.PHASES}
+    done = {name: entry("right", tries=3) for name in class_desk.catalogue.exercises()}
+    for number in range(300):
+        (handed_in / f"{number}.json").write_text(kept(f"P{number}", exercises=done, **after))
+    began, cpu = time.perf_counter(), time.process_time()
+    desk(handed_in)
+    print(f"{time.perf_counter() - began:.1f} s, {time.process_time() - cpu:.1f} s of processor")
+    assert time.process_time() - cpu < 5
+
+
+def test_nothing_to_read_is_said(handed_in, tmp_path, capsys):
+    with pytest.raises(CourseError, match="nothing that could be read"):
+        class_files.read(handed_in)
+    with pytest.raises(CourseError, match="is no folder"):
+        class_files.read(tmp_path / "gone")
+    with pytest.raises(SystemExit):
+        class_desk.main(["--out", str(tmp_path / "out")])
+    class_desk.main(["--form", "--out", str(tmp_path / "form")])
+    assert {path.name for path in (tmp_path / "form").iterdir()} == {
+        "questions_before.html", "questions_after.html", "paper.csv",
+    }  # fmt: skip
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(CourseError, match="could be written"):
+        class_desk.main(["--form", "--out", str(tmp_path / "plain")])
