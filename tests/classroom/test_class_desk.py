@@ -177,7 +177,9 @@ def test_names_and_mistakes_are_text_wherever_they_are_shown(handed_in):
     assert len(page) < 40_000
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=20),
