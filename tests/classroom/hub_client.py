@@ -102,8 +102,14 @@ def begin(client: httpx.Client, name: str) -> None:
     """Log in and have the server started; what the browser then shows is JupyterLab."""
     login(client, name).raise_for_status()
     client.get(f"/hub/spawn/{name}")
-    wait_for(lambda: client.get(f"/user/{name}/api/status").status_code == 200)
-    client.get(f"/user/{name}/lab").raise_for_status()
+
+
+    def is_lab() -> bool:
+        """The address leads to a page that says to wait, and in the end to JupyterLab."""
+        page = client.get(f"/user/{name}/lab")
+        return page.status_code == 200 and page.url.path == f"/user/{name}/lab"
+
+    wait_for(is_lab)
 
 
 def end(client: httpx.Client, name: str) -> None:

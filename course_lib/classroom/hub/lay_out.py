@@ -57,3 +57,8 @@ def _read(path: Path) -> dict[str, str]:
         return kept if isinstance(kept, dict) else {}
     except (OSError, ValueError, RecursionError):
         return {}
+
+
+if __name__ == "__main__":
+    given = lay_out(Path.home() / "inside-r1")
+    print(f"{len(given)} files laid out in ~/inside-r1.")
