@@ -25,6 +25,8 @@ ELSEWHERE = {
     "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),
     "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),
     "grade": ("classroom.grade", "Grade a folder of submissions."),
+    "teach": ("classroom.teaching", "Scripts by the minute, answer key, handout and slides."),
+    "colab": ("show.colab", "The notebooks with a first cell for Google Colab."),
     "class": ("classroom.class_desk", "A class put together; or, with --form, its questions."),
     "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),
 }

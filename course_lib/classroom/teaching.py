@@ -1,0 +1,188 @@
+"""`python -m course_lib teach`: what a teacher takes into the room, made from the course itself.
+
+For each plan of `plans.toml` a script by the minute, with cell numbers and expected answers; an
+answer key; a handout for the class; slides from the lessons' pictures. Numbers come from the
+executed notebooks and the ledger, so nothing here can grow old by itself. Pages are single files
+that fetch nothing; the handout is printed to PDF where a Chromium is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from course_lib.checklist.quiz import Ask, Choice, Number, Order, say
+from course_lib.classroom import form
+from course_lib.classroom.checks import catalogue
+from course_lib.classroom.class_desk import written
+from course_lib.classroom.lessons_read import Section, sections
+from course_lib.errors import CourseError
+from course_lib.runtime import ASSETS, ROOT
+
+_LESSONS = (
+    "01_cost_reset", "02_mixture_of_experts", "03a_rl_from_zero", "03_r1_zero",
+    "03c_what_made_it_grow", "04_r1_pipeline", "05_distillation", "06_local_inference",
+    "07_your_data_your_limits",
+)  # fmt: skip
+_PICTURES = 3  # of a lesson, on the slides
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of the form with what is right, and why."""
+
+    name: str
+    title: str
+    prompt: str
+    right: str
+    why: str
+
+
+@cache
+def plans() -> dict[str, Any]:
+    """The plans and the gallery of failures, as written in `plans.toml`."""
+    text = (Path(__file__).parent / "plans.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def of_step(step: dict[str, Any]) -> list[Section]:
+    """The sections that a step goes through. Raises CourseError for one that is not there."""
+    found = {_number(one.heading): one for one in sections(step["notebook"])}
+    missing = [name for name in step["sections"] if name.rstrip(".") not in found]
+    if missing:
+        raise CourseError(f"{step['notebook']} has no section {', '.join(missing)}.")
+    return [found[name.rstrip(".")] for name in step["sections"]]
+
+
+def _number(heading: str) -> str:
+    return heading.split(" ")[0].rstrip(".")
+
+
+def answered(phase: str) -> list[Answered]:
+    """The questions of a phase with what is right."""
+    found = []
+    for name, way in form.asked(phase).items():
+        question = form.checklist()[name.partition(".")[0]]
+        state = question.state()
+        right, why = _right(way, state)
+        found.append(Answered(name, question.title, way.prompt, right, why))
+    return found
+
+
+def _right(way: Ask, state: Any) -> tuple[str, str]:
+    if isinstance(way, Number):
+        return f"{way.right(state):.4g} {way.unit}", say(way.reply, state)
+    if isinstance(way, Choice):
+        option = way.options[way.right(state)]
+        return option.text, say(option.reply, state)
+    assert isinstance(way, Order)
+    return "; ".join(way.items[key] for key in way.right(state)), say(way.reply, state)
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    told = plans()
+    common = {"failures": told["failure"], "install_fails": told["install_fails"]}
+    made = {}
+    for plan in told["plan"]:
+        steps = [(step, of_step(step), _exercises(step)) for step in plan["step"]]
+        made[f"script_{plan['name']}.html"] = _page("script", plan=plan, steps=steps, **common)
+    lessons = [(name, [one for one in sections(name) if one.predictions]) for name in _LESSONS]
+    phases = {phase: answered(phase) for phase in form.PHASES}
+    groups = [(lesson, catalogue.of_lesson(lesson)) for lesson in catalogue.LESSONS]
+    made["answer_key.html"] = _page("key", lessons=lessons, phases=phases, groups=groups)
+    made["handout.html"] = _page("handout", answers=_by_title(phases["before"]))
+    slides = [(name, _title(name), list(pictures(name))[:_PICTURES]) for name in _LESSONS]
+    made["slides.html"] = _page("slides", lessons=slides, plans=told["plan"])
+    return made
+
+
+def _exercises(step: dict[str, Any]) -> list[Any]:
+    return [catalogue.get(name) for name in step.get("exercises", ())]
+
+
+def _by_title(answers: Sequence[Answered]) -> dict[str, list[Answered]]:
+    found: dict[str, list[Answered]] = {}
+    for one in answers:
+        found.setdefault(one.title, []).append(one)
+    return found
+
+
+def pictures(notebook: str, folder: Path = ROOT / "notebooks") -> Iterator[tuple[str, str, str]]:
+    """(section, SVG or "", words) of what a lesson's cells show with words beside it.
+
+    A picture that only JavaScript draws is left to its words.
+    """
+    path = folder / f"{notebook}.ipynb"
+    heading = ""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            heads = [line[3:] for line in source.splitlines() if line.startswith("## ")]
+            heading = heads[-1] if heads else heading
+            continue
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            drawn = "".join(data.get("text/html", ""))
+            words = " ".join("".join(data.get("text/plain", "")).split())
+            if "<svg" in drawn and words:
+                yield heading, drawn[drawn.index("<svg") : drawn.rindex("</svg>") + 6], words[:600]
+
+
+def _title(notebook: str) -> str:
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))[
+        "cells"
+    ]
+    return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(ASSETS / "classroom" / "teaching", encoding="utf-8"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def _page(name: str, **values: Any) -> str:
+    return _templates().get_template(f"{name}.html").render(**values)
+
+
+def to_pdf(page: Path) -> Path | None:
+    """The page printed to PDF by a Chromium of this machine; None where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+    if program is None:
+        return None
+    target = page.with_suffix(".pdf")
+    with tempfile.TemporaryDirectory() as own:
+        command = [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={own}"]
+        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", page.resolve().as_uri()]
+        try:
+            subprocess.run(command, capture_output=True, timeout=120, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+    return target if target.is_file() else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Raises CourseError where it cannot write."""
+    parser = argparse.ArgumentParser(prog="python -m course_lib teach", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pages")
+    args = parser.parse_args(argv)
+    made = written(pages(), args.out)
+    printed = to_pdf(args.out / "handout.html")
+    if printed is None:
+        print("No Chromium here to print handout.pdf with: print handout.html from a browser.")
+    print(f"Written: {', '.join(path.as_posix() for path in [*made, *filter(None, [printed])])}.")
+    return 0
