@@ -22,12 +22,16 @@ from course_lib.local.engines.with_ollama import (
     looks_like_a_path,
 )
 from course_lib.local.engines.with_openai import OpenAIEngine
+from course_lib.model import lora
 from course_lib.moe.architectures import CONFIGS
 
 GGUF_VARIABLE = "INSIDE_R1_GGUF"
 _DOWNLOAD_SPEED = 50e6 / 8  # bytes a second of an ordinary line, for the estimate
 _READ_SPEED = 200e6  # bytes a second from disk into memory, for the estimate
 _DENSE = ("qwen2", "llama")
+
+TAUGHT = "smollm2-r1-lora"
+"""The adapter by which SmolLM2 reasons about puzzles (lesson 9)."""
 
 
 HERE, DOWNLOAD, ELSEWHERE = "here", "download", "elsewhere"
@@ -90,7 +94,8 @@ def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[
 
     DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file `gguf` (or the one
     that `INSIDE_R1_GGUF` names), whose absence raises CourseError; downloads; the course's own
-    distill; whatever else Ollama has; last what Ollama lists and does not have: its cloud's models.
+    distill, and the SmolLM2 that its R1-Zero taught; whatever else Ollama has; last what Ollama
+    lists and does not have: its cloud's models.
     """
     in_ollama = [_in_ollama(tag, ollama) for tag in installed(ollama)]
     near = [option for option in in_ollama if option.state == HERE]
@@ -102,6 +107,7 @@ def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[
         *_named(gguf or os.environ.get(GGUF_VARIABLE)),
         *_downloads(),
         *_shipped(),
+        *_taught(),
         *(one for one in near if not is_deepseek(one.model)),
         *(one for one in in_ollama if one.state == ELSEWHERE),
     ]
@@ -264,6 +270,31 @@ def students() -> list[Path]:
         if json.loads(config.read_text(encoding="utf-8")).get("model_type") in _DENSE:
             found.append(config.parent)
     return sorted(found, key=lambda folder: "base" in folder.name)
+
+
+def _taught() -> Iterator[Option]:
+    """The adapter that comes with the course, on SmolLM2, which may have to be fetched for it."""
+    from course_lib.model.models import shipped
+
+    folder = shipped(TAUGHT)
+    if not lora.is_adapter(folder):
+        return
+    try:
+        here, size = True, download.bytes_in_float32(folder)
+    except CourseError:
+        here, size = False, 6 * download.SMOLLM2_BYTES  # 4-bit weights, held in float32
+    yield Option(
+        TAUGHT, "transformers", HERE if here else DOWNLOAD,
+        size if here else download.SMOLLM2_BYTES, "Apache-2.0",
+        lambda yes: _open_taught(folder, yes), memory=size,
+    )  # fmt: skip
+
+
+def _open_taught(folder: Path, yes: bool) -> Engine:
+    from course_lib.local.engines.convert import converted
+
+    converted(download.smollm2(yes=yes))
+    return _transformers(folder, TAUGHT)
 
 
 def _shipped() -> Iterator[Option]:
