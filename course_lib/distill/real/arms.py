@@ -6,14 +6,16 @@ at the same temperature. Distillation and the answers without thoughts read equa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from course_lib import records
 from course_lib.distill import distill, fight, trace_sft
 from course_lib.distill.bench import Bench, Row, answers
 from course_lib.distill.real import language_model, recipe, run
@@ -43,15 +45,26 @@ def arms(bench: Bench) -> Iterator[Row]:
     start = language_model.start(
         folder / "start", None, recipe.LORA, seed=bench.seed, yes=language_model.here()
     )
-    before = {"arm": BEFORE, **_measured(start, distil)}
+    before = _row(folder, BEFORE, lambda: _measured(start, distil))
     yield before
     for _ in distill.run(models.shipped(run.TEACHER), folder / "distil", distil, base=start):
         pass
     taught = folder / "distil" / "model"
-    yield {"arm": DISTILLED, **_spent(folder, distil), **_measured(taught, distil)}
-    yield {"arm": ANSWERS, **_answers_only(folder, start, distil)}
-    yield {"arm": ALONE, **_reinforced(folder / "alone", start, rl, distil, before)}
-    yield {"arm": BOTH, **_reinforced(folder / "rl", taught, rl, distil, before)}
+    yield _row(folder, DISTILLED, lambda: _distilled(folder, distil))
+    yield _row(folder, ANSWERS, lambda: _answers_only(folder, start, distil))
+    for name, base in ((ALONE, start), (BOTH, taught)):
+        out = folder / name.replace(", ", "-").replace(" ", "-")
+        yield _row(folder, name, partial(_reinforced, out, base, rl, distil, before))
+
+
+def _row(folder: Path, arm: str, make: Callable[[], Row]) -> Row:
+    """An arm's row: from its file, or made and written there."""
+    path = folder / f"{arm}.json"
+    if path.is_file():
+        return records.read(path, "the same command in another folder")
+    row = {"arm": arm, **make()}
+    records.write(path, row)
+    return row
 
 
 def _measured(folder: Path, config: DistillConfig) -> Row:
@@ -59,6 +72,14 @@ def _measured(folder: Path, config: DistillConfig) -> Row:
     model, tokenizer = models.load(folder)
     found = distill.measure(model, tokenizer, config)
     return {**found, "examples": _examples(model, tokenizer, config)}
+
+
+def _distilled(folder: Path, config: DistillConfig) -> Row:
+    """What the run of distillation said of its student at its end, and some answers."""
+    last = checkpoints.read_log(folder / "distil" / "metrics.jsonl")[-1]
+    figures = {name: value for name, value in last.items() if name not in ("step", "loss")}
+    shown = _examples(*models.load(folder / "distil" / "model"), config)
+    return {"updates": last["step"], **_spent(folder, config), **figures, "examples": shown}
 
 
 def _examples(
