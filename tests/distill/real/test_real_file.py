@@ -1,4 +1,4 @@
-"""SmolLM2 itself with the adapter that comes with the course: what it solves, here and in llama.cpp.
+"""SmolLM2 itself with the course's adapter: what it solves, here and in llama.cpp.
 
 The file comes out of a package, by pip; where that cannot be had these tests are skipped.
 """

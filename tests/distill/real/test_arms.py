@@ -1,0 +1,58 @@
+"""The fair comparison: every arm from one start, its tokens counted, and nothing done twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from course_lib.distill import distill_lab
+from course_lib.distill.bench import Bench
+from course_lib.distill.real import arms, language_model, recipe, run
+from course_lib.model import models
+from tests.distill.real.test_run import PLAN, weights
+
+
+@pytest.fixture(scope="module")
+def rows(tiny, tmp_path_factory):
+    out = tmp_path_factory.mktemp("arms")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language_model, "folder", lambda *_, **__: tiny)
+        patch.setattr(language_model, "NAME", str(tiny))
+        patch.setattr(run, "Plan", lambda seed: replace(PLAN, seed=seed))
+        patch.setattr(recipe, "LORA", PLAN.adapter)
+        bench = Bench(models.shipped("mini-r1-zero"), out, 2)
+        found = {row["arm"]: row for row in arms.arms(bench)}
+        patch.setattr(arms.zero, "run", lambda *_, **__: pytest.fail("done twice"))
+        patch.setattr(arms.trace_sft, "finetune", lambda *_, **__: pytest.fail("done twice"))
+        assert {row["arm"]: row for row in arms.arms(bench)} == found
+    return out / "real-2", found
+
+
+def test_every_arm_has_a_row_with_the_same_figures(rows):
+    _, found = rows
+    assert tuple(found) == arms.ARMS
+    assert all(
+        {"accuracy", "thinking_tokens", "attempts", "examples"} <= r.keys() for r in found.values()
+    )
+    asked = [[e["puzzle"] for e in row["examples"]] for row in found.values()]
+    assert all(one == asked[0] and len(one) == 4 for one in asked)
+
+
+def test_answers_read_as_many_tokens_and_learn_fewer(rows):
+    _, found = rows
+    full, bare = found[arms.DISTILLED], found[arms.ANSWERS]
+    assert bare["read"] == pytest.approx(full["read"], rel=0.3)
+    assert bare["learnt"] < full["learnt"] / 4 and bare["traces"] == full["traces"]
+
+
+def test_rl_alone_learns_nothing_and_its_adapter_is_the_first(rows):
+    folder, found = rows
+    alone = found[arms.ALONE]
+    assert alone["unchanged"] and alone["learnt"] == 0 < alone["sampled"]
+    assert alone["grad_norm"] == alone["informative"] == alone["reward"] == [0.0, 0.0]
+    assert alone["accuracy"] == found[arms.BEFORE]["accuracy"]
+    assert weights(folder / "RL-alone/checkpoint") == weights(folder / "start")
+
+
+def test_the_laboratory_knows_the_comparison_and_its_settings():
+    told = distill_lab.find("real-arms")
+    assert told.rows is arms.arms and told.settings["DISTIL"]["answer_tokens"] == 160
