@@ -212,7 +212,9 @@ def test_greedy_text_is_the_same_merged_and_as_an_adapter_in_llama_cpp(whole, ti
     for n in range(4):
         asked = [{"role": "user", "content": f"{n + 1} ? 3 ? 5 ? 2 = {n}"}]
         said = ["".join(e.stream(asked, max_tokens=16, temperature=0)) for e in engines]
-        assert len({text.rstrip("\ufffd") for text in said[:3]}) == 1
+        # bytes of letters that never come are held back here, and told as they come there
+        shortest = min(said[:3], key=len)
+        assert len(shortest) > 5 and all(text.startswith(shortest) for text in said[:3])
         texts.append(said)
     assert any(said[0] != said[3] for said in texts)  # the adapter does something
     for engine in engines[1:]:
