@@ -22,7 +22,7 @@ def rows(tiny, tmp_path_factory):
         bench = Bench(models.shipped("mini-r1-zero"), out, 2)
         found = {row["arm"]: row for row in arms.arms(bench)}
         patch.setattr(arms.zero, "run", lambda *_, **__: pytest.fail("done twice"))
-        patch.setattr(arms.trace_sft, "finetune", lambda *_, **__: pytest.fail("done twice"))
+        patch.setattr(arms.trace_sft, "gather", lambda *_, **__: pytest.fail("done twice"))
         assert {row["arm"]: row for row in arms.arms(bench)} == found
     return out / "real-2", found
 
