@@ -33,7 +33,7 @@ from course_lib.runtime import ASSETS, ROOT
 _LESSONS = (
     "01_cost_reset", "02_mixture_of_experts", "03a_rl_from_zero", "03_r1_zero",
     "03c_what_made_it_grow", "04_r1_pipeline", "05_distillation", "06_local_inference",
-    "07_your_data_your_limits",
+    "09_a_real_language_model", "07_your_data_your_limits",
 )  # fmt: skip
 _PICTURES = 3  # of a lesson, on the slides
 
