@@ -31,6 +31,14 @@ ELSEWHERE = {
     "progress": ("classroom.checks.progress_cli", "What you have done and what is next."),
 }
 
+# What the site's buttons lead to, where an address is given: option -> what it is.
+SERVICES = {
+    "repository_url": "the course's repository, which the other three need",
+    "jupyterhub_url": "a JupyterHub to open notebooks in",
+    "binderhub_url": "a BinderHub to open notebooks in",
+    "colab_url": "Google Colab, or one like it, to open notebooks in",
+}
+
 
 def preflight(args: argparse.Namespace) -> None:
     """What this machine can run and how long it will take, measured."""
@@ -109,12 +117,12 @@ def export_gguf(args: argparse.Namespace) -> None:
 
 
 def site(args: argparse.Namespace) -> None:
-    """Write the executed notebooks as pages to read without running, offline."""
-    from course_lib.show import site
-    from course_lib.widgets.live import page
+    """Write the course as pages and as an EPUB, to read without running, offline."""
+    from course_lib.widgets.site import build
 
-    pages = [*site.build(args.out), page.write(args.out)]
+    pages = build.build(args.out, launch=_given(args, *SERVICES))
     print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")
+    print(f"As a book: {build.book(args.out)}")
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict:
@@ -185,6 +193,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--adapter", action="store_true", help="the adapter alone, not merged")
     command = _add(commands, site)
     command.add_argument("--out", type=Path, required=True, help="a new or empty folder")
+    for name, what in SERVICES.items():
+        command.add_argument(f"--{name.replace('_', '-')}", help=f"address of {what}")
     return main
 
 

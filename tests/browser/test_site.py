@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.show import site
+from course_lib.widgets.site import build
 
 from . import lab
 
@@ -19,7 +19,7 @@ AXE = """async () => {
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
-    return out, site.build(out)
+    return out, build.build(out)
 
 
 @pytest.fixture(scope="module", params=lab.THEMES)

@@ -1,6 +1,10 @@
 // The page `live.html`: its models lie beside it as scripts, since a page opened from a folder may
 // not fetch files. `window.insideR1.answer` is for who embeds or tests the page.
 
+// The theme that was chosen on the site's other pages.
+const chosenMode = (() => { try { return localStorage.getItem("mode"); } catch { return ""; } })();
+if (["light", "dark"].includes(chosenMode)) document.documentElement.style.colorScheme = chosenMode;
+
 const OFFERS = JSON.parse(document.getElementById("live-models").textContent);
 const received = new Map(); // name -> the promise of a Model
 const arrived = new Map(); // name -> [header, base64], between a script's run and its load event

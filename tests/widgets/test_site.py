@@ -1,0 +1,318 @@
+"""The site to read without running: whole, linked, and with nothing of any other server."""
+
+import html
+import json
+import re
+import zipfile
+from html.parser import HTMLParser
+from itertools import pairwise
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+
+from course_lib.__main__ import main
+from course_lib.errors import CourseError
+from course_lib.widgets.site import build, sources
+from course_lib.widgets.site import pages as made
+from tests.readme_command import command
+
+pytestmark = pytest.mark.slow  # Sphinx reads every notebook and imports the whole library
+
+NOTEBOOKS = sorted((build.ROOT / "notebooks").glob("*.ipynb"))
+EXERCISES = sorted((build.ROOT / "exercises").glob("*.ipynb"))
+FIGURE_AND_WORDS = (
+    r'class="figure"[^>]*><script type="application/json">(.*?)</script></div>(?:\s*</div>)+'
+    r'\s*<div class="output[^"]*">\s*<div class="highlight[^"]*"><div class="highlight">'
+    r"<pre><span></span>\s*[\w<]"
+)
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+class Parts(HTMLParser):
+    """What a page links to, loads, and names."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.loads, self.ids, self.tags = [], [], [], []
+        self.inline, self.turns = 0, {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"]] if values.get("id") else []
+        if tag == "a":
+            self.links.append(values.get("href", ""))
+        elif tag == "link":
+            turning = values.get("rel") in ("next", "prev", "index", "search")
+            (self.links if turning else self.loads).append(values["href"])
+            self.turns[values.get("rel")] = values["href"]
+        loading = {"src", "srcset", "data", "poster"} & set(values)
+        self.loads += [values[name] for name in loading]
+        is_code = values.get("type") != "application/json" and "src" not in values
+        self.inline += tag == "script" and is_code
+        self.inline += any(name.startswith("on") for name in values)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The site's folder, its pages in reading order, and every HTML file in it by its address."""
+    out = tmp_path_factory.mktemp("site") / "out"
+    turned = [path.relative_to(out).as_posix() for path in build.build(out)]
+    return out, turned, texts(out)
+
+
+def texts(out):
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*.html")}
+    return {
+        address: path.read_text("utf-8")
+        for address, path in found.items()
+        if not address.startswith("_static/")
+    }
+
+
+def leads(out, address, link):
+    """The address of the page, and the place in it, that `link` in the page `address` names."""
+    parts = urlsplit(link)
+    to = ((out / address).parent / unquote(parts.path)).resolve() if parts.path else out / address
+    return to.relative_to(out.resolve()).as_posix(), parts.fragment
+
+
+def lost(out, pages):
+    """Links that lead to no page of the site or to no place in it."""
+    found = []
+    parts = {address: Parts(text) for address, text in pages.items()}
+    places = {address: set(part.ids) for address, part in parts.items()}
+    for address, part in parts.items():
+        for link in {link for link in part.links if not urlsplit(link).scheme}:
+            page, place = leads(out, address, link)
+            if page not in pages or (place and place not in places[page]):
+                found.append(f"{address}: {link}")
+    return found
+
+
+def is_there(out, address, load):
+    """Whether what a page loads is a file of the site."""
+    parts = urlsplit(load)
+    file = (out / address).parent / unquote(parts.path)
+    return not parts.scheme and not parts.netloc and file.is_file()
+
+
+def foreign(text, out, address):
+    """Everything a page would load, or run, that is not a file of the site."""
+    loads = [load for load in Parts(text).loads if not load.startswith("data:")]
+    found = [load for load in loads if not is_there(out, address, load)]
+    return found + re.findall(r"url\(\s*['\"]?(?!#|data:)[^)]*\)|@import[^;]*|\bimport\(", text)
+
+
+def test_every_notebook_is_there_under_its_own_name(built):
+    out, turned, pages = built
+    books = {f"{path.parent.name}/{path.stem}.html" for path in [*NOTEBOOKS, *EXERCISES]}
+    assert books < set(turned) <= set(pages)
+    texts = {f"notebooks/{name}.html" for name in ("claims", "TEACHING", "facts", "findings")}
+    assert texts | {"index.html", "live.html", "search.html", "api/rl.html"} < set(pages)
+    for address, text in pages.items():
+        if address != "live.html":  # which has the whole width, and a way back
+            inside = [link for link in Parts(text).links if not urlsplit(link).scheme]
+            assert books <= {leads(out, address, link)[0] for link in inside}, address
+
+
+def test_every_link_inside_the_site_leads_somewhere(built):
+    out, _, pages = built
+    assert lost(out, pages) == []
+
+
+def test_a_link_that_leads_nowhere_is_seen(built):
+    out, _, pages = built
+    broken = '<a href="notebooks/claims.html#nothing">x</a><a href="y.html">'
+    assert len(lost(out, pages | {"index.html": broken})) == 2
+
+
+def test_no_link_to_a_notebook_is_left_and_other_servers_keep_theirs(built):
+    _, _, pages = built
+    links = [link for text in pages.values() for link in Parts(text).links]
+    assert not [link for link in links if link.endswith((".ipynb", ".md"))]
+    assert "https://arxiv.org/abs/2412.19437" in links
+    kept = "[x](https://a.example/x.ipynb#Y.-Z) and `[y](z.ipynb#A.-B)`"
+    assert sources.with_pages(kept) == kept
+    assert sources.with_pages("[x](z.ipynb#A.-B)") == "[x](z.ipynb#a-b)"
+
+
+def test_nothing_is_loaded_from_another_server_and_no_script_is_in_a_page(built):
+    out, _, pages = built
+    for address, text in pages.items():
+        assert foreign(text, out, address) == [], address
+        assert Parts(text).inline == 0, address
+        assert "Content-Security-Policy" in text and "http" not in text.split("<title>")[0].replace(
+            "http-equiv", ""
+        )
+    own = (out / "_static/style.css").read_text() + (out / "_static/page.js").read_text()
+    assert "http" not in own and "url(" not in own and "@import" not in own
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/f.css">',
+        '<img alt="" src="http://a.example/p.png">',
+        "<style>p{background:url(https://a.example/p.png)}</style>",
+        "<style>@import 'https://a.example/x.css';</style>",
+    ],
+)
+def test_content_of_another_server_is_seen(bad, tmp_path):
+    assert foreign(bad, tmp_path, "index.html")
+
+
+def test_every_figure_is_in_its_page_and_has_its_words(built):
+    _, _, pages = built
+    for path in NOTEBOOKS:
+        text = pages[f"notebooks/{path.stem}.html"]
+        assert len(text) < 1_500_000, "a page is small without the runtime"
+        drawn = re.findall(FIGURE_AND_WORDS, text, re.S)
+        saved = [
+            output.data[PLOTLY]
+            for cell in nbformat.read(path, as_version=4).cells
+            for output in cell.get("outputs", [])
+            if PLOTLY in output.get("data", {})
+        ]
+        assert [json.loads(one) for one in drawn] == [
+            {"data": figure["data"], "layout": figure["layout"]} for figure in saved
+        ]
+        assert ("plotly.min.js" in text) == bool(saved)
+
+
+def test_every_widget_leaves_its_twin(built):
+    _, _, pages = built
+    for path in NOTEBOOKS:
+        text = pages[f"notebooks/{path.stem}.html"]
+        book = nbformat.read(path, as_version=4)
+        outputs = [out.get("data", {}) for cell in book.cells for out in cell.get("outputs", [])]
+        twins = sum('class="ir1-twin' in data.get("text/html", "") for data in outputs)
+        live = sum("application/vnd.jupyter.widget-view+json" in data for data in outputs)
+        assert text.count('class="ir1-twin') == twins >= live
+        assert text.count(": live in JupyterLab]") == live, "what stands for a live widget"
+        assert "widget-view+json" not in text
+
+
+def test_formulas_are_mathml_and_dollars_stay_dollars(built):
+    _, _, pages = built
+    lesson = pages["notebooks/03_r1_zero.html"]
+    assert lesson.count("<math") >= 3 and 'display="block"' in lesson
+    assert "$$" not in re.sub(r"<script.*?</script>|<pre.*?</pre>", "", lesson, flags=re.S)
+    assert "$5.576M" in html.unescape(pages["notebooks/01_cost_reset.html"])
+    assert "<math" not in pages["notebooks/01_cost_reset.html"]
+
+
+def test_a_page_has_landmarks_a_skip_link_and_says_where_it_is(built):
+    _, turned, pages = built
+    for address, text in pages.items():
+        parts = Parts(text)
+        assert parts.tags.count("main") == 1 and parts.tags.count("header") >= 1
+        assert parts.tags.count("h1") == 1, address
+        assert re.match("#main", next(x for x in parts.links if x.startswith("#"))), address
+        assert '<html lang="en"' in text
+        assert len(parts.ids) == len(set(parts.ids)), address
+        if address in turned and address not in ("index.html", "live.html"):
+            assert text.count('<a class="current reference internal" href="#"') == 1, address
+        assert not re.search(r'class="highlight"><pre>(<[^>]*>|\s)*</pre>', text), "an empty cell"
+
+
+def test_previous_and_next_go_through_all_pages_in_order(built):
+    out, turned, pages = built
+    aside = "live.html"  # the live page stands by itself
+    order = [address for address in turned if address != aside]
+    for before, address in pairwise(order):
+        back = leads(out, address, Parts(pages[address]).turns["prev"])[0]
+        assert back in (before, aside)
+        on = leads(out, before, Parts(pages[before]).turns["next"])[0]
+        assert on in (address, aside)
+    assert "next" not in Parts(pages[order[-1]]).turns
+
+
+def test_the_search_knows_the_words_of_lessons_ledgers_and_library(built):
+    out, _, _ = built
+    index = (out / "searchindex.js").read_text("utf-8")
+    known = json.loads(re.fullmatch(r"Search\.setIndex\((.*)\)", index, re.S)[1])
+    for word, page in {
+        "overfit": None, "distil": "notebooks/05_distillation", "group_advantag": "api/rl",
+    }.items():  # fmt: skip
+        if page:
+            at = known["docnames"].index(page)
+            places = known["terms"].get(word, known["titleterms"].get(word, []))
+            assert at in (places if isinstance(places, list) else [places]), word
+
+
+def test_the_front_page_has_what_grows_the_live_model_the_questions_and_the_command(built):
+    out, _, pages = built
+    front = pages["index.html"]
+    links = [leads(out, "index.html", link)[0] for link in Parts(front).links if "://" not in link]
+    assert "live.html" in links and {f"{page}.html" for page in made._QUESTIONS.values()} <= {
+        *links
+    }
+    assert front.count("ir1-still") == 1 and 'alt="What grows in training' in front
+    assert made.START.split()[-1] in html.unescape(re.sub("<[^>]*>", "", front))
+    assert command("start", (build.ROOT / "README.md").read_text()).strip().endswith(made.START)
+
+
+def test_the_ledgers_and_the_library_are_there_whole(built):
+    from course_lib.facts import findings
+    from course_lib.facts.ledger import course_ledger
+
+    _, _, pages = built
+    facts = html.unescape(pages["notebooks/facts.html"])
+    assert all(key in facts for key in course_ledger().facts)
+    told = html.unescape(pages["notebooks/findings.html"])
+    assert all(found.key in told for found in findings.all())
+    assert 'id="course_lib.rl.grpo.group_advantages"' in pages["api/rl.html"]
+    assert "System Message" not in "".join(pages.values())
+
+
+def test_buttons_lead_where_the_addresses_given_say(tmp_path):
+    settings = build._settings(tmp_path, {
+        "repository_url": "https://a.example/o/r", "colab_url": "https://b.example",
+    })  # fmt: skip
+    options = settings["html_theme_options"]
+    assert options["launch_buttons"]["colab_url"] == "https://b.example"
+    assert options["use_repository_button"]
+    assert not build._settings(tmp_path, {})["html_theme_options"]["use_repository_button"]
+
+
+def test_the_command_writes_over_an_earlier_site_and_makes_the_book(built):
+    out, _, pages = built
+    assert main(["site", "--out", str(out)]) == 0
+    assert texts(out).keys() == pages.keys()
+    with zipfile.ZipFile(out / build.BOOK) as book:
+        names = book.namelist()
+        assert names[0] == "mimetype" and book.read("mimetype") == b"application/epub+zip"
+        assert {f"notebooks/{path.stem}.xhtml" for path in NOTEBOOKS} <= set(names)
+        for name in names:
+            if name.endswith((".xhtml", ".opf", ".ncx")):
+                text = book.read(name).decode()
+                ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>]*>", "", text))
+                assert "<script" not in text, name
+
+
+def test_other_folders_are_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(CourseError, match="new or empty folder"):
+        build.build(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cells": [], "nbformat": 4, "nbformat_minor": 5}'])
+def test_what_is_no_notebook_is_named_in_a_sentence(tmp_path, text):
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(CourseError, match="no notebooks"):
+        build.build(tmp_path / "out", tmp_path)
+    (tmp_path / "notebooks" / "01_bad.ipynb").write_text(text)
+    with pytest.raises(CourseError, match=r"01_bad.ipynb is not a notebook"):
+        build.build(tmp_path / "out", tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_cannot_end_the_script_it_stands_in():
+    drawn = sources.figure({"data": [{"text": "</script><b>"}], "layout": {}})
+    assert drawn.count("</script>") == 1 and "<b>" not in drawn
