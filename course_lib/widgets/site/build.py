@@ -31,6 +31,8 @@ _POLICY = (
     "font-src 'self' file: data:\">"
 )
 _SCRIPT = re.compile(r"<script(?P<given>[^>]*)>(?P<code>.*?)</script>", re.S)
+# The theme's contents for print, a second title and a second list of every page's sections.
+_PRINTED = re.compile(r'<div id="jb-print-docs-body".*?(?=<div id="searchbox">)', re.S)
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK = "inside-r1.epub"
 
@@ -102,6 +104,8 @@ def _common() -> dict[str, Any]:
         "root_doc": "index",
         "extensions": ["myst_nb", "sphinx.ext.autodoc", "course_lib.widgets.site.extension"],
         "nb_execution_mode": "off",
+        "nb_code_prompt_show": "What came out",
+        "nb_code_prompt_hide": "What came out",
         "nb_merge_streams": True,
         "nb_number_source_lines": False,
         "myst_enable_extensions": ["dollarmath"],
@@ -156,4 +160,5 @@ def _sealed(path: Path, out: Path) -> str:
         return f'<script{given} src="{up}_static/{name}"></script>'
 
     text = _SCRIPT.sub(as_file, path.read_text(encoding="utf-8"))
+    text = _PRINTED.sub("", text)
     return re.sub(r'(<meta charset="utf-8"\s*/?>)', rf"\1{_POLICY}", text, count=1)

@@ -15,6 +15,12 @@ function focusWhatScrolls() {
   }
 }
 
+// What was drawn in a fold takes its width when that is opened.
+function unfolded(event) {
+  if (event.target.open) event.target.querySelectorAll(".js-plotly-plot").forEach(Plotly.Plots.resize);
+}
+
 document.querySelectorAll(".figure").forEach(draw);
+document.addEventListener("toggle", unfolded, true);
 focusWhatScrolls();
 addEventListener("resize", focusWhatScrolls);
