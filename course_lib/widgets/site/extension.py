@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -9,6 +10,7 @@ from latex2mathml.converter import convert as mathml
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+_TICKED = re.compile(r"(`[^`]*`)")
 FIGURE = 'class="figure"'
 
 
@@ -29,8 +31,37 @@ def _scripts(app: Sphinx, name: str, template: str, context: dict[str, Any], tre
     app.add_js_file("page.js", loading_method="defer")
 
 
+def _plain(app: Sphinx, what: str, name: str, it: object, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text with code in backticks and in indented lines; Sphinx reads RST."""
+    made: list[str] = []
+    inside = False
+    for line in lines:
+        code = line.startswith("    ")
+        if code and not inside:
+            made += ["", "::", ""]
+        if line.strip():
+            inside = code
+        made.append(line if code else _escaped(line))
+    lines[:] = made
+
+
+def _escaped(line: str) -> str:
+    """A line without what RST takes for markup, but for code in backticks."""
+    parts = _TICKED.split(line)
+    parts[::2] = [re.sub(r"([*|\\]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _ours(app: Sphinx, what: str, name: str, it: object, skip: bool, options: Any) -> bool | None:
+    """Whether to leave a member out: what another library made is described there."""
+    home = str(getattr(it, "__module__", None) or "course_lib")
+    return None if home.startswith("course_lib") else True
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("html-page-context", _scripts)
+    app.connect("autodoc-process-docstring", _plain)
+    app.connect("autodoc-skip-member", _ours)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

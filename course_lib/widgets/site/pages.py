@@ -105,7 +105,7 @@ def claims(root: Path, book: bool = False) -> str:
     title = "# The page, claim by claim"
     if book:
         known = [fact for fact in course_ledger().facts.values() if fact.claim]
-        rows = [(fact.claim, fact.verdict, fact.note) for fact in known]
+        rows = [(_cell(fact.claim), fact.verdict, _cell(fact.note)) for fact in known]
         return f"{title}\n\n{_table(('claim', 'verdict', 'note'), rows)}\n"
     source = (root / "notebooks" / "claims.html").read_text(encoding="utf-8")
     style, body = re.findall(r"(<style>.*</style>).*<body>(.*)</body>", source, re.S)[0]

@@ -21,6 +21,7 @@ from course_lib.widgets.site import pages
 _PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _LINK = re.compile(r"(\]\()(?![a-z]+:)([^)\s#]*)(#[^)\s]*)?\)")
+_HREF = re.compile(r'(<a [^>]*href=")(?![a-z]+:|#)([^"#]+)\.(?:ipynb|md)(#[^"]*)?"')
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
 
 
@@ -102,13 +103,20 @@ def readable(read: NotebookNode, book: bool = False) -> NotebookNode:
     read = deepcopy(read)
     for cell in read.cells:
         if cell.cell_type == "markdown":
-            cell.source = with_pages(cell.source)
+            cell.source = with_pages(_unfolded(cell.source) if book else cell.source)
         if cell.get("metadata", {}).get("jupyter", {}).get("outputs_hidden"):
             cell.metadata.setdefault("tags", []).append("hide-output")
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = NotebookNode(_shown(output.data, book))
     return read
+
+
+def _unfolded(source: str) -> str:
+    """Markdown for a book: folds stand open, comments are gone, and no tag is left unclosed."""
+    source = re.sub(r"<!--.*?-->|</?details[^>]*>", "", source, flags=re.S)
+    source = re.sub(r"<summary>(.*?)</summary>", r"**\1**\n", source, flags=re.S)
+    return re.sub(r"<(br|hr)\s*>", r"<\1/>", source)
 
 
 def _shown(data: dict, book: bool) -> dict:
@@ -121,7 +129,7 @@ def _shown(data: dict, book: bool) -> dict:
     if _WIDGET in data:
         return {"text/plain": data["text/plain"]}
     if "text/html" in data:
-        return {"text/html": lowered(data["text/html"])}
+        return {"text/html": html_with_pages(lowered(data["text/html"]))}
     return dict(data)
 
 
@@ -142,6 +150,11 @@ def lowered(html: str) -> str:
     )
 
 
+def html_with_pages(html: str) -> str:
+    """HTML in which links to notebooks and Markdown files of the course go to their pages."""
+    return _HREF.sub(lambda m: f'{m[1]}{m[2]}.html{_fragment(m[3])}"', html)
+
+
 def with_pages(source: str) -> str:
     """Markdown in which links inside the course go to its pages; code is left as it is."""
     parts = _CODE.split(source)
@@ -151,12 +164,16 @@ def with_pages(source: str) -> str:
 
 def _page_link(found: re.Match[str]) -> str:
     path = re.sub(r"claims\.html$", "claims.md", found[2])
-    fragment = found[3] and f"#{slug(unquote(found[3]))}"
-    return f"{found[1]}{path}{fragment or ''})"
+    return f"{found[1]}{path}{_fragment(found[3])})"
+
+
+def _fragment(fragment: str | None) -> str:
+    """JupyterLab's name of a heading, `#Dr.-GRPO`, as the site's, `#dr-grpo`."""
+    return f"#{slug(unquote(fragment))}" if fragment else ""
 
 
 def slug(heading: str) -> str:
-    """The id of a heading: letters and digits, joined by hyphens (JupyterLab's `#Dr.-GRPO` too)."""
+    """The id of a heading: its letters and digits, joined by hyphens."""
     return "-".join(re.findall(r"\w+", re.sub(r"<[^>]*>", "", heading).lower()))
 
 
@@ -171,7 +188,7 @@ def _beside(root: Path, folder: Path, book: bool) -> Iterator[Page]:
         (folder / "notebooks" / f"{stem}.md").write_text(with_pages(text), encoding="utf-8")
         yield Page(f"notebooks/{stem}", short, short)
     made = {
-        "claims": ("The page, claim by claim", pages.claims(root, book)),
+        "claims": ("The page, claim by claim", html_with_pages(pages.claims(root, book))),
         "facts": ("The ledger of facts", pages.facts()),
         "findings": ("The ledger of findings", pages.findings()),
     }
