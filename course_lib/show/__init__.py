@@ -1,8 +1,7 @@
-"""How things look: colours, pictures, the notebook's set-up and the site.
+"""How things look: colours, pictures, the notebook's set-up.
 
 Read `theme` (colours for every eye, light and dark), then `svg` (charts as text), `notebook` (the
-first cell of every lesson), `colab` (the one before it, on Google Colab) and `site` (the course as
-pages).
+first cell of every lesson) and `colab` (the one before it, on Google Colab).
 
 May import: task and the ground floor.
 """

@@ -15,6 +15,8 @@ AXE = """async () => {
     n => `${v.id} (${v.impact}): ${n.target.join(' ')} ${n.html.slice(0, 200)}`));
 }"""
 
+WIDTHS = (390, 768, 1366)
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
@@ -54,8 +56,10 @@ def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
             figures.nth(i).locator(".main-svg").first.wait_for(state="attached", timeout=20_000)
         drawn = page.locator(".figure:has(.main-svg)").count()
         assert drawn == figures.count() == path.read_text("utf-8").count('class="figure"')
-        wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{path.name} is {wide} pixels too wide"
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}"
         assert page.notes == [], path.name
         if path.stem in ("index", "03_r1_zero"):
             page.screenshot(path=lab.ARTEFACTS / f"site-{path.parent.name}-{path.stem}-{name}.png")
@@ -81,16 +85,45 @@ def test_the_pages_are_turned_and_the_text_is_reached_by_keyboard(scheme, built)
     out, _ = built
     page.goto((out / "index.html").as_uri())
     page.keyboard.press("Tab")
-    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the text"
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to main content"
     page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    first = page.evaluate("() => document.activeElement.getAttribute('href')")
-    assert first == "notebooks/00_start_here.html"
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/00_start_here.html")
-    page.locator("a[rel=next]").focus()
+
+    def tab_to(address):
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("() => document.activeElement.getAttribute('href')") == address:
+                return
+        raise AssertionError(f"{address} is not reached by Tab")
+
+    tab_to("live.html")
+    tab_to("notebooks/01_cost_reset.html")
     page.keyboard.press("Enter")
     page.wait_for_url("**/01_cost_reset.html")
+    page.locator("a.right-next").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/02_mixture_of_experts.html")
+
+
+def test_what_is_searched_is_found_without_a_server(scheme, built):
+    _, page = scheme
+    out, _ = built
+    page.goto(f"{(out / 'search.html').as_uri()}?q=advantage")
+    found = page.locator("#search-results li a")
+    found.first.wait_for()
+    page.locator("#search-results li a[href*='glossary.html']").first.wait_for()
+    assert page.notes == []
+
+
+def test_the_live_page_follows_the_theme_that_was_chosen(scheme, built):
+    name, page = scheme
+    out, _ = built
+    other = {"light": "dark", "dark": "light"}[name]
+    page.goto((out / "index.html").as_uri())
+    page.evaluate("(mode) => localStorage.setItem('mode', mode)", other)
+    page.goto((out / "live.html").as_uri())
+    paper = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    page.evaluate("() => localStorage.removeItem('mode')")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}[other]
 
 
 def test_a_figure_is_live(scheme, built):

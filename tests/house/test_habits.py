@@ -37,7 +37,6 @@ def test_code_is_laid_out_and_free_of_faults():
 CALLED_BY_NAME = [
     *("_render_traceback_", "_ipython_display_", "_repr_html_"),  # by IPython
     *("forward", "attention_mask"),  # by torch and transformers
-    *("block_math", "inline_math", "attrs"),  # by the renderer of Markdown
     "ROOMS",  # by the test of the rooms
     *("SMALL", "link"),  # by the lints of prose
     *("DynamicSampling", "hack"),  # by the table of experiments
