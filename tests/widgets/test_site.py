@@ -288,8 +288,17 @@ def test_buttons_lead_where_the_addresses_given_say(tmp_path):
 
 def test_the_command_writes_over_an_earlier_site_and_makes_the_book(built):
     out, _, pages = built
-    assert main(["site", "--out", str(out)]) == 0
-    assert texts(out).keys() == pages.keys()
+    given = ["--repository-url", "https://github.com/someone/r1"]
+    for service in ("jupyterhub", "binderhub", "colab"):
+        given += [f"--{service}-url", f"https://{service}.example"]
+    assert main(["site", "--out", str(out), *given]) == 0
+    again = texts(out)
+    assert again.keys() == pages.keys()
+    links = Parts(again["notebooks/03_r1_zero.html"]).links
+    for service in ("jupyterhub", "binderhub", "colab"):
+        (link,) = [link for link in links if link.startswith(f"https://{service}.example/")]
+        assert "notebooks/03_r1_zero.ipynb" in link
+    assert foreign(again["index.html"], out, "index.html") == []
     with zipfile.ZipFile(out / build.BOOK) as book:
         names = book.namelist()
         assert names[0] == "mimetype" and book.read("mimetype") == b"application/epub+zip"
