@@ -106,7 +106,6 @@ def _common() -> dict[str, Any]:
         "nb_execution_mode": "off",
         "nb_code_prompt_show": "What came out",
         "nb_code_prompt_hide": "What came out",
-        "nb_merge_streams": True,
         "nb_number_source_lines": False,
         "myst_enable_extensions": ["dollarmath"],
         "myst_dmath_allow_digits": False,
