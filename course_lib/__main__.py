@@ -22,6 +22,7 @@ ELSEWHERE = {
     "real-model": ("distill.real.run", "A real language model learns to reason: SmolLM2-135M."),
     "facts": ("facts.stale", "The ledger of facts; with --stale, what to look at again."),
     "findings": ("facts.findings", "Compute every finding of the course again."),
+    "mtp": ("model.mtp_lab", "Train a head for the token after next, and measure what it brings."),
     "moe-race": ("moe.comparison", "Train the small models of lesson 2 again, with several seeds."),
     "ask": ("local.ask", "Ask any model here, in words or with a puzzle, and watch it think."),
     "grade": ("classroom.grade", "Grade a folder of submissions."),

@@ -97,6 +97,16 @@ def _live() -> Widget:
     return made
 
 
+def _film() -> Widget:
+    import torch
+
+    from course_lib.moe.training import Run
+    from course_lib.widgets.loads import LoadFilm
+
+    loads = torch.linspace(0, 2, 320).view(20, 2, 8)
+    return LoadFilm([Run("none", [1.0] * 20, loads, 1.0), Run("bias", [1.0] * 20, 2 - loads, 1.0)])
+
+
 def _viewer() -> Widget:
     from course_lib.task.puzzles import Puzzle
     from course_lib.widgets.trace_viewer import TraceViewer
@@ -129,6 +139,7 @@ MAKERS: dict[str, Callable[[], Widget]] = {
     "TokenMicroscope": _microscope,
     "TraceViewer": _viewer,
     "Explorer": _explorer,
+    "LoadFilm": _film,
     "LiveRun": _live,
     "Way (choice)": lambda: _way("cost", "news"),
     "Way (number)": lambda: _way("cost", "cents"),

@@ -59,3 +59,38 @@ def interval_words(shown: Sequence[Score]) -> str:
         for s in shown
     ]
     return "From the top: " + "; ".join(said) + "."
+
+
+SINCE = {
+    "r1_launch": "R1",
+    "v3_1": "V3.1",
+    "v3_2": "V3.2",
+    "v4_flash": "V4-Flash",
+    "v4_1_flash": "V4.1-Flash, off-peak",
+}
+"""What DeepSeek's reasoning endpoint served, in order; the keys are `api.NAME.output`."""
+
+
+def timeline() -> tuple[go.Figure, str]:
+    """The price of output of DeepSeek's own API since R1, with o1's beside it, and its twin."""
+    found = [(name, facts.fact(f"api.{key}.output")) for key, name in SINCE.items()]
+    o1 = float(facts.value("api.o1.output"))
+    days = [_day(fact.date) for _, fact in found]
+    prices = [float(fact.value) for _, fact in found]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=days, y=prices, text=[name for name, _ in found], name="DeepSeek's API",
+        mode="lines+markers+text", line_shape="hv", textposition="top right",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[days[0], days[-1]], y=[o1, o1], name="o1 in January 2025", mode="lines", line_dash="dot"
+    )
+    figure.update_yaxes(type="log", title="USD per million tokens of output")
+    figure.update_layout(title="The cost reset as a time line", height=420)
+    said = [f"{name} ${fact.value} ({fact.date})" for name, fact in found]
+    return figure, f"A million tokens of output: {'; '.join(said)}; o1 ${o1:g}."
+
+
+def _day(date: str) -> str:
+    """An ISO date as a day: a month is its first."""
+    return date if len(date) == 10 else f"{date}-20" if date == "2025-01" else f"{date}-01"

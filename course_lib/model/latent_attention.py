@@ -58,11 +58,11 @@ def latent_attention(
     start, rotary = 0 if cache is None else len(cache), len(w.down) - latent
     narrow = x
     if w.query_down is not None and w.query_norm is not None:
-        narrow = _norm(F.linear(x, w.query_down), w.query_norm)
+        narrow = normed(F.linear(x, w.query_down), w.query_norm)
     query = F.linear(narrow, w.query).unflatten(-1, (heads, -1)).transpose(0, 1)
     turned = rotate(query[..., -rotary:], start, theta)  # (heads, new, rotary)
     kept = F.linear(x, w.down)
-    kept = torch.cat([_norm(kept[:, :latent], w.norm), rotate(kept[:, latent:], start, theta)], -1)
+    kept = torch.cat([normed(kept[:, :latent], w.norm), rotate(kept[:, latent:], start, theta)], -1)
     cache = kept if cache is None else torch.cat([cache, kept])
     memory, position_key = cache.split([latent, rotary], -1)
     up_key, up_value = w.up.unflatten(0, (heads, -1)).tensor_split([-value], dim=1)
@@ -77,7 +77,8 @@ def latent_attention(
     return F.linear(mixed.transpose(0, 1).flatten(1), w.out), cache
 
 
-def _norm(x: Tensor, weight: Tensor, epsilon: float = 1e-6) -> Tensor:
+def normed(x: Tensor, weight: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """The root-mean-square norm over the last dimension, times `weight`."""
     return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt() * weight
 
 

@@ -118,6 +118,7 @@ class Learner:
     banned: Sequence[int] = ()
     advantages: Advantages = grpo.group_advantages
     loss: Loss = grpo.policy_loss
+    chunk_tokens: int = 0  # of one forward pass, a micro-batch; 0 is what the model can take
     nature: contract.Nature = field(init=False)
 
     def __post_init__(self) -> None:
@@ -200,7 +201,8 @@ class Learner:
         """One optimiser step on the completions `batch`, a chunk of like lengths at a time."""
         rows = self._kept(batch, advantages)
         tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
-        most = sys.maxsize if self.nature.mean == "whole" else tokens_at_once(self.model)
+        at_once = self.chunk_tokens or tokens_at_once(self.model)
+        most = sys.maxsize if self.nature.mean == "whole" else at_once
         total: dict[str, float] = defaultdict(float)
         self.optimizer.zero_grad()
         self.model.train()

@@ -29,7 +29,7 @@ _COLOURS = tuple(PALETTE.values())
 
 def trained(lines: Lines) -> list[Mapping[str, Any]]:
     """The lines of steps that were taken: neither the base's own line nor skipped steps."""
-    return [line for line in lines if "reward" in line]
+    return [line for line in lines if "reward" in line or "loss" in line]
 
 
 def skipped(lines: Lines) -> list[int]:
@@ -66,27 +66,44 @@ def growth_words(lines: Lines) -> str:
     return " ".join(said)
 
 
+MORE: dict[str, str] = {
+    "loss": "Loss",
+    "grad_norm": "Length of the gradient",
+    "finished": "Completions that ended",
+    "clip_fraction": "Tokens whose gradient the clip stops",
+    "micro_batches": "Micro-batches a step",
+    "tokens": "Tokens of a completion",
+    "lean": "A prompt's mean advantage, away from 0",
+}
+"""What other pictures show, by the log's names."""
+
+
+def against(runs: Mapping[str, Lines], watch: Sequence[str], title: str, window: int = 1) -> Figure:
+    """Some figures of some runs over their steps, a panel each, as means over `window` steps."""
+    titles = [(PANELS | MORE)[name] for name in watch]
+    figure = make_subplots(
+        len(watch), 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.1
+    )
+    said = []
+    for row, key in enumerate(watch, start=1):
+        told = []
+        for i, (name, lines) in enumerate(runs.items()):
+            numbers = [line[key] for line in trained(lines)]
+            figure.add_scatter(
+                x=[line["step"] for line in trained(lines)], y=smooth(numbers, window), name=name,
+                showlegend=row == 1, row=row, col=1, mode="lines",
+                line={"dash": DASHES[i], "color": _COLOURS[i]},
+            )  # fmt: skip
+            told.append(f"{name} {numbers[0]:.3g} to {numbers[-1]:.3g}, mean {mean(numbers):.3g}")
+        said.append(f"{titles[row - 1]}, first to last step: {'; '.join(told)}.")
+    figure.update_xaxes(title_text="step", row=len(watch), col=1)
+    figure.update_layout(title=title, height=120 + 190 * len(watch))
+    return figure, "\n".join(said)
+
+
 def loss_and_reward(runs: Mapping[str, Lines]) -> Figure:
     """The loss and the reward of some runs over their steps: one says something, one nothing."""
-    titles = ("Loss", "Reward")
-    figure = make_subplots(2, 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.1)
-    said = []
-    for i, (name, lines) in enumerate(runs.items()):
-        steps = [line["step"] for line in trained(lines)]
-        look = {"line_dash": DASHES[i], "line_color": _COLOURS[i], "mode": "lines"}
-        for row, key in enumerate(("loss", "reward"), start=1):
-            numbers = smooth([line[key] for line in trained(lines)])
-            figure.add_scatter(
-                x=steps, y=numbers, name=name, showlegend=row == 1, row=row, col=1, **look
-            )
-        first, last = trained(lines)[0], trained(lines)[-1]
-        said.append(
-            f"{name}: the loss goes from {first['loss']:.4f} to {last['loss']:.4f}, the reward "
-            f"from {first['reward']:.2f} to {last['reward']:.2f}."
-        )
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    figure.update_layout(title="The loss does not tell how a run goes", height=520)
-    return figure, " ".join(said)
+    return against(runs, ("loss", "reward"), "The loss does not tell how a run goes", window=5)
 
 
 def informative_groups(lines: Lines) -> Figure:

@@ -1,8 +1,10 @@
 """The checks' score: wrong submissions caught with their message, right ones never rejected."""
 
+import bank_bug_lab
 import bank_cost_reset
 import bank_distillation
 import bank_escapes
+import bank_how_v3_is_built
 import bank_local_inference
 import bank_mixture_of_experts
 import bank_r1_pipeline
@@ -19,7 +21,9 @@ from course_lib.classroom.checks.judge import Outcome
 MODULES = (
     bank_cost_reset,
     bank_mixture_of_experts,
+    bank_how_v3_is_built,
     bank_r1_zero,
+    bank_bug_lab,
     bank_r1_pipeline,
     bank_distillation,
     bank_local_inference,

@@ -11,9 +11,11 @@ from tests import glossary_lint
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LINKED = (
     "02_mixture_of_experts",
+    "02b_how_v3_is_built",
     "03a_rl_from_zero",
     "03_r1_zero",
     "03c_what_made_it_grow",
+    "03d_bug_lab",
     "04_r1_pipeline",
     "05_distillation",
     "09_a_real_language_model",

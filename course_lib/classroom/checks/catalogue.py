@@ -12,7 +12,9 @@ from course_lib.errors import CourseError
 LESSONS = {
     "01_cost_reset": "The cost reset",
     "02_mixture_of_experts": "Mixture of experts",
+    "02b_how_v3_is_built": "How V3 is built",
     "03_r1_zero": "R1-Zero and GRPO",
+    "03d_bug_lab": "A bug lab for RL",
     "04_r1_pipeline": "The four stages",
     "05_distillation": "Distillation",
     "06_local_inference": "Local inference",

@@ -1,0 +1,109 @@
+"""Lesson 03d: means over micro-batches, groups in their order, ratios, and what a log tells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from course_lib.classroom.checks.cards import exercise
+from course_lib.classroom.checks.draws import array, assume, real, st
+from course_lib.classroom.checks.exercise import Case, Draw, case
+
+
+def _mean(parts: list[list[float]], *, kind: str = "") -> float:
+    every = [x for part in parts for x in part]
+    if kind == "of means":
+        means = [sum(part) / len(part) for part in parts if part]
+        return sum(means) / len(means)
+    if kind == "last":
+        last = [part for part in parts if part][-1]
+        return sum(last) / len(last)
+    if kind == "twice":
+        return sum(every) / len(every) / len(parts)
+    return sum(every) / (len(parts) if kind == "by parts" else 1 if kind == "sum" else len(every))
+
+
+def _advantages(rewards: np.ndarray, groups: int, *, kind: str = "") -> np.ndarray:
+    table = rewards.reshape(-1, groups)  # (samples, groups)
+    if kind == "mixed":
+        table = rewards.reshape(groups, -1)
+        return (table - table.mean(1, keepdims=True)).ravel()
+    if kind == "all":
+        return rewards - rewards.mean()
+    away = table - table.mean(1 if kind == "across" else 0, keepdims=True)
+    if kind == "std":
+        away = away / (table.std(0, keepdims=True) + 1e-4)
+    return (away.T if kind == "turned" else away).ravel()
+
+
+def _ratio(logp: np.ndarray, old: np.ndarray, mask: np.ndarray, *, kind: str = "") -> np.ndarray:
+    away = old - logp if kind == "turned" else logp - old
+    length = np.full(len(mask), mask.shape[1]) if kind == "padded" else mask.sum(1)
+    if kind == "product":
+        return np.exp((away * mask).sum(1))
+    if kind == "arithmetic":
+        return (np.exp(away) * mask).sum(1) / length
+    if kind == "unmasked":
+        return np.exp(away.mean(1))
+    mean = (away * mask).sum(1) / length
+    return mean if kind == "log" else np.exp(mean)
+
+
+def _tell(right: dict[str, list[float]], broken: dict[str, list[float]], *, kind: str = "") -> str:
+    if right == broken:
+        return "nothing"
+    if all(x == 0 for x in broken["grad_norm"]) and kind != "no gradient":
+        return "never learns"
+    if kind == "loss" and right["loss"] == broken["loss"]:
+        return "nothing"
+    asked = {"reward": ("reward",), "norm": ("grad_norm",)}.get(kind, ("reward", "grad_norm"))
+    if kind == "last":
+        same = all(right[name][-1] == broken[name][-1] for name in asked)
+    else:
+        same = all(right[name] == broken[name] for name in asked)
+    return "only the log" if same else "the training"
+
+
+_FEW = st.lists(real(-4, 4), min_size=0, max_size=5)
+
+
+def _some_parts(draw: Draw) -> Case:
+    parts = draw(st.lists(_FEW, min_size=1, max_size=4))
+    assume(any(parts))
+    return case("all values together, over how many there are", parts)
+
+
+def _some_rewards(draw: Draw) -> Case:
+    groups, samples = draw(st.integers(1, 4)), draw(st.integers(2, 5))
+    rewards = array(draw, st.sampled_from([0.0, 1.0]) | real(-2, 2, 8), groups * samples)
+    return case("completion i answers prompt i % groups", rewards, groups)
+
+
+def _some_logp(draw: Draw) -> Case:
+    shape = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    logp, old = (array(draw, real(-4, 0, 16), *shape) for _ in range(2))
+    mask = array(draw, st.sampled_from([1.0, 1.0, 0.0]), *shape)
+    mask[:, 0] = 1.0
+    return case("the exponential of the mean log-ratio of what counts", logp, old, mask)
+
+
+_NAMES = ("reward", "grad_norm", "loss", "entropy")
+
+
+def _two_logs(draw: Draw) -> Case:
+    steps = draw(st.integers(1, 4))
+    right = {n: array(draw, st.integers(1, 6), steps).tolist() for n in _NAMES}
+    broken = {n: list(v) for n, v in right.items()}
+    changed = draw(st.lists(st.sampled_from(_NAMES), max_size=3, unique=True))
+    for name in changed:
+        broken[name][draw(st.integers(0, steps - 1))] += draw(st.sampled_from([0, 1, 2]))
+    if not draw(st.integers(0, 4)):
+        broken["grad_norm"] = [0] * steps
+    return case("no gradient, then rewards and gradients, then the rest", right, broken)
+
+
+EXERCISES = (
+    exercise("lab.step_mean", _mean, _some_parts),
+    exercise("lab.advantages_in_order", _advantages, _some_rewards),
+    exercise("lab.sequence_ratio", _ratio, _some_logp),
+    exercise("lab.tell", _tell, _two_logs),
+)
