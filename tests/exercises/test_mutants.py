@@ -39,6 +39,11 @@ SAME: dict[str, dict[str, str]] = {
             "the sum is 0 or far above 1e-20, and 0 over either is 0"
         ),
     },
+    "v3.accept": {
+        "line 9: u < p[drafted] / q[drafted] -> u <= p[drafted] / q[drafted]": (
+            "a random number is never exactly the bound"
+        ),
+    },
     "moe.balance_a_router": {"line 10: without .float()": "counts may be whole numbers"},
     "grpo.grade_groups": {"line 9: True -> False": "both lists have the same length"},
     "distill.majority_vote": {
