@@ -100,9 +100,10 @@ def main(argv: list[str] | None = None) -> int:
         f"python -m course_lib mtp --seeds {args.seeds} --steps {args.steps} "
         f"--puzzles {args.puzzles} --out DIR"
     )
-    record = records.stamp(args.machine, command) | {"runs": {}}
+    record = records.stamp(args.machine, command) | {"rows": []}
     for seed in range(args.seeds):
-        record["runs"][str(seed)] = found = run(seed, args.steps, args.puzzles)
+        found = {"seed": seed, **run(seed, args.steps, args.puzzles)}
+        record["rows"].append(found)
         print({name: value for name, value in found.items() if name != "losses"}, flush=True)
         records.write(args.out / "mtp.json", record)
     return 0

@@ -2,8 +2,8 @@
 
 Read `route_table` (a route worked out), `router_bugs` (five real mistakes), `routes` (where a
 model's tokens went), `training` (small models, with and without balance), `comparison` (the same
-with many seeds, everybody at their best), `plots`, `parallel` (pipelines, and experts on many
-nodes); `architectures` holds published configurations.
+with many seeds, everybody at their best), `plots`; `parallel` (pipelines, experts on many nodes)
+with `parallel_plots`; `architectures` holds published configurations.
 
 May import: model, show, task and the ground floor.
 """

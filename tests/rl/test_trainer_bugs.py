@@ -5,7 +5,7 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.model import models
-from course_lib.rl import adapter, grpo, trainer_bugs, zero
+from course_lib.rl import adapter, grpo, zero
 from course_lib.rl.trainer_bugs import BUGS, LAB, run
 
 
