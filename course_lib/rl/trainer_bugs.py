@@ -19,9 +19,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
-from course_lib.model import models, rollout, sft
+from course_lib.model import lora, models, rollout, sft
 from course_lib.model.rollout import Rollout
-from course_lib.rl import adapter
 from course_lib.rl.experience import Experience, collect, evaluate, summarise
 from course_lib.rl.learner import Learner, chunks
 from course_lib.rl.settings import PUZZLES, ZeroConfig
@@ -31,6 +30,8 @@ LAB = ZeroConfig(steps=16, puzzles=12, samples=8, max_new_tokens=64, learning_ra
 """A run of the lab: a tenth of a real one, at twice its rate, so that it takes seconds."""
 
 MICRO_BATCH = 768  # tokens of a forward pass, so that there are several a step
+
+ADAPTER = lora.Lora(16, 64.0, ("q_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"))
 
 END = "~"  # stands for a chat format's own end token, new to the base
 
@@ -85,16 +86,18 @@ def run(
     config = replace(config, steps=steps or config.steps)
     if (bug or like) == "pad is end":
         return list(_learn_to_end(config, seen=bug != "pad is end"))
-    return list(_train(bug, config, micro_batch, lora=(bug or like) == "adapter not alone"))
+    return list(_train(bug, config, micro_batch, adapted=(bug or like) == "adapter not alone"))
 
 
-def _train(bug: str, config: ZeroConfig, micro_batch: int, lora: bool) -> Iterator[Line]:
+def _train(bug: str, config: ZeroConfig, micro_batch: int, adapted: bool) -> Iterator[Line]:
     """The four stages, step by step; what the last line adds is measured after the run."""
     model, tokenizer = models.load(models.shipped("mini-v3-base"))
     if bug == "no template":
         tokenizer.chat_template = None  # a prompt is then plain text, as when a string is passed
-    if lora:
-        adapter.attach(model, frozen=bug != "adapter not alone")
+    if adapted:
+        lora.add(model, ADAPTER)
+        if bug == "adapter not alone":
+            model.requires_grad_(True)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         trained, lr=config.learning_rate, betas=config.betas, weight_decay=0.0
@@ -116,7 +119,7 @@ def _train(bug: str, config: ZeroConfig, micro_batch: int, lora: bool) -> Iterat
             "informative": learner.informative,
             "lean": learner.lean,
         }
-        if lora and step == config.steps:
+        if adapted and step == config.steps:
             line |= _saved(model, tokenizer)
         yield line
 
@@ -235,8 +238,9 @@ def chat_ids(tokenizer: PreTrainedTokenizerBase, puzzle: puzzles.Puzzle) -> list
 def _saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Line:
     """Accuracy as trained, and when the adapter that would be saved is put on the base again."""
     fresh, _ = models.load(models.shipped("mini-v3-base"))
-    adapter.attach(fresh)
-    fresh.load_state_dict(adapter.state(model), strict=False)
+    lora.add(fresh, ADAPTER)
+    saved = {name: tensor for name, tensor in model.state_dict().items() if "lora_" in name}
+    fresh.load_state_dict(saved, strict=False)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {
         "accuracy": evaluate(model, tokenizer, n=256)["accuracy"],

@@ -103,7 +103,6 @@ def begin(client: httpx.Client, name: str) -> None:
     login(client, name).raise_for_status()
     client.get(f"/hub/spawn/{name}")
 
-
     def is_lab() -> bool:
         """The address leads to a page that says to wait, and in the end to JupyterLab."""
         page = client.get(f"/user/{name}/lab")
