@@ -60,9 +60,9 @@ def _lessons(root: Path) -> list[Path]:
 
 
 def place(path: Path) -> tuple[str, str]:
-    """Where a lesson stands: 03a, then 03 itself, then 03c; the ninth follows the sixth."""
+    """Where a lesson stands: 02, 02b; 03a, 03 itself, 03c, 03d; the ninth follows the sixth."""
     number = path.stem.split("_")[0].replace("09", "06z")
-    return number[:2], number[2:] or "b"
+    return number[:2], number[2:] or "aa"
 
 
 def _notebook(root: Path, path: Path, folder: Path, book: bool) -> Page:
