@@ -75,6 +75,11 @@ class Answer:
     def right(self) -> bool:
         return stories.reward(self.story, self.text) == 1.0
 
+    @property
+    def sound(self) -> bool:
+        """Whether it is right and every step of its working is."""
+        return stories.describe(self.story, self.text)["sound"] == 1.0
+
 
 def ask(
     model: PreTrainedModel,
@@ -225,6 +230,7 @@ def _round(out: Path, base: Path, config: StarConfig, number: int) -> Line:
         "right": len(right) / len(answers),
         "solved": len({one.story for one in right}) / config.stories,
         "new": len(new),
+        "new_sound": sum(one.sound for one in new),
         "kept": len(kept),
         **measure(model, tokenizer, config),
     }
