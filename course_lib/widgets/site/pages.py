@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import course_lib
 from course_lib.facts import findings as found_findings
@@ -15,9 +15,6 @@ from course_lib.facts.model import Fact
 from course_lib.rl import experiments
 from course_lib.show import svg
 from course_lib.show.theme import escape
-
-if TYPE_CHECKING:
-    from course_lib.widgets.site.sources import Page
 
 _QUESTIONS = {
     "Why a “global AI cost reset”?": "notebooks/01_cost_reset",
@@ -33,6 +30,15 @@ _READING = (
 )
 START = ".venv/bin/jupyter lab notebooks/00_start_here.ipynb"
 """The first command, as the README has it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A document: where it lies, without its ending, its title and its name in lists."""
+
+    name: str
+    title: str
+    short: str
 
 
 def front(groups: Sequence[tuple[str, list[Page]]], book: bool = False) -> str:

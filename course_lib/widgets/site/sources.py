@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,21 +16,13 @@ from nbformat import NotebookNode
 from course_lib import ROOMS
 from course_lib.errors import CourseError
 from course_lib.widgets.site import pages
+from course_lib.widgets.site.pages import Page
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _LINK = re.compile(r"(\]\()(?![a-z]+:)([^)\s#]*)(#[^)\s]*)?\)")
 _HREF = re.compile(r'(<a [^>]*href=")(?![a-z]+:|#)([^"#]+)\.(?:ipynb|md)(#[^"]*)?"')
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
-
-
-@dataclass(frozen=True)
-class Page:
-    """A document: where it lies, without its ending, its title and its name in lists."""
-
-    name: str
-    title: str
-    short: str
 
 
 def write(folder: Path, root: Path, *, book: bool = False) -> list[tuple[str, list[Page]]]:
