@@ -2,8 +2,8 @@
 
 For each plan of `plans.toml` a script by the minute, with cell numbers and expected answers; an
 answer key; a handout for the class; slides from the lessons' pictures. Numbers come from the
-executed notebooks and the ledger, so nothing here can grow old by itself. Pages are single files
-that fetch nothing; the handout is printed to PDF where a Chromium is there.
+executed notebooks and the ledger, so nothing here can grow old by itself. Pages fetch nothing from
+any server; the handout is printed to PDF where a Chromium is there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import plotly
 from jinja2 import Environment, FileSystemLoader
 
 from course_lib.checklist.quiz import Ask, Choice, Number, Order, say
@@ -35,6 +36,8 @@ _LESSONS = (
     "03c_what_made_it_grow", "04_r1_pipeline", "05_distillation", "06_local_inference",
     "09_a_real_language_model", "07_your_data_your_limits",
 )  # fmt: skip
+_PLOTLY = "application/vnd.plotly.v1+json"
+_DRAWS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PICTURES = 3  # of a lesson, on the slides
 
 
@@ -120,24 +123,19 @@ def _by_title(answers: Sequence[Answered]) -> dict[str, list[Answered]]:
 
 
 def pictures(notebook: str, folder: Path = ROOT / "notebooks") -> Iterator[tuple[str, str, str]]:
-    """(section, SVG or "", words) of what a lesson's cells show with words beside it.
-
-    A picture that only JavaScript draws is left to its words.
-    """
-    path = folder / f"{notebook}.ipynb"
+    """(section, figure as JSON, words) of the figures in a lesson's outputs."""
     heading = ""
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
+    for cell in json.loads((folder / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "markdown":
-            heads = [line[3:] for line in source.splitlines() if line.startswith("## ")]
-            heading = heads[-1] if heads else heading
-            continue
+            heads = [line[3:] for line in cell["source"] if line.startswith("## ")]
+            heading = heads[-1].strip() if heads else heading
+        drawn = ""
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            drawn = "".join(data.get("text/html", ""))
-            words = " ".join("".join(data.get("text/plain", "")).split())
-            if "<svg" in drawn and words:
-                yield heading, drawn[drawn.index("<svg") : drawn.rindex("</svg>") + 6], words[:600]
+            if _PLOTLY in output.get("data", {}):
+                drawn = json.dumps(output["data"][_PLOTLY]).replace("<", "\\u003c")
+            elif drawn and output["output_type"] == "stream":  # its words come after it
+                yield heading, drawn, " ".join("".join(output["text"]).split())[:500]
+                drawn = ""
 
 
 def _title(notebook: str) -> str:
@@ -181,6 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the pages")
     args = parser.parse_args(argv)
     made = written(pages(), args.out)
+    shutil.copyfile(_DRAWS, args.out / _DRAWS.name)  # the slides' figures are live, offline
     printed = to_pdf(args.out / "handout.html")
     if printed is None:
         print("No Chromium here to print handout.pdf with: print handout.html from a browser.")
