@@ -91,7 +91,7 @@ class Asked:
 
 def members(people: Sequence[Person]) -> list[Member]:
     """Everybody with their questions."""
-    asked = list(form.checklist().values())
+    asked = form.comparable()
     return [
         Member(one, tuple(report.part(question, Progress(one.sections)) for question in asked))
         for one in people
@@ -102,7 +102,7 @@ def questions(group: Sequence[Member]) -> list[Asked]:
     """Each of the six questions over those who took part before and after."""
     both = [one for one in group if one.took("before") and one.took("after")]
     found = []
-    for place, question in enumerate(form.checklist().values()):
+    for place, question in enumerate(form.comparable()):
         parts = [one.parts[place] for one in both]
         last = [one.parts[place] for one in group]
         found.append(
@@ -183,7 +183,7 @@ def _page(group: Sequence[Member], left: Sequence[str]) -> str:
     return made.from_string(template).render(
         group=group, questions=questions(group), exercises=exercises(group), left=left,
         stuck=[one for one in group if one.stuck], tries=STUCK, total=len(catalogue.exercises()),
-        titles=[question.title for question in form.checklist().values()], words=report.WORDS,
+        titles=[question.title for question in form.comparable()], words=report.WORDS,
     )  # fmt: skip
 
 

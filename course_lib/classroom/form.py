@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,16 @@ def asked(phase: str) -> dict[str, Ask]:
         if way.name != _OF_A_MACHINE and isinstance(way, Choice | Number | Order)
         and way.name in question.first
     }  # fmt: skip
+
+
+@cache
+def comparable() -> list[Question]:
+    """The six questions with only what everybody was asked twice, on a page or in a notebook."""
+    both = asked("before").keys() & asked("after").keys()
+    return [
+        replace(one, ways=[way for way in one.ways if f"{one.name}.{way.name}" in both], later=())
+        for one in checklist().values()
+    ]
 
 
 def judged(phase: str, answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
