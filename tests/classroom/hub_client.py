@@ -138,12 +138,16 @@ check("grpo.by_hand", [1.5, -0.5, -0.5, -0.5])"""
 _LOOK = "import os, torch\nprint(torch.get_num_threads(), os.getcwd())"
 
 
-def learn(where: str, name: str, count: int = 5) -> Told:
-    """Log in as `name`, open lesson 3, run its first cells and an exercise's check."""
+def learn(where: str, name: str, count: int = 5, more=(), watch=lambda what: None) -> Told:
+    """Log in as `name`, open lesson 3, run its first cells, an exercise's check, and `more`.
+
+    `watch` is called with the name of each step that is done.
+    """
     told, began = Told(), time.monotonic()
 
     def mark(what: str) -> None:
         told.seconds[what] = round(time.monotonic() - began, 1)
+        watch(what)
 
     with httpx.Client(base_url=where, follow_redirects=True, timeout=PATIENCE) as client:
         begin(client, name)
@@ -156,6 +160,9 @@ def learn(where: str, name: str, count: int = 5) -> Told:
         mark("check")
         told.errors += errors
         told.threads, told.folder = kernel.run(_LOOK)[0].split()
+        for what, source in more:
+            told.errors += kernel.run(source)[1]
+            mark(what)
         kernel.socket.close()
         end(client, name)
     return told
