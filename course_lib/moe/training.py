@@ -140,15 +140,15 @@ class Contestant(NamedTuple):
 
 
 CONTESTANTS: dict[str, Contestant] = {
-    "no balance": Contestant(small_moe, "none", 4e-3, 0.0),
-    "auxiliary loss": Contestant(small_moe, "auxiliary", 4e-3, 0.03),
+    "no balance": Contestant(small_moe, "none", 8e-3, 0.0),
+    "auxiliary loss": Contestant(small_moe, "auxiliary", 4e-3, 0.1),
     "sparse": Contestant(small_moe, "bias", 4e-3, 0.01),
-    "dense, same active": Contestant(partial(small_dense, 96), "none", 4e-3, 0.0),
-    "dense, same total": Contestant(partial(small_dense, 544), "none", 4e-3, 0.0),
+    "dense, same active": Contestant(partial(small_dense, 96), "none", 8e-3, 0.0),
+    "dense, same total": Contestant(partial(small_dense, 544), "none", 8e-3, 0.0),
 }
-"""What is compared, by name. The rate is the best of three for sparse and dense in the record at
-hand; the strengths wait for a record of `comparison`'s search. The dense ones have as many
-parameters as a token of the sparse one uses, and as it has in all, less the router."""
+"""What is compared, by name, each at the best rate and strength of `comparison`'s search. The dense
+ones have as many parameters as a token of the sparse one uses, and as it has in all, less the
+router."""
 
 
 def compete(name: str, seed: int = 0, steps: int = 250, **other: float) -> Run:
