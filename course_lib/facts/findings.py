@@ -144,7 +144,7 @@ def recompute(entry: Entered, folder: Path) -> Finding:
         statistic = _statistic(entry, kept)
     except CourseError as problem:
         return Finding(entry, None, "not shown here", str(problem))
-    unlike = _tested_unlike(kept)
+    unlike = _tested_unlike(kept) or _timed_unlike(entry, kept)
     most = [strongest(statistic, len(entry.seeds)), "suggested" if unlike else "shown"]
     weaker = max(*most, entry.strength, key=STRENGTHS.index)
     why = "" if weaker != "not shown here" else f"The records say {statistic.value:.3g}."
@@ -164,6 +164,15 @@ def _tested_unlike(kept: Mapping[str, records.Record]) -> str:
         return ""
     told = ", ".join(f"{name.split('/')[-1]}: {size or 'not told'}" for name, size in sizes.items())
     return f"Tested on unlike many puzzles ({told}), so it also holds a difference of test sets."
+
+
+def _timed_unlike(entry: Entered, kept: Mapping[str, records.Record]) -> str:
+    """In one sentence, that a comparison at equal time is of unlike machines; empty if it is not."""
+    timed = any(isinstance(pick, Pick) and pick.after is not None for pick in (entry.a, entry.b))
+    machines = {str(record.get("machine")) for record in kept.values()}
+    if not timed or len(machines) < 2:
+        return ""
+    return f"Timed on unlike machines ({'; '.join(sorted(machines))})."
 
 
 def strongest(found: Statistic, seeds: int) -> str:

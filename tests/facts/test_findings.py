@@ -232,6 +232,26 @@ def test_records_tested_on_other_puzzles_make_no_pair_that_is_shown(grows, kept,
     assert not problems(modest, kept.folder)
 
 
+def test_records_timed_on_other_machines_make_no_pair_that_is_shown(tmp_path, grows):
+    """The same pairs, at equal time: shown on one machine, suggested where there are two."""
+    run = {"cpu_seconds": [9.0], "tried": [0, 1]}
+    runs = {str(n): run | {"accuracy": [0.1, ENDS[n]]} for n in range(5)}
+    later = {k: run | {"accuracy": [0.1, 0.9 + 0.01 * int(k)]} for k in runs}
+    kept = {"a": MADE | {"runs": later}, "b": MADE | {"runs": runs}}
+    entry = replace(
+        grows,
+        a=record_rows.Pick("a", "accuracy", after=9.0),
+        b=record_rows.Pick("b", "accuracy", after=9.0),
+        kept={n: finding_files.Kept(record_rows.version(r), COMMAND) for n, r in kept.items()},
+    )
+    for machine, strength in (("nowhere", "shown"), ("elsewhere", "suggested")):
+        kept["a"]["machine"] = machine
+        for name, record in kept.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(record))
+        assert findings.recompute(entry, tmp_path).strength == strength
+    assert "elsewhere; nowhere" in findings.recompute(entry, tmp_path).unlike
+
+
 def test_a_figure_against_itself_shows_nothing(made, grows):
     assert LESS in problems(replace(grows, a=grows.b), made[1])
 
