@@ -283,7 +283,7 @@ def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
         for name in names:
             kept = made_up(name, [0.5]) | {"machine": folder.name}
             (folder / f"{name}.json").write_text(json.dumps(kept))
-    found = experiments.newest(["outcome", "dapo-of-nobody", "kl"], own)
+    found = experiments.newest(["outcome", "ppo", "kl"], own)
     assert {name: r["machine"] for name, r in found.items()} == {"outcome": "shipped", "kl": "own"}
 
 
