@@ -54,7 +54,7 @@ def held() -> list[str]:
 
 
 def prepare(root: Path) -> None:
-    """Install what is missing, make the course importable, and go to a folder of the person's."""
+    """Install what is missing, make the course importable, and say what ends with the machine."""
     requirements = (root / "requirements.txt").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         held_back = Path(folder, "held.txt")
@@ -64,7 +64,7 @@ def prepare(root: Path) -> None:
     if done.returncode:
         print("Some packages could not be installed; what needs them will say so.")
     os.environ.setdefault("INSIDE_R1_HOME", "/content/mine")
-    os.environ.setdefault("INSIDE_R1_RUNS", "/content/mine/runs")
+    os.environ.setdefault("INSIDE_R1_RUNS", os.environ["INSIDE_R1_HOME"] + "/runs")
     sys.path.insert(0, str(root))
     paths = (str(root), os.environ.get("PYTHONPATH"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
