@@ -167,7 +167,7 @@ def _tested_unlike(kept: Mapping[str, records.Record]) -> str:
 
 
 def _timed_unlike(entry: Entered, kept: Mapping[str, records.Record]) -> str:
-    """In one sentence, that a comparison at equal time is of unlike machines; empty if it is not."""
+    """A sentence where a comparison at equal time is of unlike machines, else ""."""
     timed = any(isinstance(pick, Pick) and pick.after is not None for pick in (entry.a, entry.b))
     machines = {str(record.get("machine")) for record in kept.values()}
     if not timed or len(machines) < 2:
