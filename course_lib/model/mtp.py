@@ -35,7 +35,7 @@ def make_head(model: Any, seed: int = 0) -> Any:
     random weights it would take a hundred times as many texts.
     """
     torch.manual_seed(seed)
-    head = MtpModel(model, 1)
+    head: Any = MtpModel(model, 1)
     layer, width = head.layers[0], model.config.hidden_size
     layer.mtp_block.load_state_dict(model.model.layers[-1].state_dict())
     layer.post_norm.load_state_dict(model.model.norm.state_dict())
