@@ -99,14 +99,18 @@ def is_puzzled(reply: str) -> bool:
     return _PUZZLED.search(reply) is not None
 
 
-def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Perplexity on the shipped text; the shares of requests answered rightly, or as puzzles."""
+def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """Perplexity on the shipped text; the shares of requests answered rightly, or as puzzles.
+
+    `said` are the first four replies.
+    """
     said = replies(model, tokenizer)
     right = [is_right(words, reply) for (_, words), reply in zip(requests(), said, strict=True)]
     return {
         "perplexity": perplexity(model, tokenizer),
         "requests_right": sum(right) / len(right),
         "requests_puzzled": sum(map(is_puzzled, said)) / len(said),
+        "said": said[:4],
     }
 
 
