@@ -21,12 +21,12 @@ DISTIL = DistillConfig(
 )
 
 REINFORCE = ZeroConfig(
-    steps=10,
+    steps=6,
     puzzles=8,
     samples=8,
     max_new_tokens=160,
     learning_rate=1e-4,
-    evaluate_every=10,
+    evaluate_every=6,
     evaluate_puzzles=256,
     checkpoint_every=2,
 )
