@@ -64,7 +64,9 @@ class KVBuffer:
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep `rows` only (an index may repeat): every layer and the padding in the same step."""
-        self._layers = {i: (k[rows], v[rows]) for i, (k, v) in self._layers.items()}
+        for layer in self._layers:  # one after the other, so that there are never two of all
+            keys, values = self._layers[layer]
+            self._layers[layer] = keys[rows], values[rows]
         if self.visible is not None:
             self.visible = self.visible[rows]
 
