@@ -41,6 +41,8 @@ class Experiment:
     first: int = 0
 
 
+_REAL = {name: asdict(getattr(recipe, name)) for name in ("LORA", "DISTIL", "REINFORCE")}
+
 EXPERIMENTS: dict[str, Experiment] = {
     "sizes": Experiment(
         "How large must a student be, and how many traces does it need?",
@@ -76,10 +78,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
     ),
     "real-arms": Experiment(
-        "Traces, rewards, both, or answers alone: what makes a real language model reason?",
+        "Traces, rewards, or answers alone: what makes a real language model reason?",
         arms.arms,
-        {name: asdict(getattr(recipe, name)) for name in ("LORA", "DISTIL", "REINFORCE")},
+        _REAL,
     ),
+    "real-rl": Experiment("Does RL on top of distillation pay?", arms.on_top, _REAL),
     "lost": Experiment("What can the base do that its student cannot?", lost.lost),
     "real-kept": Experiment(
         "What does a real language model lose by it, by rank and data?",

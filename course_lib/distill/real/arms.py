@@ -1,4 +1,4 @@
-"""The fair comparison on a real model: traces, rewards, both, and answers without thoughts.
+"""The fair comparison on a real model: traces, rewards, answers without thoughts; RL on top.
 
 All arms of a seed begin with the same fresh adapter, and are measured on the same held-out puzzles
 at the same temperature. Distillation and the answers without thoughts read equally many tokens.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,10 @@ from course_lib.rl.settings import PUZZLES, ZeroConfig
 from course_lib.task import puzzles
 from course_lib.task.traces import CLOSE
 
-BEFORE, DISTILLED, ANSWERS, ALONE, BOTH = ARMS = (
-    "nothing yet", "distillation", "answers only", "RL alone", "distillation, then RL",
+BEFORE, DISTILLED, ANSWERS, ALONE = ARMS = (
+    "nothing yet", "distillation", "answers only", "RL alone",
 )  # fmt: skip
+BOTH = "distillation, then RL"
 
 _SHOWN = 4  # examples in a row
 _UNWATCHED = replace(PUZZLES, held_out=None)  # the arms are measured at their ends, all alike
@@ -40,21 +40,30 @@ def arms(bench: Bench) -> Iterator[Row]:
     `read` are the tokens that went through the model for a gradient, prompts included, `learnt`
     those in the loss, `sampled` those that RL wrote. What is finished in `out` is not done again.
     """
-    folder = bench.out / f"real-{bench.seed}"
-    distil, rl = run.Plan(bench.seed).stages()
-    start = language_model.start(
-        folder / "start", None, recipe.LORA, seed=bench.seed, yes=language_model.here()
-    )
+    folder, start, distil, rl = _begin(bench)
     before = _row(folder, BEFORE, lambda: _measured(start, distil))
     yield before
-    for _ in distill.run(models.shipped(run.TEACHER), folder / "distil", distil, base=start):
-        pass
-    taught = folder / "distil" / "model"
-    yield _row(folder, DISTILLED, lambda: _distilled(folder, distil))
+    yield _row(folder, DISTILLED, lambda: _distilled(folder, start, distil))
     yield _row(folder, ANSWERS, lambda: _answers_only(folder, start, distil))
-    for name, base in ((ALONE, start), (BOTH, taught)):
-        out = folder / name.replace(", ", "-").replace(" ", "-")
-        yield _row(folder, name, partial(_reinforced, out, base, rl, distil, before))
+    alone = folder / "RL-alone"
+    yield _row(folder, ALONE, lambda: _reinforced(alone, start, rl, distil, before))
+
+
+def on_top(bench: Bench) -> Iterator[Row]:
+    """RL after distillation, beside the distillation that it goes on from: pairs by seed."""
+    folder, start, distil, rl = _begin(bench)
+    taught = _row(folder, DISTILLED, lambda: _distilled(folder, start, distil))
+    yield taught
+    base = folder / "distil" / "model"
+    yield _row(folder, BOTH, lambda: _reinforced(folder / "RL-after", base, rl, distil, taught))
+
+
+def _begin(bench: Bench) -> tuple[Path, Path, DistillConfig, ZeroConfig]:
+    """The seed's folder, its fresh adapter, and the settings of both stages."""
+    folder = bench.out / f"real-{bench.seed}"
+    yes = language_model.here()
+    start = language_model.start(folder / "start", None, recipe.LORA, seed=bench.seed, yes=yes)
+    return folder, start, *run.Plan(bench.seed).stages()
 
 
 def _row(folder: Path, arm: str, make: Callable[[], Row]) -> Row:
@@ -74,8 +83,10 @@ def _measured(folder: Path, config: DistillConfig) -> Row:
     return {**found, "examples": _examples(model, tokenizer, config)}
 
 
-def _distilled(folder: Path, config: DistillConfig) -> Row:
-    """What the run of distillation said of its student at its end, and some answers."""
+def _distilled(folder: Path, start: Path, config: DistillConfig) -> Row:
+    """What a run of distillation says of its student at its end, and some answers."""
+    for _ in distill.run(models.shipped(run.TEACHER), folder / "distil", config, base=start):
+        pass
     last = checkpoints.read_log(folder / "distil" / "metrics.jsonl")[-1]
     figures = {name: value for name, value in last.items() if name not in ("step", "loss")}
     shown = _examples(*models.load(folder / "distil" / "model"), config)

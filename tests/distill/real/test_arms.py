@@ -20,16 +20,17 @@ def rows(tiny, tmp_path_factory):
         patch.setattr(run, "Plan", lambda seed: replace(PLAN, seed=seed))
         patch.setattr(recipe, "LORA", PLAN.adapter)
         bench = Bench(models.shipped("mini-r1-zero"), out, 2)
-        found = {row["arm"]: row for row in arms.arms(bench)}
+        found = {row["arm"]: row for row in [*arms.arms(bench), *arms.on_top(bench)]}
         patch.setattr(arms.zero, "run", lambda *_, **__: pytest.fail("done twice"))
         patch.setattr(arms.trace_sft, "gather", lambda *_, **__: pytest.fail("done twice"))
-        assert {row["arm"]: row for row in arms.arms(bench)} == found
+        again = [*arms.arms(bench), *arms.on_top(bench)]
+        assert {row["arm"]: row for row in again} == found
     return out / "real-2", found
 
 
 def test_every_arm_has_a_row_with_the_same_figures(rows):
     _, found = rows
-    assert tuple(found) == arms.ARMS
+    assert tuple(found) == (*arms.ARMS, arms.BOTH)
     assert all(
         {"accuracy", "thinking_tokens", "attempts", "examples"} <= r.keys() for r in found.values()
     )
@@ -55,4 +56,5 @@ def test_rl_alone_learns_nothing_and_its_adapter_is_the_first(rows):
 
 def test_the_laboratory_knows_the_comparison_and_its_settings():
     told = distill_lab.find("real-arms")
-    assert told.rows is arms.arms and told.settings["DISTIL"]["answer_tokens"] == 160
+    assert told.rows is arms.arms and distill_lab.find("real-rl").rows is arms.on_top
+    assert told.settings["DISTIL"]["answer_tokens"] == 160
