@@ -60,7 +60,7 @@ def test_other_lengths_are_asked_with_their_own_digits(bench, monkeypatch):
         rewards = [puzzles.reward(*pair) for pair in zip(items, texts, strict=True)]
         return SimpleNamespace(texts=texts, rewards=torch.tensor(rewards))
 
-    monkeypatch.setattr(benches, "_answers", four_signs)
+    monkeypatch.setattr(benches, "answers", four_signs)
     found = benches.other_lengths(None, None, 4, 0)
     assert asked == [(3, 96)] * 4 + [(5, 192)] * 4
     assert found == {
@@ -200,7 +200,7 @@ def test_every_rate_of_every_side_is_searched(bench):
 def test_groups_of_equal_rewards_are_sampled_and_teach_nothing():
     rewards = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     rollout = SimpleNamespace(lengths=torch.tensor([3, 4, 50, 60]))
-    learner = object.__new__(fight._Counting)
+    learner = object.__new__(fight.Counting)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fight.zero.Learner, "update", lambda *_: {"loss": 0.5})
         found = learner.update(SimpleNamespace(rewards=rewards, rollout=rollout))

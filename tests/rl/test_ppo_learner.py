@@ -59,11 +59,8 @@ def test_the_size_of_the_chunks_changes_no_policy_gradient(base, learner, monkey
     mask = grpo.completion_mask(experience.rollout.ids, made.eos)
     advantages, _, _ = made.critic.judge(experience.rollout, mask, experience.rewards.flatten())
     found = []
-    plain = zero.chunks
     for tokens in (10_000, 60):
-        monkeypatch.setattr(
-            learner_module, "chunks", lambda sampled, rows, n=tokens: plain(sampled, rows, tokens=n)
-        )
+        monkeypatch.setattr(learner_module, "tokens_at_once", lambda _, n=tokens: n)
         monkeypatch.setattr(made, "_step", lambda: 0.0)
         made.learn(experience, advantages)
         found.append([p.grad.clone() for p in made.model.parameters()])
