@@ -86,7 +86,7 @@ def from_paper(phase: str, answers: Mapping[str, str]) -> dict[str, Any]:
         picked = [keys[place] for place in places if 0 <= place < len(keys)]
         if len(picked) != len(places):
             raise ValueError(f"{name}: {said[:20]!r} has a letter that is no option")
-        found[name] = picked if isinstance(way, Order) else (picked or [None])[0]
+        found[name] = picked if isinstance(way, Order) else next(iter(picked), None)
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from course_lib.classroom.hub import settings
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 settings.apply(c)
 
 folder = Path(os.environ.get("CLASS_FOLDER", "class")).resolve()

@@ -14,6 +14,6 @@ TLJH brings its own authenticator (a password each chooses at the first login; a
 
 from course_lib.classroom.hub import settings
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 settings.apply(c, culler=False)
 c.Spawner.cmd = ["/opt/tljh/user/bin/python", "-m", "course_lib.classroom.hub"]

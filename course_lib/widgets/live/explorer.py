@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import ipywidgets as ipw
@@ -22,7 +23,7 @@ class _Page(anywidget.AnyWidget):
 
     _esm = script.as_module("widget.js")
     _css = script.HERE / "live.css"
-    models = traitlets.List().tag(sync=True)
+    models: traitlets.List[Any] = traitlets.List().tag(sync=True)
     puzzle = traitlets.Unicode().tag(sync=True)
 
 

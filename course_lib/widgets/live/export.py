@@ -58,7 +58,7 @@ def pack(folder: str | Path, name: str) -> tuple[dict[str, Any], bytes]:
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = {}
+        tensors: dict[str, Any] = {}
         for path in sorted(folder.glob("*.safetensors")):
             if path.name != "trainer.safetensors":  # the optimiser's moments, beside a checkpoint
                 tensors |= load_file(path)
@@ -123,7 +123,7 @@ def _tokens(folder: Path) -> dict[str, Any]:
     added = {token["id"]: token["content"] for token in settings["added_tokens"]}
     spelt = {i: [byte_of[c] for c in text] for text, i in settings["model"]["vocab"].items()}
     turn = [{"role": "user", "content": "\0"}]
-    said = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    said = str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
     return {
         "eos": tokenizer.eos_token_id,
         "template": said.split("\0"),
