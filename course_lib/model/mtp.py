@@ -129,11 +129,6 @@ class Speculative:
     kept: int = 0
     passes: int = 0
 
-    @property
-    def acceptance(self) -> float:
-        """The share of guesses that were kept."""
-        return self.kept / max(1, self.guessed)
-
 
 @torch.no_grad()
 def speculate(

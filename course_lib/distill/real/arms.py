@@ -25,9 +25,7 @@ from course_lib.rl.settings import PUZZLES, ZeroConfig
 from course_lib.task import puzzles
 from course_lib.task.traces import CLOSE
 
-BEFORE, DISTILLED, ANSWERS, ALONE = ARMS = (
-    "nothing yet", "distillation", "answers only", "RL alone",
-)  # fmt: skip
+BEFORE, DISTILLED, ANSWERS, ALONE = "nothing yet", "distillation", "answers only", "RL alone"
 BOTH = "distillation, then RL"
 
 _SHOWN = 4  # examples in a row

@@ -20,9 +20,6 @@ import numpy as np
 
 from course_lib.task.puzzles import SPLITS
 
-SHOTS = 2
-"""Worked examples in a prompt where the model has not yet been taught."""
-
 HIGHEST = 10
 """No number and no total on the way is above: what a model of this size can add."""
 
