@@ -34,10 +34,15 @@ def scheme(request, engine, built):
     page = context.new_page()
     page.notes = []
     page.on("pageerror", lambda error: page.notes.append(str(error)))
-    page.on("console", lambda said: page.notes.append(f"{said.type}: {said.text}"))
+    page.on("console", lambda said: quiet(said.text) or page.notes.append(said.text))
     page.on("request", lambda asked: outside(asked.url) and page.notes.append(asked.url))
     yield request.param, page
     context.close()
+
+
+def quiet(text):
+    """Whether a console's line is the theme's own report of what it does."""
+    return text.startswith("[PST]: ")
 
 
 def outside(url):

@@ -33,6 +33,11 @@ _POLICY = (
 _SCRIPT = re.compile(r"<script(?P<given>[^>]*)>(?P<code>.*?)</script>", re.S)
 # The theme's contents for print, a second title and a second list of every page's sections.
 _PRINTED = re.compile(r'<div id="jb-print-docs-body".*?(?=<div id="searchbox">)', re.S)
+# A control's name has the words that are seen on it (WCAG 2.2, 2.5.3).
+_NAMES = (
+    (re.compile(r'(search-button-field[^>]*?aria-label=")Search"'), r'\1Search Ctrl+K"'),
+    (re.compile(r'<summary aria-label="[^"]*">'), "<summary>"),
+)
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK = "inside-r1.epub"
 
@@ -129,6 +134,7 @@ def _settings(static: Path, launch: dict[str, str]) -> dict[str, Any]:
         "html_static_path": [str(static)],
         "html_css_files": ["style.css"],
         "html_sidebars": {"**": [f"{part}.html" for part in _SIDEBAR]},
+        "html_context": {"default_mode": "auto"},
         "html_show_search_summary": False,  # it would fetch every page that is found
         "html_copy_source": False,
         "html_show_sourcelink": False,
@@ -160,4 +166,6 @@ def _sealed(path: Path, out: Path) -> str:
 
     text = _SCRIPT.sub(as_file, path.read_text(encoding="utf-8"))
     text = _PRINTED.sub("", text)
+    for found, better in _NAMES:
+        text = found.sub(better, text)
     return re.sub(r'(<meta charset="utf-8"\s*/?>)', rf"\1{_POLICY}", text, count=1)

@@ -115,9 +115,10 @@ def claims(root: Path, book: bool = False) -> str:
         return f"{title}\n\n{_table(('claim', 'verdict', 'note'), rows)}\n"
     source = (root / "notebooks" / "claims.html").read_text(encoding="utf-8")
     style, body = re.findall(r"(<style>.*</style>).*<body>(.*)</body>", source, re.S)[0]
+    body = re.sub("<h1>.*?</h1>", "", body, count=1)
     # The site has colours of its own; what filters the table is kept.
     style = re.sub(r":root\{[^}]*\}|body\{[^}]*\}", "", style)
-    return f"{title}\n\n{_html(style + re.sub('<h1>.*?</h1>', '', body, count=1))}\n"
+    return f"{title}\n\n{_html(f'<div class="wide">{style}{body}</div>')}\n"
 
 
 def facts() -> str:
