@@ -118,7 +118,8 @@ def claims(root: Path, book: bool = False) -> str:
     body = re.sub("<h1>.*?</h1>", "", body, count=1)
     # The site has colours of its own; what filters the table is kept.
     style = re.sub(r":root\{[^}]*\}|body\{[^}]*\}", "", style)
-    return f"{title}\n\n{_html(f'<div class="wide">{style}{body}</div>')}\n"
+    framed = _html(f'<div class="wide">{style}{body}</div>')
+    return f"{title}\n\n{framed}\n"
 
 
 def facts() -> str:
