@@ -120,6 +120,7 @@ def _common() -> dict[str, Any]:
         "default_role": "literal",
         "autodoc_member_order": "bysource",
         "autodoc_typehints": "signature",
+        "autodoc_preserve_defaults": True,
         "html_math_renderer": "mathml",
         "keep_warnings": False,
     }
