@@ -65,6 +65,7 @@ def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
             page.set_viewport_size({"width": width, "height": 900})
             wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}"
+        page.wait_for_timeout(100)
         assert page.notes == [], path.name
         if path.stem in ("index", "03_r1_zero"):
             page.screenshot(path=lab.ARTEFACTS / f"site-{path.parent.name}-{path.stem}-{name}.png")

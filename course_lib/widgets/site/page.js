@@ -23,4 +23,5 @@ function unfolded(event) {
 document.querySelectorAll(".figure").forEach(draw);
 document.addEventListener("toggle", unfolded, true);
 focusWhatScrolls();
-addEventListener("resize", focusWhatScrolls);
+new ResizeObserver(focusWhatScrolls).observe(document.body);
+addEventListener("load", focusWhatScrolls);
