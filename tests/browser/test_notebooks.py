@@ -91,8 +91,9 @@ def kind_of(widget):
 
 
 def words(widget):
-    """What a widget says."""
-    return widget.locator(".ir1-status").inner_text()
+    """What a widget says; the explorer speaks in the browser, and has a line of its own there."""
+    live = widget.locator(".live-status")
+    return (live if live.count() else widget.locator(".ir1-status")).first.inner_text()
 
 
 def picture(widget):
@@ -116,7 +117,7 @@ def moves(page, widget):
     A question shows its verdict only once the answer is checked, and a prediction and one's own
     words have no picture: there the words must change.
     """
-    pictured = kind_of(widget) not in ("Way", "Guess", "OwnWords")
+    pictured = kind_of(widget) not in ("Way", "Guess", "OwnWords", "Explorer")
     said, drawn = words(widget), picture(widget)
     for selector, keys in KEYS:
         controls = widget.locator(selector)

@@ -9,7 +9,7 @@ function draw(holder) {
 }
 
 function focusWhatScrolls() {
-  for (const part of document.querySelectorAll("pre, .cell_output .output, .wide, math[display=block]")) {
+  for (const part of document.querySelectorAll("pre, p, .cell_output .output, .wide, math[display=block]")) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
     else part.removeAttribute("tabindex");
   }
