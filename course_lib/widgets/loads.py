@@ -4,13 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anywidget
 import ipywidgets as ipw
+import traitlets
 
 from course_lib.moe.training import Run
 from course_lib.show import svg
 from course_lib.widgets.base import Widget, choice, slider
 
 WINDOW = 5  # steps that a picture takes together
+
+
+class _Play(anywidget.AnyWidget):
+    """One button with a name (ipywidgets' own have none): Play, and Stop while it runs."""
+
+    _esm = """
+    export default { render({ model, el }) {
+      const button = document.createElement("button");
+      let timer = null;
+      const say = () => { button.textContent = timer ? "Stop" : "Play the training"; };
+      const stop = () => { clearInterval(timer); timer = null; say(); };
+      const go = () => {
+        if (model.get("value") >= model.get("high")) return stop();
+        model.set("value", model.get("value") + 1);
+        model.save_changes();
+      };
+      button.type = "button";
+      button.className = "jupyter-button";
+      button.onclick = () => {
+        if (timer) return stop();
+        if (model.get("value") >= model.get("high")) model.set("value", model.get("low"));
+        timer = setInterval(go, 150);
+        say();
+      };
+      say();
+      el.append(button);
+      return stop;
+    } };
+    """
+    value = traitlets.Int().tag(sync=True)
+    low = traitlets.Int().tag(sync=True)
+    high = traitlets.Int().tag(sync=True)
 
 
 class LoadFilm(Widget):
@@ -43,8 +77,7 @@ class LoadFilm(Widget):
     def extras(self) -> list[ipw.Widget]:
         """Play and stop, tied to the slider in the page."""
         step = self._controls["step"]
-        play = ipw.Play(value=step.value, min=step.min, max=step.max, step=1, interval=150)
-        play.description = play.tooltip = "Play the training"
+        play = _Play(value=step.value, low=step.min, high=step.max)
         play.add_class("ir1-play")
         self._link = ipw.jslink((play, "value"), (step, "value"))
         return [play]
