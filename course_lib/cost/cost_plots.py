@@ -66,6 +66,7 @@ SINCE = {
     "v3_1": "V3.1",
     "v3_2": "V3.2",
     "v4_flash": "V4-Flash",
+    "v4_flash_august": "V4-Flash, off-peak",
     "v4_1_flash": "V4.1-Flash, off-peak",
 }
 """What DeepSeek's reasoning endpoint served, in order; the keys are `api.NAME.output`."""

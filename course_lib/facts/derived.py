@@ -37,8 +37,8 @@ OLLAMA_TAGS = {
 CONTEXTS = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "128k": 131072}
 """Contexts in tokens of the table of file plus cache."""
 
-CARDS = {"7b": 8, "14b": 12, "32b": 24, "70b": 48}
-"""Graphics memory in GiB for which the longest context is worked out, by Ollama's tag."""
+CARDS = {"7b": 8, "14b": 12, "32b": 24}
+"""A card's GiB for which the longest context is worked out, by Ollama's tag (two: lesson 6)."""
 
 OVERHEAD_GIB = 1
 """What a runtime needs beside file and cache: an estimate."""
