@@ -16,6 +16,7 @@ from course_lib.errors import CourseError
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
     "experiment": ("rl.experiments", "Run a control or a variant of R1-Zero again."),
+    "answers": ("rl.answers", "Follow the answers to one puzzle through a training."),
     "many-tries": ("rl.many_tries", "Sample base and R1-Zero many times at the same puzzles."),
     "pipeline": ("pipeline.pipeline", "The four stages from R1-Zero to R1."),
     "distill-lab": ("distill.distill_lab", "Run an experiment of the distillation lesson again."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ def classes() -> set[type[Widget]]:
         found = {kind} if kind.__module__.startswith("course_lib") else set()
         return found.union(*map(below, kind.__subclasses__()))
 
-    return below(Widget) - {Widget}
+    return {kind for kind in below(Widget) - {Widget} if not inspect.isabstract(kind)}
 
 
 def evidence() -> Evidence:
@@ -101,10 +102,23 @@ def _film() -> Widget:
     import torch
 
     from course_lib.moe.training import Run
-    from course_lib.widgets.loads import LoadFilm
+    from course_lib.widgets.films import LoadFilm
 
     loads = torch.linspace(0, 2, 320).view(20, 2, 8)
     return LoadFilm([Run("none", [1.0] * 20, loads, 1.0), Run("bias", [1.0] * 20, 2 - loads, 1.0)])
+
+
+def _answers() -> Widget:
+    from course_lib.rl import answers
+    from course_lib.widgets.films import AnswersFilm
+
+    return AnswersFilm(answers.load_record())
+
+
+def _growth() -> Widget:
+    from course_lib.widgets.films import GrowthFilm
+
+    return GrowthFilm(lines())
 
 
 def _viewer() -> Widget:
@@ -140,6 +154,8 @@ MAKERS: dict[str, Callable[[], Widget]] = {
     "TraceViewer": _viewer,
     "Explorer": _explorer,
     "LoadFilm": _film,
+    "AnswersFilm": _answers,
+    "GrowthFilm": _growth,
     "LiveRun": _live,
     "Way (choice)": lambda: _way("cost", "news"),
     "Way (number)": lambda: _way("cost", "cents"),

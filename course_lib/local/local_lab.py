@@ -13,8 +13,9 @@ from course_lib.local.engines import Engine, Summary
 from course_lib.local.hardware import Machine, presets
 from course_lib.local.placement import Plan
 from course_lib.model import models, rollout
-from course_lib.model.accounting import count_parameters
+from course_lib.model.accounting import Config, count_parameters
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
+from course_lib.show import svg
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -185,3 +186,20 @@ def batch_speed(
     began = time.perf_counter()
     rollout.generate(model, prompts, max_new_tokens=tokens, eos=eos, banned=[eos])
     return batch * tokens / (time.perf_counter() - began)
+
+
+def memory_of_thoughts(
+    config: Config, quantisation: str, thoughts: Sequence[int], title: str
+) -> svg.Picture:
+    """Where memory goes when a thought grows: `memory.estimate` for each length in tokens."""
+    parts = {}
+    for tokens in thoughts:
+        needed = memory.estimate(config, quantisation, tokens)
+        parts[f"{tokens:,} tokens"] = {
+            "weights": needed.weights / memory.GB,
+            "cache of the thought": needed.cache / memory.GB,
+            "buffers": needed.overhead / memory.GB,
+        }
+    said = [f"After {label}: {svg.describe(row, 'GB')}." for label, row in parts.items()]
+    drawn = svg.stacked_bars(title, parts, "GB", width=svg.NARROW)
+    return svg.Picture((drawn,), " ".join(said))

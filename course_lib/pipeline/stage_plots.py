@@ -10,7 +10,6 @@ from plotly.subplots import make_subplots
 
 from course_lib import facts
 from course_lib.pipeline.stage_records import FIGURES, NAMES, spread
-from course_lib.show import svg
 from course_lib.show.theme import DASHES, SYMBOLS
 
 Figure = tuple[go.Figure, str]
@@ -126,38 +125,3 @@ def hacked(record: Mapping[str, Any]) -> Figure:
         words.append(f"{FIGURES[name][0]}: {', '.join(said)}.")
     figure.update_layout(title="The conversation, after a long run (recorded)", height=420)
     return figure, "\n".join(words)
-
-
-_BOX, _GAP = (104.0, 40.0), 26.0
-_LEARNT = (
-    ("R1-Zero", "RL: right answers"),
-    ("Dev1", "fine-tuned on the cold start"),
-    ("Dev2", "RL: right, format, language"),
-    ("Dev3", "fine-tuned on sifted answers, conversation"),
-    ("R1", "RL: rules, then preferences too"),
-)
-"""The models in order, and what each learnt from."""
-
-
-def family() -> tuple[str, str]:
-    """A picture as SVG, and its words: whose weights a model starts from, whose text it reads."""
-    says = (
-        "R1-Zero, Dev1 and Dev3 start from the base. Dev2 goes on from Dev1, R1 from Dev3. Dev1 "
-        "reads R1-Zero's answers, rewritten; Dev3 reads Dev2's answers, sifted."
-    )
-    step = _BOX[1] + _GAP
-    tops = {name: 44 + step * row for row, (name, _) in enumerate(_LEARNT)}
-    middle = tops["Dev2"]
-    body = [svg.box(2, middle, *_BOX, "base")]
-    for name, learnt in _LEARNT:
-        body.append(svg.box(220, tops[name], *_BOX, name))
-        body.append(svg.text(336, tops[name] + 25, learnt))
-    for name in ("R1-Zero", "Dev1", "Dev3"):
-        body.append(svg.arrow((106, middle + 20), (218, tops[name] + 20)))
-    for old, new in (("Dev1", "Dev2"), ("Dev3", "R1")):
-        body.append(svg.arrow((250, tops[old] + _BOX[1]), (250, tops[new] - 2)))
-    for old, new in (("R1-Zero", "Dev1"), ("Dev2", "Dev3")):
-        body.append(svg.arrow((294, tops[old] + _BOX[1]), (294, tops[new] - 2), dashed=True))
-    foot = tops["R1"] + _BOX[1] + 28
-    body.append(svg.text(0, foot, "whole line: goes on from its weights; dashed: reads its text"))
-    return svg.frame("Who starts from whom", says, foot + 12, body), says

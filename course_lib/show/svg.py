@@ -11,11 +11,20 @@ import base64
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import unescape
 
-from course_lib.show.theme import FONT, PALETTE, STILL, TEXT_COLOUR, escape
+from course_lib.show.theme import (
+    FONT,
+    NO_MATHS,
+    PAGE_COLOUR,
+    PALETTE,
+    STILL,
+    TEXT_COLOUR,
+    escape,
+)
 
-WIDTH = 640
+WIDTH, NARROW = 640, 480  # of charts; and of what has much text, which a phone shows smaller
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 56
 _COLOURS = tuple(PALETTE.values())
 _DASHES = ("", "8 4", "2 4", "8 4 2 4", "14 4", "14 4 2 4")
@@ -51,10 +60,38 @@ _SVG = r"<svg\b[^>]*>.*?</svg>"
 
 def standalone(picture: str) -> str:
     """An inline SVG as a document of its own, dark on white."""
-    head, rest = picture.replace(TEXT_COLOUR, "#1f1f1f").split(">", 1)
+    inked = picture.replace(TEXT_COLOUR, "#1f1f1f").replace(PAGE_COLOUR, "#ffffff")
+    head, rest = inked.split(">", 1)
     if "xmlns=" not in head:
         head += ' xmlns="http://www.w3.org/2000/svg"'
     return f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}'
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a cell shows: SVG pictures, side by side where there is room, and the same in words."""
+
+    svgs: tuple[str, ...]
+    words: str
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div class="{NO_MATHS}">{as_images(beside(self.svgs))}<details><summary>In words'
+            f"</summary><p>{escape(self.words)}</p></details></div>"
+        )
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def beside(svgs: Sequence[str]) -> str:
+    """Pictures side by side, one under the other on a narrow page, none larger than it is."""
+    widest = (re.findall(r'viewBox="0 0 (\d+)', one)[0] for one in svgs)
+    each = (
+        f'<div style="flex:1 1 min(100%,{0.8 * int(width):g}px);max-width:{width}px">{one}</div>'
+        for width, one in zip(widest, svgs, strict=True)
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px 16px">{"".join(each)}</div>'
 
 
 def _label(picture: str) -> str:
@@ -75,12 +112,12 @@ def _finite(values: Sequence[float], what: str) -> list[float]:
     return [float(value) for value in values]
 
 
-def frame(title: str, desc: str, height: float, body: Sequence[str]) -> str:
-    """A whole picture, `WIDTH` wide: its title on top, `desc` as its alt text, and its parts."""
+def frame(title: str, desc: str, height: float, body: Sequence[str], width: int = WIDTH) -> str:
+    """A whole picture: its title on top, `desc` as its alt text, and its parts."""
     return (
         f'<svg role="img" aria-label="{escape(title)}. {escape(desc)}" '
-        f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
-        f'style="width:100%;max-width:{WIDTH}px;height:auto;color:{TEXT_COLOUR};'
+        f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" '
+        f'style="width:100%;max-width:{width}px;height:auto;color:{TEXT_COLOUR};'
         f'font-family:{FONT};font-size:14px" fill="currentColor">'
         f"<title>{escape(title)}</title><desc>{escape(desc)}</desc>"
         f'<text x="0" y="18" font-weight="bold">{escape(title)}</text>{"".join(body)}</svg>'
@@ -99,25 +136,13 @@ def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
     )
 
 
-def box(x: float, y: float, width: float, height: float, label: str) -> str:
-    """A box with a label in its middle."""
-    outline = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" fill="none" '
-    outline += 'stroke="currentColor" stroke-width="1.5"/>'
-    return outline + text(x + width / 2, y + height / 2 + 5, label, "middle")
-
-
-def arrow(start: tuple[float, float], end: tuple[float, float], *, dashed: bool = False) -> str:
-    """A line from one point to another, with a head at its end."""
-    (x0, y0), (x, y) = start, end
-    along = math.atan2(y - y0, x - x0)
-    wings = [(x - 9 * math.cos(along + a), y - 9 * math.sin(along + a)) for a in (-0.4, 0.4)]
-    head = " ".join(f"{a:.1f},{b:.1f}" for a, b in ((x, y), *wings))
-    dash = f' stroke-dasharray="{_DASHES[1]}"' if dashed else ""
-    line = f'<line x1="{x0:g}" y1="{y0:g}" x2="{x:g}" y2="{y:g}" stroke="currentColor" '
-    return f'{line}stroke-width="1.5"{dash}/><polygon points="{head}"/>'
-
-
-def bars(title: str, values: Mapping[str, float], unit: str = "", most: float | None = None) -> str:
+def bars(
+    title: str,
+    values: Mapping[str, float],
+    unit: str = "",
+    most: float | None = None,
+    width: int = WIDTH,
+) -> str:
     """Horizontal bars, one for each label, with the number written at the end of its bar.
 
     `values`: label -> value >= 0, in `unit`. `most`: the value that fills the width, to keep the
@@ -127,16 +152,16 @@ def bars(title: str, values: Mapping[str, float], unit: str = "", most: float | 
     if min(numbers) < 0:
         raise ValueError("bars draws values from 0 up: use lines for negative ones")
     longest = max(len(label) for label in values)
-    left, right = min(12 + 8 * longest, WIDTH // 2), 110
+    left, right = min(12 + 8 * longest, width // 2), 110
     full = max(numbers if most is None else [*numbers, most]) or 1.0
-    scale = (WIDTH - left - right) / full
+    scale = (width - left - right) / full
     body = []
     for row, (label, value) in enumerate(zip(values, numbers, strict=True)):
         y = _TOP + 28 * row
         body.append(text(left - 8, y + 15, label, "end"))
         body.append(_rect(left, y, value * scale, 20, _COLOURS[0]))
         body.append(text(left + value * scale + 6, y + 15, f"{number(value)} {unit}".strip()))
-    return frame(title, describe(values, unit), _TOP + 28 * len(numbers) + 8, body)
+    return frame(title, describe(values, unit), _TOP + 28 * len(numbers) + 8, body, width)
 
 
 def describe(values: Mapping[str, float], unit: str = "") -> str:
@@ -145,7 +170,11 @@ def describe(values: Mapping[str, float], unit: str = "") -> str:
 
 
 def stacked_bars(
-    title: str, rows: Mapping[str, Mapping[str, float]], unit: str = "", most: float | None = None
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    unit: str = "",
+    most: float | None = None,
+    width: int = WIDTH,
 ) -> str:
     """Horizontal bars made of parts: `rows` is bar label -> part name -> value >= 0, in `unit`.
 
@@ -157,8 +186,8 @@ def stacked_bars(
     if min(numbers) < 0:
         raise ValueError("stacked_bars draws values from 0 up")
     totals = {label: sum(row.values()) for label, row in rows.items()}
-    left, right = min(12 + 8 * max(map(len, rows)), WIDTH // 2), 110
-    scale = (WIDTH - left - right) / (max([*totals.values(), most or 0.0]) or 1.0)
+    left, right = min(12 + 8 * max(map(len, rows)), width // 2), 110
+    scale = (width - left - right) / (max([*totals.values(), most or 0.0]) or 1.0)
     body = []
     for index, (label, row) in enumerate(rows.items()):
         y, x = _TOP + 36 * index, float(left)
@@ -168,9 +197,10 @@ def stacked_bars(
             x += value * scale
         body.append(text(x + 6, y + 19, f"{number(totals[label])} {unit}".strip()))
     foot = _TOP + 36 * len(rows) + 8
-    body += [_key(part, index, foot) for index, part in enumerate(parts)]
+    body += [_key(part, index, foot, width) for index, part in enumerate(parts)]
     words = [f"{label} ({describe(row, unit)})" for label, row in rows.items()]
-    return frame(title, "; ".join(words), foot + 24 * math.ceil(len(parts) / 2) + 8, body)
+    height = foot + 24 * math.ceil(len(parts) / 2) + 8
+    return frame(title, "; ".join(words), height, body, width)
 
 
 def _letter(index: int) -> str:
@@ -187,8 +217,8 @@ def _part(x: float, y: float, width: float, index: int) -> str:
     )
 
 
-def _key(part: str, index: int, top: float) -> str:
-    x, y = (index % 2) * WIDTH / 2, top + 24 * (index // 2)
+def _key(part: str, index: int, top: float, width: int) -> str:
+    x, y = (index % 2) * width / 2, top + 24 * (index // 2)
     box = _rect(x, y, 14, 14, _COLOURS[index % len(_COLOURS)])
     return box + text(x + 20, y + 12, f"{_letter(index)}: {part}")
 
@@ -200,11 +230,13 @@ def lines(
     x_name: str = "",
     y_name: str = "",
     y_range: tuple[float, float] | None = None,
+    x_range: tuple[float, float] | None = None,
+    width: int = WIDTH,
 ) -> str:
     """Lines over a common x: `series` is name -> values, each as long as `x`.
 
     Each line has its own colour and dash and its name in a key, which is left out for one line that
-    is called as the picture is. `y_range` keeps the scale still.
+    is called as the picture is. `x_range` and `y_range` keep the scale still.
     Raises ValueError for nothing to draw, lengths that differ and non-finite values.
     """
     xs = _finite(list(x), "x")
@@ -212,25 +244,26 @@ def lines(
     if not ys or any(len(values) != len(xs) for values in ys.values()):
         raise ValueError("lines needs at least one series, and each as long as x")
     everything = [value for values in ys.values() for value in values]
-    low, high = y_range or (min(everything), max(everything))
-    place = _placer((min(xs), max(xs)), (low, high))
-    body = _axes((min(xs), max(xs)), (low, high), x_name, y_name)
-    for index, values in enumerate(ys.values()):
+    scales = (x_range or (min(xs), max(xs)), y_range or (min(everything), max(everything)))
+    place = _placer(*scales, width)
+    body = _axes(*scales, x_name, y_name, place)
+    for index, values in reversed(list(enumerate(ys.values()))):  # the first line is on top
         points = [place(a, b) for a, b in zip(xs, values, strict=True)]
         body.append(_polyline(points, index))
     named = [] if list(ys) == [title] else list(ys)
-    body += [_line_key(name, index) for index, name in enumerate(named)]
+    body += [_line_key(name, index, width) for index, name in enumerate(named)]
     words = [f"{n} from {number(v[0])} to {number(v[-1])}" for n, v in ys.items()]
     over = f"over {x_name or 'x'} {number(xs[0])} to {number(xs[-1])}"
     height = 300 + 22 * math.ceil(len(named) / 2)
-    return frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body)
+    return frame(title, f"{y_name or 'value'} {over}: {'; '.join(words)}", height, body, width)
 
 
-def _placer(
-    xs: tuple[float, float], ys: tuple[float, float]
-) -> Callable[[float, float], tuple[float, float]]:
+_Place = Callable[[float, float], tuple[float, float]]
+
+
+def _placer(xs: tuple[float, float], ys: tuple[float, float], whole: int) -> _Place:
     """The function from data to picture coordinates of the plot area."""
-    width, height = WIDTH - _LEFT - _RIGHT, 300 - _TOP - _BOTTOM
+    width, height = whole - _LEFT - _RIGHT, 300 - _TOP - _BOTTOM
     x_span, y_span = (xs[1] - xs[0]) or 1.0, (ys[1] - ys[0]) or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -240,8 +273,9 @@ def _placer(
     return place
 
 
-def _axes(xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name: str) -> list[str]:
-    place = _placer(xs, ys)
+def _axes(
+    xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name: str, place: _Place
+) -> list[str]:
     (left, bottom), (right, top) = place(xs[0], ys[0]), place(xs[1], ys[1])
     parts = [
         f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" fill="none" '
@@ -275,6 +309,6 @@ def _polyline(points: Sequence[tuple[float, float]], index: int) -> str:
     )
 
 
-def _line_key(name: str, index: int) -> str:
-    x, y = (index % 2) * WIDTH / 2, 312 + 22 * (index // 2)
+def _line_key(name: str, index: int, width: int) -> str:
+    x, y = (index % 2) * width / 2, 312 + 22 * (index // 2)
     return _polyline([(x, y), (x + 36, y)], index) + text(x + 42, y + 5, name)

@@ -181,6 +181,10 @@ class Widget:
             f"{type(self).__name__} must say its state in words: write text()"
         )
 
+    def still(self) -> tuple[str, str]:
+        """Picture and words of the twin. Override where one moment does not say enough."""
+        return self.picture(), self.text()
+
     @property
     def widget(self) -> ipw.VBox:
         """The live widget (ipywidgets), made when first asked for."""
@@ -214,11 +218,12 @@ class Widget:
         )
         head = f"<p><strong>{escape(self.title)}</strong></p>" if self.title else ""
         given = f"<p>Settings: {escape(settings)}</p>" if settings else ""
+        picture, words = self.still()
         return (
             f'<div class="ir1-twin {self._mark()} {NO_MATHS}" role="group" '
             f'aria-label="{escape(self.title or self.key)}" '
             f'style="background:{PAGE_COLOUR};color:{TEXT_COLOUR}">'
-            f"{head}{self.lead()}{given}{as_images(self.picture())}<p>{escape(self.text())}</p></div>"
+            f"{head}{self.lead()}{given}{as_images(picture)}<p>{escape(words)}</p></div>"
         )
 
     def _ipython_display_(self) -> None:
@@ -231,7 +236,7 @@ class Widget:
         name = self.title or self.key
         display({**bundle, "text/plain": f"[{name}: live in JupyterLab]"}, raw=True)
         twin = f'<div id="{escape(self._twin_id())}">{self.static_html()}</div>'
-        said = f"{name}{'' if name.endswith('?') else '.'} {self.text()}"
+        said = f"{name}{'' if name.endswith('?') else '.'} {self.still()[1]}"
         display({"text/html": twin, "text/plain": said}, raw=True)
 
     def _twin_id(self) -> str:

@@ -135,16 +135,6 @@ def test_the_picture_of_the_long_runs_has_a_line_a_seed_and_says_the_means():
         stage_plots.hacked(made_up())
 
 
-def test_the_family_picture_has_every_model_and_an_arrow_for_each_parent():
-    picture, words = stage_plots.family()
-    assert all(f">{name}</text>" in picture for name in ("base", "R1-Zero", "Dev1", "Dev3", "R1"))
-    assert picture.count("<polygon") == 3 + 2 + 2  # from the base, from weights, from text
-    assert picture.count("stroke-dasharray") == 2
-    assert (
-        "<desc>R1-Zero, Dev1 and Dev3 start from the base." in picture and "R1 from Dev3" in words
-    )
-
-
 def test_differences_are_taken_seed_by_seed():
     record = made_up()
     record["runs"][1]["figures"]["r1"]["accuracy"] += 0.25

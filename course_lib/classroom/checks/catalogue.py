@@ -8,19 +8,9 @@ from importlib import import_module
 
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.errors import CourseError
+from course_lib.show import course_map
 
-LESSONS = {
-    "01_cost_reset": "The cost reset",
-    "02_mixture_of_experts": "Mixture of experts",
-    "02b_how_v3_is_built": "How V3 is built",
-    "03_r1_zero": "R1-Zero and GRPO",
-    "03d_bug_lab": "A bug lab for RL",
-    "04_r1_pipeline": "The four stages",
-    "05_distillation": "Distillation",
-    "06_local_inference": "Local inference",
-    "09_a_real_language_model": "A real language model",
-    "07_your_data_your_limits": "Your data, your limits",
-}
+LESSONS = {one.file: one.title for one in course_map.LESSONS if one.exercises}
 """The lessons with exercises, in the order in which they are taken: file name and title."""
 
 

@@ -1,0 +1,50 @@
+"""Films: every moment from its own numbers, nothing plays by itself, the still says both ends."""
+
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.widgets import base, films
+from tests.gallery import MAKERS
+
+FILMS = ("LoadFilm", "GrowthFilm", "AnswersFilm")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(base, "_STATES", {})
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_film_has_play_slider_still_and_words_for_every_moment(name):
+    film = MAKERS[name]()
+    step = film._controls["step"]
+    (play,) = film.extras()
+    assert (play.low, play.high, play.by) == (step.min, step.max, step.step)
+    assert "prefers-reduced-motion: reduce" in film.lead()
+    assert all(film.said(moment) and film.frame(moment) for moment in film.steps)
+    first, last = (film.said(moment) for moment in (film.steps[0], film.steps[-1]))
+    assert film.still()[1] == f"{first} {last}"
+    assert film.still()[0].count("<svg") == film.stills * len(film.frame(film.steps[0]))
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_the_picture_follows_the_slider(name):
+    film = MAKERS[name]()
+    before = film.picture(), film.text()
+    film.set(step=film.steps[-1])
+    assert film.picture() != before[0] and film.text() == film.said(film.steps[-1])
+
+
+def test_growth_is_of_the_steps_until_then_on_scales_that_stay():
+    film = MAKERS["GrowthFilm"]()
+    points = [film.frame(step)[0].split('points="')[1].split('"')[0].split() for step in (10, 60)]
+    assert points[1][: len(points[0]) - 1] == points[0][:-1] and len(points[1]) > len(points[0])
+    with pytest.raises(CourseError, match="no step"):
+        films.GrowthFilm([{"step": 0, "accuracy": 0.1}])
+
+
+def test_the_right_answer_is_marked_and_words_are_data():
+    film = MAKERS["AnswersFilm"]()
+    assert sum(name.endswith("(right)") for name in film.shares(0)) == 1
+    film.record["puzzle"] = "<script>alert(1)</script>"
+    assert "<script" not in film.picture() and "<script" not in film.static_html()
