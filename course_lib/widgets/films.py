@@ -39,7 +39,7 @@ class _Play(anywidget.AnyWidget):
       button.onclick = () => {
         if (timer) return stop();
         if (model.get("value") >= model.get("high")) model.set("value", model.get("low"));
-        timer = setInterval(go, model.get("pause"));
+        timer = setInterval(go, model.get("every"));
         say();
       };
       say();
@@ -51,7 +51,7 @@ class _Play(anywidget.AnyWidget):
     low = traitlets.Int().tag(sync=True)
     high = traitlets.Int().tag(sync=True)
     by = traitlets.Int(1).tag(sync=True)
-    pause = traitlets.Int(150).tag(sync=True)
+    every = traitlets.Int(150).tag(sync=True)  # milliseconds
 
 
 class Film(Widget, ABC):
@@ -85,7 +85,7 @@ class Film(Widget, ABC):
         """Play and stop, tied to the slider in the page."""
         step = self._controls["step"]
         ends = {"value": step.value, "low": step.min, "high": step.max, "by": step.step}
-        play = _Play(**ends, pause=max(150, 6000 // len(self.steps)))
+        play = _Play(**ends, every=max(150, 6000 // len(self.steps)))
         play.add_class("ir1-play")
         self._link = ipw.jslink((play, "value"), (step, "value"))
         return [play]
@@ -179,10 +179,11 @@ class GrowthFilm(Film):
         shown = []
         for name in self.names:
             top = max(1.0, *self._values(name, self.steps[-1])[1])
-            scales = {"x_range": (0, self.steps[-1]), "y_range": (0.0, top), "width": svg.NARROW}
+            scales = (0.0, top), (0, self.steps[-1])
             steps, numbers = self._values(name, step)
             title = zero_plots.PANELS[name]
-            shown.append(svg.lines(title, steps, {title: numbers}, "step", **scales))
+            series = {title: numbers}
+            shown.append(svg.lines(title, steps, series, "step", "", *scales, svg.NARROW))
         return shown
 
     def said(self, step: int) -> str:
