@@ -23,6 +23,8 @@ from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.runtime import use_threads
+from course_lib.show import tables
+from course_lib.show.tables import Table
 
 RECORDED = records.RECORDED
 TEACHER = "mini-r1-zero"
@@ -176,20 +178,19 @@ def over_seeds(record: Mapping[str, Any], figure: str, *keys: str) -> dict[tuple
     return found
 
 
-def table(record: Mapping[str, Any], keys: Sequence[str], figures: Mapping[str, str]) -> str:
-    """A record's means over seeds as plain text: a line for each `keys`, a column for each figure.
+def table(record: Mapping[str, Any], keys: Sequence[str], figures: Mapping[str, str]) -> Table:
+    """A record's means over seeds: a row for each `keys`, a column for each figure.
 
     `figures` is the figure's name -> how it is written, as in `{"accuracy": ".1%"}`.
     """
     columns = {figure: over_seeds(record, figure, *keys) for figure in figures}
-    names = list(next(iter(columns.values())))
-    width = max(len(", ".join(map(str, name))) for name in names)
-    lines = [" " * width + "".join(f"{f.replace('_', ' '):>18}" for f in figures)]
-    for name in names:
-        cells = [f"{mean(columns[f][name]):{how}}" for f, how in figures.items()]
-        label = ", ".join(map(str, name))
-        lines.append(f"{label:{width}}" + "".join(f"{cell:>18}" for cell in cells))
-    return "\n".join(lines)
+    rows = [
+        {", ".join(keys): ", ".join(map(str, name))}
+        | {figure.replace("_", " "): mean(found[name]) for figure, found in columns.items()}
+        for name in next(iter(columns.values()))
+    ]
+    formats = {figure.replace("_", " "): f"{{:{how}}}" for figure, how in figures.items()}
+    return tables.table("Means over seeds", rows, formats)
 
 
 def where(record: Mapping[str, Any], **wanted: Any) -> dict[str, Any]:

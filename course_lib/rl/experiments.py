@@ -37,6 +37,8 @@ from course_lib.rl.variants import (
     scramble_totals,
     settings,
 )
+from course_lib.show import tables
+from course_lib.show.tables import Table
 
 __all__ = [
     "CONTROLS",
@@ -143,22 +145,28 @@ def training_bytes(name: str, parameters: int, critic: int = 0) -> int:
     return 4 * (4 * trained + (parameters if experiment.config.kl else 0))
 
 
-def table(kept: Mapping[str, dict[str, Any]]) -> str:
-    """The ends of experiments in plain text, one line each: see `summary`, `training_bytes`."""
+def table(kept: Mapping[str, dict[str, Any]]) -> Table:
+    """The ends of experiments, a row each: see `summary`, `training_bytes`."""
     base = models.load(models.shipped("mini-v3-base"))[0]
     sizes = models.parameters(base), models.parameters(ValueModel.like(base))
-    head = ("accuracy (least to most)", "thinking", "s/step", "MB", "seeds")
-    lines = [" " * 17 + "".join(f"{h:>{w}}" for h, w in zip(head, (27, 10, 9, 7, 7), strict=True))]
-    for name, record in kept.items():
-        end = summary(record)
-        apart = f"({end['least']:.1%} to {end['most']:.1%})" if end["seeds"] > 1 else " " * 16
-        spread = f"{end['accuracy']:.1%} {apart}"
-        lines.append(
-            f"{name:17}{spread:>27}{end['thinking_tokens']:10.1f}"
-            f"{end['seconds'] / record['steps']:9.2f}"
-            f"{training_bytes(name, *sizes) / 1e6:7.1f}{end['seeds']:7}"
-        )
-    return "\n".join(lines)
+    rows = [
+        {
+            "run": name,
+            "accuracy": end["accuracy"],
+            "least": end["least"],
+            "most": end["most"],
+            "thinking": end["thinking_tokens"],
+            "s/step": end["seconds"] / kept[name]["steps"],
+            "MB": training_bytes(name, *sizes) / 1e6,
+            "seeds": end["seeds"],
+        }
+        for name, end in ((name, summary(record)) for name, record in kept.items())
+    ]
+    shares = dict.fromkeys(("accuracy", "least", "most"), "{:.1%}")
+    caption = "The end of each run: the mean, the least and the most over its seeds"
+    return tables.table(
+        caption, rows, shares | {"thinking": "{:.1f}", "s/step": "{:.2f}", "MB": "{:.1f}"}
+    )
 
 
 def summary(record: dict[str, Any]) -> dict[str, float]:

@@ -26,11 +26,15 @@ set; `reset()` puts the first values back. A picture is HTML, mostly from `cours
 changes in milliseconds, needs no JavaScript of its own and no `FigureWidget` with its 5 MB. Where
 there is no kernel (GitHub, a printed page, a notebook opened again) the reader sees `static_html()`
 in its place; both show the same picture and the same words.
+
+Controls stand in `groups()`, as many columns as there is room for; a class with `beside` has its
+picture next to them on a wide page. `frame.css` has the layout, `tours` the guided tours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -40,10 +44,11 @@ from IPython.display import display
 
 from course_lib.show.svg import as_images
 from course_lib.show.theme import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
+from course_lib.widgets import tours
 
 _STATES: dict[str, dict[str, Any]] = {}
 
-_WIDE = {"description_width": "17em"}
+_WIDE = {"description_width": "min(17em, 45%)"}
 _ROW = {"width": "min(100%, 43em)"}
 
 
@@ -65,7 +70,7 @@ class Status(anywidget.AnyWidget):
       model.on("change:words", show);
       show();
       el.appendChild(line);
-      const name = () => el.closest(".widget-vbox")?.querySelectorAll(".widget-slider").forEach(
+      const name = () => el.closest(".ir1-frame")?.querySelectorAll(".widget-slider").forEach(
         (slider) => slider.querySelector(".noUi-handle")?.setAttribute(
           "aria-label", slider.querySelector(".widget-label")?.textContent ?? "value"));
       const seen = new IntersectionObserver(name);
@@ -74,7 +79,7 @@ class Status(anywidget.AnyWidget):
     }
     export default { render };
     """
-    _css = f".ir1-status {{ color: {TEXT_COLOUR}; line-height: 1.5; max-width: 48em; }}"
+    _css = Path(__file__).parent / "frame.css"
     words = traitlets.Unicode().tag(sync=True)
 
 
@@ -135,6 +140,18 @@ def row(*parts: ipw.Widget) -> ipw.HBox:
     return ipw.HBox(list(parts), layout={"flex_flow": "row wrap"})
 
 
+def show_live(live: ipw.Widget, name: str, twin: str, said: str) -> None:
+    """Display a live widget, and its twin, HTML and text, in an output of its own.
+
+    Two outputs, because JupyterLab and nbconvert pick the widget from a bundle that has one even
+    when they cannot draw it. The rule that hides the twin lives in the live widget.
+    """
+    bundle = live._repr_mimebundle_()
+    display({**bundle, "text/plain": f"[{name}: live in JupyterLab]"}, raw=True)
+    if twin:
+        display({"text/html": twin, "text/plain": said}, raw=True)
+
+
 class Widget:
     """Base of the course's widgets; see the module's docstring for how to write one.
 
@@ -143,6 +160,9 @@ class Widget:
     """
 
     title: str = ""
+    beside: bool = False
+    column: str = "22em"
+    """Whether the picture stands beside the controls; the least width of a control."""
 
     def __init__(self, key: str = "", **first: Any) -> None:
         self.key = f"{type(self).__name__}-{key}" if key else type(self).__name__
@@ -162,6 +182,10 @@ class Widget:
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Name -> labelled control, made with `slider`, `number`, `choice`, `tick`. Override."""
         return {}
+
+    def groups(self) -> dict[str, list[str]]:
+        """Heading -> names of the controls that belong together. Override if there are several."""
+        return {"": list(self._controls)}
 
     def lead(self) -> str:
         """HTML above the controls, for instance a card that says what to do. Override if needed."""
@@ -227,17 +251,14 @@ class Widget:
         )
 
     def _ipython_display_(self) -> None:
-        """Show the live widget, and the twin in an output of its own that the live one hides.
-
-        Two outputs, because JupyterLab and nbconvert pick the widget from a bundle that has one
-        even when they cannot draw it. The rule that hides the twin lives in the live widget.
-        """
-        bundle = self.widget._repr_mimebundle_()
+        """Show the live widget, and the twin in an output of its own that the live one hides."""
         name = self.title or self.key
-        display({**bundle, "text/plain": f"[{name}: live in JupyterLab]"}, raw=True)
-        twin = f'<div id="{escape(self._twin_id())}">{self.static_html()}</div>'
         said = f"{name}{'' if name.endswith('?') else '.'} {self.still()[1]}"
-        display({"text/html": twin, "text/plain": said}, raw=True)
+        show_live(self.widget, name, self.twin(), said)
+
+    def twin(self) -> str:
+        """`static_html()` in the element that the live widget hides."""
+        return f'<div id="{escape(self._twin_id())}">{self.static_html()}</div>'
 
     def _twin_id(self) -> str:
         return "twin-" + "".join(c if c.isalnum() else "-" for c in self.key)
@@ -252,11 +273,33 @@ class Widget:
         self._status = Status(words=self.text())
         for control in self._controls.values():
             control.observe(lambda _: self._changed(), names="value")
-        head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>{self.lead()}")
-        parts = [head, *self._controls.values(), *self.extras(), self._picture, self._status]
-        box = ipw.VBox(parts)
+        head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")
+        lead = [ipw.HTML(self.lead())] if self.lead() else []
+        extras = self.extras()
+        steering = _box("ir1-controls", [*lead, *self._groups(), *extras])
+        shown = _box("ir1-shown", [self._picture, self._status])
+        body = _box("ir1-beside" if self.beside else "ir1-body", [steering, shown])
+        box = _box("ir1-frame", [head, *self._tour(extras), body])
         box.add_class(self._mark())
+        box.add_class(f"of-{self._twin_id()}")
         return box
+
+    def _groups(self) -> list[ipw.GridBox]:
+        """The controls' groups, side by side where there is room."""
+        columns = f"repeat(auto-fit, minmax(min(100%, {self.column}), 1fr))"
+        made = []
+        for heading, names in self.groups().items():
+            title = [ipw.HTML(f"<strong>{escape(heading)}</strong>")] if heading else []
+            inside = [*title, *(self._controls[name] for name in names)]
+            made.append(ipw.GridBox(inside, layout={"grid_template_columns": columns}))
+            made[-1].add_class("ir1-group" if heading else "ir1-plain")
+        return made
+
+    def _tour(self, extras: Iterable[ipw.Widget]) -> list[tours.Tour]:
+        """The guided tour of this class, if there is one."""
+        targets = {**self._controls, "picture": self._picture, "words": self._status}
+        targets |= {found.description: found for found in _buttons(extras)}
+        return tours.offer(type(self).__name__, targets, f".of-{self._twin_id()}", self.reset)
 
     def _changed(self) -> None:
         new = self._read()
@@ -277,6 +320,20 @@ class Widget:
                     self._controls[name].value = value
                 except traitlets.TraitError:
                     continue
+
+
+def _box(name: str, parts: Sequence[ipw.Widget]) -> ipw.VBox:
+    box = ipw.VBox(list(parts))
+    box.add_class(name)
+    return box
+
+
+def _buttons(parts: Iterable[ipw.Widget]) -> list[ipw.Button]:
+    """The buttons among some parts and within them."""
+    found: list[ipw.Button] = []
+    for part in parts:
+        found += [part] if isinstance(part, ipw.Button) else _buttons(getattr(part, "children", ()))
+    return found
 
 
 def _shown(control: ipw.ValueWidget) -> str:

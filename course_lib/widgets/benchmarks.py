@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipywidgets as ipw
+from markupsafe import Markup
 
 from course_lib import facts
 from course_lib.cost import scores
-from course_lib.show.theme import MID_GREY, PALETTE, TEXT_COLOUR, escape
+from course_lib.show import tables
+from course_lib.show.theme import MID_GREY, PALETTE
 from course_lib.widgets.base import Widget, choice, tick
 
 GROUPS = {
@@ -22,6 +24,7 @@ class BenchmarkExplorer(Widget):
     """The published scores of some models on one metric, and how far apart two of them are."""
 
     title = "Benchmark explorer"
+    beside = True
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """The metric, the group of models, two models to set against each other, error bars."""
@@ -47,11 +50,9 @@ class BenchmarkExplorer(Widget):
         if not found:
             return "<p>No model of this group has a published value.</p>"
         most = max(100.0, *(score.value for score in found))
-        rows = "".join(_row(score, most, self.state["errors"]) for score in found)
-        head = '<tr><th scope="col">model</th><th scope="col">score</th>'
-        head += '<th scope="col">95 % interval</th><th scope="col">on a scale</th></tr>'
-        caption = f"<caption>{escape(facts.label(self.state['metric']))}</caption>"
-        return f'<table style="color:{TEXT_COLOUR}">{caption}{head}{rows}</table>'
+        heads = ("model", "score", "95 % interval", "on a scale")
+        rows = (_row(score, most, self.state["errors"]) for score in found)
+        return tables.html(facts.label(self.state["metric"]), heads, rows)
 
     def text(self) -> str:
         """The two models' scores, their distance in problems, and where the figures stand."""
@@ -76,13 +77,11 @@ def _distance(better: scores.Score, worse: scores.Score, problems: int | None) -
     )
 
 
-def _row(score: scores.Score, most: float, errors: bool) -> str:
+def _row(score: scores.Score, most: float, errors: bool) -> tuple[str, ...]:
     known = errors and score.low is not None
     span = f"{score.low:.1f} to {score.high:.1f}" if known else "–"
-    return (
-        f'<tr><th scope="row">{escape(facts.label(score.model))}</th><td>{score.value:g}</td>'
-        f"<td>{span}</td><td>{_whisker(score, most, known)}</td></tr>"
-    )
+    scale = Markup(_whisker(score, most, known))
+    return facts.label(score.model), f"{score.value:g}", span, scale
 
 
 def _whisker(score: scores.Score, most: float, errors: bool) -> str:

@@ -17,6 +17,7 @@ class CostPerAnswer(Widget):
     """What the same answers cost with R1 at launch and with o1, thinking billed as output."""
 
     title = "What an answer costs"
+    beside = True
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Lengths in tokens, the cached share of the question in per cent, and how many answers."""
@@ -63,6 +64,7 @@ class OwnMachine(Widget):
     """The cost of a million tokens on one's own machine, over how much of the time it works."""
 
     title = "A machine of your own, or an API"
+    beside = True
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """The machine, the price of electricity, and the API's price; all are assumptions."""

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 
 from course_lib.limits.dataflow import Event, Recording
-from course_lib.show import svg
+from course_lib.show import svg, tables
 from course_lib.show.theme import NO_MATHS, escape
 from course_lib.widgets.base import Widget, choice, tick
 
@@ -71,13 +71,5 @@ class DataFlowInspector(Widget):
 def _table(events: list[Event]) -> str:
     if not events:
         return "<p>No events.</p>"
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
-    rows = "".join(f"<tr>{_cells(event)}</tr>" for event in events)
-    body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-    return f'<table style="text-align:left">{body}</table>'
-
-
-def _cells(event: Event) -> str:
-    port = "" if event.port is None else event.port
-    shown = (event.kind, event.address, port, event.where, event.process, event.seen_by)
-    return "".join(f"<td>{escape(cell)}</td>" for cell in shown)
+    rows = [(x.kind, x.address, x.port or "", x.where, x.process, x.seen_by) for x in events]
+    return tables.html("", _HEADS, rows)

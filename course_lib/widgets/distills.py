@@ -8,12 +8,12 @@ from statistics import mean
 from typing import Any
 
 import ipywidgets as ipw
+from markupsafe import Markup
 
 from course_lib.distill import distill_lab
 from course_lib.distill.bench import COUNTS, SHIPPED
 from course_lib.local import trace_html
-from course_lib.show import svg
-from course_lib.show.theme import TEXT_COLOUR, escape
+from course_lib.show import svg, tables
 from course_lib.task import puzzles
 from course_lib.widgets.base import Widget, choice, slider
 
@@ -108,17 +108,13 @@ class DistillExplorer(Widget):
             most=100,
         )
         means = {name: _means(rows) for name, rows in found.items()}
-        lines = [
-            _line(HEADINGS[name], [how.format(m[name]) for m in means.values()])
+        rows = [
+            (HEADINGS[name], *(how.format(m[name]) for m in means.values()))
             for name, how in FIGURES.items()
         ]
-        words = "".join(f"<td>{self._words(rows)}</td>" for rows in found.values())
-        lines.append(f'<tr><th scope="row">what it makes of {self._prompt()}</th>{words}</tr>')
-        heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in found)
-        return (
-            f'{bars}<table style="color:{TEXT_COLOUR};text-align:left;vertical-align:top">'
-            f'<tr><th scope="col">figure</th>{heads}</tr>{"".join(lines)}</table>'
-        )
+        words = (Markup(self._words(known)) for known in found.values())
+        rows.append((f"what it makes of {self._prompt()}", *words))
+        return bars + tables.html("", ("figure", *found), rows)
 
     def text(self) -> str:
         """The student's accuracy, size and speed against the teacher's, or that it was not run."""
@@ -147,8 +143,3 @@ class DistillExplorer(Widget):
         puzzle, text = puzzles.parse(self._prompt()), rows[0]["examples"][self._prompt()]
         verdict = "right" if puzzles.reward(puzzle, text) == 1.0 else "not right"
         return f"{trace_html.render(text, puzzle)}<strong>{verdict}</strong>"
-
-
-def _line(heading: str, cells: Sequence[str]) -> str:
-    inside = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(heading)}</th>{inside}</tr>'

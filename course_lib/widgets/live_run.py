@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ipywidgets as ipw
 from IPython.display import DisplayHandle, display
 
 from course_lib.model import checkpoints
 from course_lib.rl.zero_plots import PANELS, growth_words, values
 from course_lib.show import svg
-from course_lib.widgets.base import Widget
+from course_lib.widgets import tours
+from course_lib.widgets.base import Widget, show_live
 
 _HIGHEST = {"thinking_tokens": 60.0, "attempts": 8.0}  # the others reach from 0 to 1
 
@@ -66,7 +68,7 @@ class LiveRun(Widget):
     def picture(self) -> str:
         """The pictures, two in a row where there is room; a bar of progress above them."""
         panels = "".join(
-            f'<div style="flex:1 1 40%;min-width:280px">{self._panel(name)}</div>'
+            f'<div style="flex:1 1 40%;min-width:min(100%,280px)">{self._panel(name)}</div>'
             for name in PANELS
         )
         done = self._step()
@@ -75,7 +77,8 @@ class LiveRun(Widget):
             f'style="width:100%;max-width:40em"></progress> step {done} of {self.steps}'
         )
         row = "display:flex;flex-wrap:wrap;gap:8px;max-width:1100px"
-        return f'<p>{bar}</p><div style="{row}">{panels}</div>'
+        inside = f'<div class="ir1-at-picture" style="{row}">{panels}</div>'
+        return f'<p>{bar}</p><div class="of-{self._twin_id()}">{inside}</div>'
 
     def text(self) -> str:
         """The first and the last value of each picture."""
@@ -97,5 +100,13 @@ class LiveRun(Widget):
     def _bundle(self) -> dict[str, str]:
         return {"text/html": self.static_html(), "text/plain": f"{self.title}. {self.text()}"}
 
+    def _build(self) -> ipw.VBox:
+        """The tour alone: a live widget's picture waits while a cell runs, the page's copy not."""
+        box = ipw.VBox(tours.offer("LiveRun", {}, f".of-{self._twin_id()}"))
+        box.add_class("ir1-frame")
+        box.add_class(self._mark())
+        return box
+
     def _ipython_display_(self) -> None:
         self._handle = display(self._bundle(), raw=True, display_id=True)
+        show_live(self.widget, f"A tour of {self.title}", "", "")

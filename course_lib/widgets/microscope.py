@@ -25,6 +25,7 @@ class TokenMicroscope(Widget):
     """
 
     title = "Token microscope"
+    beside = True
 
     def __init__(
         self,

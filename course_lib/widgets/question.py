@@ -7,7 +7,7 @@ question.show(questions.checklist()["cost"])   # in the checklist; phase="before
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipywidgets as ipw
@@ -25,7 +25,7 @@ from course_lib.checklist.quiz import (
     Verdict,
 )
 from course_lib.errors import CourseError
-from course_lib.show.theme import card, paragraphs
+from course_lib.show.theme import card, escape, paragraphs
 from course_lib.widgets import base
 
 PHASES = ("before", "after")
@@ -48,6 +48,9 @@ class Way(base.Widget):
     not asked in it.
     """
 
+    beside = True
+    column = "40em"
+
     def __init__(self, question: Question, way: Ask, phase: str = "after") -> None:
         if phase not in PHASES:
             raise ValueError(f"unknown phase {phase!r}: use before or after")
@@ -57,6 +60,7 @@ class Way(base.Widget):
         self.name = f"{question.name}.{way.name}"
         self.verdict: Verdict | None = None
         self._notice = ""
+        self.checked: Callable[[], object] = lambda: None
         super().__init__(f"{phase}-{self.name}")
         self._recall()
 
@@ -89,6 +93,7 @@ class Way(base.Widget):
             self.verdict = Verdict(Outcome.BLANK, str(error))
         self._notice = self._keep(self.verdict)
         self.refresh()
+        self.checked()
         return self.verdict
 
     def _keep(self, verdict: Verdict) -> str:
@@ -129,6 +134,7 @@ class Way(base.Widget):
         if self._read() != self.state:
             self.verdict = None
         super()._changed()
+        self.checked()
 
     def _recall(self) -> None:
         """Show again what was answered and said before, if the answer is still that one."""
@@ -142,10 +148,38 @@ class Way(base.Widget):
             self.verdict = Verdict(Outcome(entry["outcome"]), str(entry.get("reply", "")))
 
 
+class Topic:
+    """All ways of answering a question as one card, which says how many are checked and right."""
+
+    def __init__(self, question: Question, phase: str = "after") -> None:
+        self.question = question
+        self.ways = [Way(question, way, phase) for way in question.asked(phase)]
+        self._head = ipw.HTML(self.progress())
+        for way in self.ways:
+            way.checked = self._show_progress
+
+    def progress(self) -> str:
+        """The question's title, a bar, and the counts in words, as HTML."""
+        found = [way.verdict.outcome for way in self.ways if way.verdict]
+        checked = sum(outcome is not Outcome.BLANK for outcome in found)
+        bar = f'<progress max="{len(self.ways)}" value="{checked}" aria-label="Checked"></progress>'
+        said = f"{checked} of {len(self.ways)} checked, {found.count(Outcome.RIGHT)} right"
+        return f"<p><strong>{escape(self.question.title)}</strong> {bar} {said}</p>"
+
+    def _show_progress(self) -> None:
+        self._head.value = self.progress()
+
+    def _ipython_display_(self) -> None:
+        box = ipw.VBox([self._head, *(way.widget for way in self.ways)])
+        box.add_class("ir1-topic")
+        twins = "".join(way.twin() for way in self.ways)
+        said = " ".join(f"{way.title}. {way.text()}" for way in self.ways)
+        base.show_live(box, self.question.title, twins, said)
+
+
 def show(question: Question, phase: str = "after") -> None:
-    """Display all ways of answering a question, one below the other, each with its twin."""
-    for way in question.asked(phase):
-        display(Way(question, way, phase))
+    """Display all ways of answering a question, as one card, with their twins."""
+    display(Topic(question, phase))
 
 
 class OwnWords(base.Widget):

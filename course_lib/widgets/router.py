@@ -6,14 +6,14 @@ from typing import Any
 
 import ipywidgets as ipw
 import torch
+from markupsafe import Markup
 
 from course_lib.model.accounting import count_parameters, resident_bytes
 from course_lib.model.router import balance_bias
 from course_lib.moe.architectures import CONFIGS
 from course_lib.moe.route_table import RouteTable, batch_load, fit, tabulate, words
 from course_lib.moe.router_bugs import BUGS, broken_route, describe
-from course_lib.show import svg
-from course_lib.show.theme import escape
+from course_lib.show import svg, tables
 from course_lib.widgets.base import Widget, button, choice, row, slider
 
 EXPERTS = 8
@@ -31,6 +31,8 @@ class Router(Widget):
     """
 
     title = "One token's route"
+    beside = True
+    column = "15em"
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """A logit and a bias for each expert, the routing's settings, a bug, and a model."""
@@ -38,13 +40,24 @@ class Router(Widget):
         for i in range(EXPERTS):
             made[f"logit_{i}"] = slider(f"Logit {i}", -6.0, 6.0, LOGITS[i], step=0.25)
             made[f"bias_{i}"] = slider(f"Bias {i}", -1.0, 1.0, 0.0, step=BALANCE_STEP)
-        return made | {
+        for control in made.values():
+            control.style.description_width = "4em"
+        settings: dict[str, ipw.ValueWidget] = {
             "top_k": slider("Experts per token (top-k)", 1, 8, 2),
             "n_group": choice("Groups", [1, 2, 4]),
             "topk_group": slider("Groups that stay", 1, 4, 1),
             "bug": choice("Compare with the bug", {"none": "", **{name: name for name in BUGS}}),
             "model": choice("Size of", list(CONFIGS), "R1"),
         }
+        for control in settings.values():
+            control.add_class("ir1-row")
+        return made | settings
+
+    def groups(self) -> dict[str, list[str]]:
+        """The experts, each with logit and bias side by side, and how is routed."""
+        experts = [name for name in self._controls if name[-1].isdigit()]
+        rest = [name for name in self._controls if name not in experts]
+        return {"Every expert's logit and bias": experts, "The routing": rest}
 
     def extras(self) -> list[ipw.Widget]:
         """Buttons: one step of balancing, and everything back to the start."""
@@ -119,42 +132,16 @@ class Router(Widget):
             f"one byte each) and sends a token through {count.active / 1e9:,.1f} billion of them."
         )
 
-    def _build(self) -> ipw.VBox:
-        """As the base does, with each expert's two sliders side by side."""
-        box = super()._build()
-        pairs = []
-        for i in range(EXPERTS):
-            pair = [self._controls[f"{name}_{i}"] for name in ("logit", "bias")]
-            for control in pair:
-                control.style.description_width = "4em"
-                control.layout.width = "min(100%, 20em)"
-            pairs.append(row(*pair))
-        first, *rest = [child for child in box.children if child not in self._paired()]
-        box.children = (first, *pairs, *rest)
-        return box
-
-    def _paired(self) -> list[ipw.ValueWidget]:
-        return [control for name, control in self._controls.items() if name[-1].isdigit()]
-
 
 def _table_html(table: RouteTable) -> str:
-    """The route as an HTML table; experts of lost groups are struck through and say so."""
-    head = "".join(f'<th scope="col" style="text-align:right">{h}</th>' for h in _HEADS)
-    lines = []
+    """The route as a table: experts of lost groups are struck through, those chosen are bold."""
+    rows = []
     for x in table.lines:
         state = "yes" if x.chosen else ("no" if x.stays else "group lost")
         weight = f"{x.score:.3f} / {table.total:.3f} = {x.weight:.3f}" if x.chosen else "0"
         cells = (x.group, f"{x.logit:g}", f"{x.score:.3f}", f"{x.bias:+.2f}", f"{x.biased:.3f}")
-        struck = "text-decoration:line-through" if not x.stays else ""
-        bold = "font-weight:bold" if x.chosen else ""
-        lines.append(
-            f'<tr style="{bold}"><th scope="row" style="text-align:right">{x.expert}</th>'
-            + "".join(f'<td style="text-align:right;{struck}">{cell}</td>' for cell in cells)
-            + f'<td style="text-align:right">{state}</td>'
-            f'<td style="text-align:right">{escape(weight)}</td></tr>'
-        )
+        look = Markup("<b>{}</b>" if x.chosen else "{}" if x.stays else "<s>{}</s>")
+        whole = Markup('<span style="white-space:nowrap">{}</span>').format(weight)
+        rows.append((x.expert, *map(look.format, cells), state, whole))
     caption = "Score is the sigmoid of the logit; for choosing counts score + bias."
-    return (
-        f'<table style="border-spacing:0.8em 0.1em"><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    )
+    return tables.html(caption, _HEADS, rows)

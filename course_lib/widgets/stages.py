@@ -17,7 +17,7 @@ from course_lib.pipeline.stage_records import (
     Recipe,
     spread,
 )
-from course_lib.show.theme import TEXT_COLOUR, escape
+from course_lib.show import tables
 from course_lib.widgets.base import Widget, choice, slider, tick
 
 SIDES = ("left", "right")
@@ -33,6 +33,7 @@ class StageExplorer(Widget):
     """Switch the stages of two models on and off; every combination that was run has its row."""
 
     title = "Stage explorer"
+    column = "30em"
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """For each side the stages it went through, and which puzzle's traces are shown."""
@@ -48,6 +49,11 @@ class StageExplorer(Widget):
         count = len(next(iter(_record()["traces"].values())))
         return made | {"trace": slider("Puzzle shown", 1, count, 1)}
 
+    def groups(self) -> dict[str, list[str]]:
+        """A card for each side, the two side by side, then the puzzle."""
+        sides = {s.capitalize(): [n for n in self._controls if n.startswith(s)] for s in SIDES}
+        return sides | {"": ["trace"]}
+
     def recipe(self, side: str) -> Recipe:
         """The recipe that a side's switches stand for."""
         names = ("cold_start", "reward", "sft", "preference")
@@ -60,20 +66,14 @@ class StageExplorer(Widget):
     def picture(self) -> str:
         """One table: a column a side, a row a figure, and at its foot what each model said."""
         found = {side: self.model(side) for side in SIDES}
-        heads = "".join(
-            f'<th scope="col">{escape(_head(side, self.recipe(side)))}</th>' for side in SIDES
-        )
-        rows = "".join(
-            _row(heading, [_cell(found[side], figure) for side in SIDES])
+        heads = ("figure", *(_head(side, self.recipe(side)) for side in SIDES))
+        rows = [
+            (heading, *(_cell(found[side], figure) for side in SIDES))
             for figure, (heading, _) in FIGURES.items()
-        )
-        said = [_trace(found[side], self.state["trace"] - 1) for side in SIDES]
-        rows += _row(f"says to {_prompt(self.state['trace'] - 1)}", said)
-        return (
-            f'<table style="color:{TEXT_COLOUR};text-align:left">'
-            f"<caption>{escape(stage_records.said(_record()))}</caption>"
-            f'<tr><th scope="col">figure</th>{heads}</tr>{rows}</table>'
-        )
+        ]
+        said = (_trace(found[side], self.state["trace"] - 1) for side in SIDES)
+        rows.append((f"says to {_prompt(self.state['trace'] - 1)}", *said))
+        return tables.html(stage_records.said(_record()), heads, rows)
 
     def text(self) -> str:
         """Each side's figures, or that its combination was not run, and what the models say."""
@@ -94,11 +94,6 @@ class StageExplorer(Widget):
 
 def _head(side: str, recipe: Recipe) -> str:
     return f"{side}: {recipe.words()}"
-
-
-def _row(heading: str, cells: list[str]) -> str:
-    inside = "".join(f'<td style="vertical-align:top">{escape(cell)}</td>' for cell in cells)
-    return f'<tr><th scope="row">{escape(heading)}</th>{inside}</tr>'
 
 
 def _cell(name: str | None, figure: str) -> str:

@@ -24,6 +24,7 @@ class WillItRun(Widget):
     """
 
     title = "Will it run?"
+    beside = True
 
     def __init__(
         self, key: str = "", measured: tuple[str, float] | None = None, **first: Any

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from course_lib.widgets import tours
 from course_lib.widgets.question import RUNNING
 from tests import gallery
 
@@ -15,8 +16,9 @@ NOTEBOOKS = sorted(path.name for path in lab.ROOT.glob("notebooks/*.ipynb"))
 LOOKS = ((1366, "dark"), (1920, "light"), (1366, "light"))
 """A laptop's width and a projector's, in CSS pixels, with a theme."""
 
-# Every widget of the course has a line that speaks its state; its output area holds one.
-WIDGETS = ".jp-OutputArea-child:has(.ir1-status)"
+WIDGETS = ".ir1-frame"
+OUTPUTS = ".jp-OutputArea-child:has(.ir1-frame)"
+"""Every widget of the course is a frame; an output area holds one, or the several of a question."""
 
 # A control, and the keys that move it away from where it is, whichever end it may be at.
 KEYS = (
@@ -61,7 +63,7 @@ def test_every_widget_is_drawn(ran):
     failed = opened.page.get_by_text("Error displaying widget").count()
     loading = opened.page.get_by_text("Loading widget...").count()
     assert failed == loading == 0
-    assert opened.page.locator(WIDGETS).count() == state["widgets"]
+    assert opened.page.locator(OUTPUTS).count() == state["widgets"]
 
 
 def test_live_widgets_hide_their_twins(ran):
@@ -77,8 +79,7 @@ def test_each_widget_changes_by_keyboard_alone(ran):
     for i in range(widgets.count()):
         widget = widgets.nth(i)
         kind = kind_of(widget)
-        if kind == "Explorer":  # the same script is used by keyboard alone in test_live
-            MOVED.add(kind)
+        if kind in FED_BY_A_RUN:
             continue
         if moves(opened.page, widget) and (kind != "Way" or answers(opened.page, widget)):
             MOVED.add(kind)
@@ -89,13 +90,13 @@ def test_each_widget_changes_by_keyboard_alone(ran):
 
 def kind_of(widget):
     """The class of a live widget, from the mark that it bears in the page."""
-    marks = widget.locator("[class*=ir1-of-]").first.get_attribute("class").split()
+    marks = widget.get_attribute("class").split()
     return next(m for m in marks if m.startswith("ir1-of-")).removeprefix("ir1-of-")
 
 
 def words(widget):
-    """What a widget says."""
-    return widget.locator(".ir1-status").inner_text()
+    """What a widget says; the explorer's own line is in its script."""
+    return widget.locator(".live-status, .ir1-status").first.inner_text()
 
 
 def picture(widget):
@@ -119,7 +120,10 @@ def moves(page, widget):
     A question shows its verdict only once the answer is checked, and a prediction and one's own
     words have no picture: there the words must change.
     """
-    pictured = kind_of(widget) not in ("Way", "Guess", "OwnWords")
+    kind = kind_of(widget)
+    if kind == "Explorer":
+        return explores(page, widget)
+    pictured = kind not in ("Way", "Guess", "OwnWords")
     said, drawn = words(widget), picture(widget)
     for selector, keys in KEYS:
         controls = widget.locator(selector)
@@ -135,6 +139,23 @@ def moves(page, widget):
     return False
 
 
+def explores(page, widget):
+    """Whether another model is chosen by an arrow key, answers at Enter, and is the one that spoke.
+
+    JupyterLab would take the keys for its own, were it not told to leave them.
+    """
+    chosen = widget.locator(".live select").first
+    before = chosen.evaluate("list => list.selectedIndex")
+    chosen.focus()
+    page.keyboard.press("ArrowDown")
+    name = chosen.evaluate("list => list.selectedOptions[0].text.split(':')[0]")
+    widget.locator(".live-main").focus()
+    page.keyboard.press("Enter")
+    spoke = widget.locator(f".live-status:has-text('{name}, ')")
+    spoke.wait_for(timeout=60_000)
+    return chosen.evaluate("list => list.selectedIndex") == before + 1
+
+
 def answers(page, widget):
     """Whether *Check my answer*, pressed by keyboard, shows a verdict in words and as a card."""
     before = [words(widget), RUNNING]
@@ -142,6 +163,30 @@ def answers(page, widget):
     page.keyboard.press("Enter")
     judged = changes(page, lambda: words(widget), before, seconds=60)
     return judged and changes(page, lambda: "ir1-card" in picture(widget), [False])
+
+
+def test_a_tour_is_walked_and_left_by_keyboard_alone(ran):
+    name, opened, _ = ran
+    if name != "06_local_inference.ipynb":
+        pytest.skip("the trace viewer's tour is walked, in its own lesson")
+    page, viewer = opened.page, opened.page.locator(".ir1-of-TraceViewer").first
+    tour, place = viewer.locator(".ir1-tour"), viewer.locator(".ir1-tour-place")
+    steps = tours.steps("TraceViewer")
+    tour.locator("button").focus()
+    page.keyboard.press("Enter")
+    for number, step in enumerate(steps, 1):
+        place.filter(has_text=f"step {number} of {len(steps)}").wait_for()
+        assert tour.evaluate("card => card === document.activeElement"), "the card has the focus"
+        if step.ask:
+            page.keyboard.press("Tab")  # the first of the options
+            page.keyboard.press("Enter")
+        else:
+            tour.get_by_role("button", name="Show me").focus()
+            page.keyboard.press("Enter")  # goes to the element, which is framed
+            page.keyboard.press({"fold": "Space", "step": "ArrowRight"}[step.at])
+    place.filter(has_text="done").wait_for()
+    page.keyboard.press("Escape")
+    tour.get_by_role("button", name="Tour (").wait_for()
 
 
 def test_axe_finds_no_serious_fault(ran, axe):

@@ -35,7 +35,7 @@ def said(readme: str) -> dict[str, int]:
 def written(readme: str) -> str:
     """The text with today's numbers."""
     for name, lines in by_room().items():
-        readme = re.sub(rf"(?m)^(  {re.escape(name)} +)\d+  ", rf"\g<1>{lines:<5} ", readme)
+        readme = re.sub(rf"(?m)^(  {re.escape(name)} +)\d+ +", rf"\g<1>{lines:<5} ", readme)
     return readme
 
 

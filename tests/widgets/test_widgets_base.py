@@ -37,16 +37,17 @@ def outputs(monkeypatch):
     return shown
 
 
-def live_parts(widget):
-    return {type(part).__name__: part for part in widget.widget.children}
+def parts(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from parts(child)
 
 
 def test_a_moved_control_changes_state_picture_and_words():
     widget = Cost()
-    parts = widget.widget.children
-    picture, status = parts[-2], parts[-1]
+    *_, picture, status = parts(widget.widget)
     before = picture.value
-    widget.widget.children[1].value = 20
+    widget._controls["tokens"].value = 20
     assert widget.state["tokens"] == 20
     assert status.words == "20 tokens <at> 2.5"
     assert picture.value != before
@@ -57,7 +58,7 @@ def test_a_cell_run_again_shows_what_the_reader_had_set():
     Cost().set(tokens=33)
     again = Cost()
     assert again.state["tokens"] == 33
-    assert "33 tokens" in live_parts(again)["Status"].words
+    assert "33 tokens" in list(parts(again.widget))[-1].words
 
 
 def test_keys_and_classes_keep_their_states_apart():
@@ -109,7 +110,7 @@ def test_the_page_gets_the_live_widget_and_the_twin_it_hides(outputs):
 
 
 def test_every_control_has_a_label_and_takes_the_keyboard():
-    for part in Cost().widget.children[1:-2]:
+    for part in Cost()._controls.values():
         assert part.description and part.tooltip == part.description
         assert part.tabbable is not False
 
@@ -138,3 +139,19 @@ def test_a_widget_without_words_is_refused():
 def test_the_twin_needs_no_live_widget(monkeypatch):
     monkeypatch.setattr(base.Widget, "_build", lambda self: pytest.fail("built"))
     assert "Tokens: 10" in Cost().static_html()
+
+
+def test_controls_stand_in_their_groups_and_a_picture_beside_them_where_it_should():
+    class Grouped(Cost):
+        beside, column = True, "9em"
+
+        def groups(self):
+            return {"Size": ["tokens", "cached"], "Price": ["price", "model"]}
+
+    frame = Grouped().widget
+    size, price = (part for part in parts(frame) if isinstance(part, ipw.GridBox))
+    assert [part.description for part in size.children[1:]] == ["Tokens", "Cached"]
+    assert "Price" in price.children[0].value
+    assert "minmax(min(100%, 9em), 1fr)" in size.layout.grid_template_columns
+    assert any("ir1-beside" in part._dom_classes for part in frame.children)
+    assert not any("ir1-beside" in part._dom_classes for part in Cost().widget.children)

@@ -41,11 +41,11 @@ def test_an_answer_is_judged_kept_and_said():
 
 def test_the_button_checks_and_the_page_changes():
     asked = question.Way(COST, CHOICE)
-    *_, row, picture, status = asked.widget.children
-    asked.widget.children[1].value = "b"
-    row.children[0].click()
-    assert "Not right" in picture.value and "Try the widget." in picture.value
-    assert status.words == "Not right: No."
+    (check,) = base._buttons(asked.widget.children)
+    asked._controls["answer"].value = "b"
+    check.click()
+    assert "Not right" in asked._picture.value and "Try the widget." in asked._picture.value
+    assert asked._status.words == "Not right: No."
 
 
 def test_a_changed_answer_takes_the_verdict_away():
@@ -79,7 +79,8 @@ def test_while_a_prediction_runs_the_words_say_so():
     heard = []
     run = Prediction(NUMBER, lambda: heard.append(status.words) or {"price": 5}, lambda s: "Ran.")
     asked = question.Way(Question("q", "Cost", (run,)), run)
-    status = asked.widget.children[-1]
+    assert asked.widget
+    status = asked._status
     asked.set(answer="5")
     asked.check()
     assert heard == ["Running it now; this takes some seconds."]
@@ -103,7 +104,7 @@ def test_ways_for_the_end_are_not_in_the_pre_test(monkeypatch):
     cost = Question("q", "Cost", (NUMBER, CHOICE, ORDER), lambda: PRICE, later=("order",))
     question.show(cost, "before")
     question.show(cost, "after")
-    titles = [way.title for way in shown]
+    titles = [way.title for topic in shown for way in topic.ways]
     assert titles[:2] == ["Cost (1 of 2)", "Cost (2 of 2)"] and titles[-1] == "Cost (3 of 3)"
     assert len(titles) == 5
 
@@ -183,8 +184,27 @@ def test_show_displays_every_way(monkeypatch):
     shown = []
     monkeypatch.setattr(question, "display", shown.append)
     question.show(COST, "before")
-    assert [way.way.name for way in shown] == ["cost", "why", "order", "cost"]
-    assert all(way.phase == "before" for way in shown)
+    (topic,) = shown
+    assert [way.way.name for way in topic.ways] == ["cost", "why", "order", "cost"]
+    assert all(way.phase == "before" for way in topic.ways)
+
+
+def test_a_topic_says_how_many_are_checked_and_right(monkeypatch):
+    shown = []
+    monkeypatch.setattr(base, "display", lambda bundle, raw: shown.append(bundle))
+    topic = question.Topic(COST)
+    assert "0 of 4 checked, 0 right" in topic.progress()
+    topic.ways[0].set(answer="2")
+    topic.ways[0].check()
+    topic.ways[1].set(answer="b")
+    topic.ways[1].check()
+    assert "2 of 4 checked, 1 right" in topic._head.value
+    topic.ways[0].set(answer="3")
+    assert "1 of 4 checked, 0 right" in topic._head.value
+    topic._ipython_display_()
+    live, twins = shown
+    assert all(way.twin() in twins["text/html"] for way in topic.ways)
+    assert "application/vnd.jupyter.widget-view+json" in live
 
 
 def test_own_words_are_kept_as_they_are_typed_and_come_back(monkeypatch):

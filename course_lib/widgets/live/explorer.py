@@ -9,9 +9,10 @@ from typing import Any
 import anywidget
 import ipywidgets as ipw
 import traitlets
+from markupsafe import Markup
 
 from course_lib.errors import CourseError
-from course_lib.show.theme import escape
+from course_lib.show import tables
 from course_lib.task import puzzles
 from course_lib.widgets.base import Widget
 from course_lib.widgets.live import export, script
@@ -62,25 +63,25 @@ class Explorer(Widget):
 
     def picture(self) -> str:
         """Each model's likeliest answer, as a table."""
-        rows = "".join(
-            f'<tr><th scope="row">{escape(found.label)}</th><td><code>{escape(found.text)}</code>'
-            f"</td><td>{'right' if found.right else 'wrong'}</td></tr>"
+        rows = [
+            (found.label, Markup("<code>{}</code>").format(found.text), self._verdict(found))
             for found in self.answers()
-        )
-        heads = "".join(f'<th scope="col">{name}</th>' for name in ("model", "answer", "verdict"))
-        return (
-            f"<table><caption>The likeliest answers to {escape(self.puzzle)}</caption>"
-            f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        ]
+        caption = f"The likeliest answers to {self.puzzle}"
+        return tables.html(caption, ("model", "answer", "verdict"), rows)
 
     def text(self) -> str:
         """Each model's likeliest answer, in words."""
         said = [
             f"{found.label} takes {found.tokens} token{'s' * (found.tokens != 1)} and is "
-            f"{'right' if found.right else 'wrong'}"
+            f"{self._verdict(found)}"
             for found in self.answers()
         ]
         return f"{self.puzzle}: {'; '.join(said)}."
+
+    @staticmethod
+    def _verdict(found: Greedy) -> str:
+        return "right" if found.right else "wrong"
 
     def answers(self) -> list[Greedy]:
         """What each model answers when it always takes its likeliest token."""

@@ -7,6 +7,8 @@ function render({ model, el }) {
     return { label, about, load: async () => (made ??= new Model(header, bytes())) };
   });
   const root = document.createElement("div");
+  // JupyterLab takes arrow keys for its own wherever the element that has the focus lacks this mark.
+  root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
   el.append(root);
   new Explorer(root, offers, { second: offers.length > 1 ? 1 : -1, puzzle: model.get("puzzle") });
 }

@@ -15,6 +15,7 @@ from course_lib.facts.model import Fact
 from course_lib.rl import experiments
 from course_lib.show import svg
 from course_lib.show.theme import escape
+from course_lib.widgets import tours as guided
 
 _QUESTIONS = {
     "Why a “global AI cost reset”?": "notebooks/01_cost_reset",
@@ -96,6 +97,28 @@ def live() -> str:
         "probabilities, the experts of every token and how they were chosen, its attention, the "
         "verifier's verdict, and a step of GRPO on sixteen answers, by hand.\n"
     )
+
+
+def tours() -> str:
+    """The guided tours of the widgets in words: their steps, and what comes of each."""
+    lines = [
+        "# Guided tours",
+        "Six widgets have a button *Tour*. It opens a card that names one element, asks you to "
+        "predict or to do something, and goes on when you have. Escape leaves it. Here is what the "
+        "cards say.",
+    ]
+    for name in guided.names():
+        lines += [f"## {re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name).capitalize()}"]
+        lines += [_listed(map(_toured, guided.steps(name)))]
+    return "\n\n".join(lines) + "\n"
+
+
+def _toured(step: guided.Step) -> str:
+    said = f"{_plain(step.say)} **{_plain(step.do or step.ask)}**"
+    if step.do:
+        return f"{said} {_plain(step.seen)}"
+    right = f"*{_plain(step.right)}.* " if step.right else ""
+    return f"{said} ({_plain('; '.join(step.options))}) {right}{_plain(step.why)}"
 
 
 def _html(html: str) -> str:

@@ -179,6 +179,7 @@ def _beside(root: Path, folder: Path, book: bool) -> Iterator[Page]:
         (folder / "notebooks" / f"{stem}.md").write_text(with_pages(text), encoding="utf-8")
         yield Page(f"notebooks/{stem}", short, short)
     made = {
+        "tours": ("Guided tours", pages.tours()),
         "claims": ("The page, claim by claim", html_with_pages(pages.claims(root, book))),
         "facts": ("The ledger of facts", pages.facts()),
         "findings": ("The ledger of findings", pages.findings()),

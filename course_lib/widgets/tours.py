@@ -1,0 +1,180 @@
+"""Guided tours: a card that names one element, asks for an action or a prediction, and goes on.
+
+The steps are data, `tours.toml`: for each class of widget five to eight. `base` gives a widget
+that has a tour its button. What is done is seen by the widget's own traits: the value of a control,
+the press of a button. `tour.js` draws the card and marks the element.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as ipw
+import traitlets
+
+HERE = Path(__file__).parent
+HELD = "(It is so already: change it, and change it back.)"
+END = "That was the tour. Now play: nothing can break."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: `say` is its idea, then either `do` (an action) or `ask` (a prediction).
+
+    `at` names the element: a control, a button by its label, `picture` or `words`; `part` is a CSS
+    selector within it. An action is done when the controls of `until` have these values (a text
+    such as ">= 3" compares), or, without `until`, at any change or press of `at`; then `seen` is
+    said. A prediction is done when one of `options` is chosen; `why` follows, after whether it was
+    `right` (some have no right answer: the page shows it). Raises ValueError for half a step.
+    """
+
+    at: str
+    say: str
+    part: str = ""
+    do: str = ""
+    until: Mapping[str, Any] = field(default_factory=dict)
+    seen: str = ""
+    ask: str = ""
+    options: tuple[str, ...] = ()
+    right: str = ""
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        acts = bool(self.do and self.seen and not self.ask)
+        asks = bool(self.ask and self.why and len(self.options) > 1 and not self.do)
+        if not (acts or asks) or self.right not in (*self.options, ""):
+            raise ValueError(f"{self.say!r}: give do and seen, or ask, options and why")
+
+    @property
+    def watched(self) -> list[str]:
+        """Names of the elements whose values, or presses, say that an action is done."""
+        return list(self.until) or [self.at]
+
+    def reply(self, answer: str) -> str:
+        """What is said to a prediction."""
+        verdict = "Right." if answer == self.right else f"Not quite: {self.right}."
+        return f"{verdict} {self.why}" if self.right else self.why
+
+
+@cache
+def steps(name: str) -> tuple[Step, ...]:
+    """The tour of the class `name`; empty if it has none. Raises ValueError for a damaged step."""
+    return tuple(Step(**given) for given in _texts().get(name, []))
+
+
+def names() -> list[str]:
+    """The classes that have a tour."""
+    return list(_texts())
+
+
+@cache
+def _texts() -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
+
+
+def offer(name: str, *given: Any) -> list[Tour]:
+    """The tour of the class `name`, made with what `Tour` takes; [] if it has none."""
+    return [Tour(steps(name), *given)] if steps(name) else []
+
+
+class Tour(anywidget.AnyWidget):
+    """The button "Tour", and the card while it is on.
+
+    `place` is 0 before the tour, then the step's number, and one more at the end; the reader's page
+    sets it to begin and to leave. `answer` is the option just chosen. `scope` is a CSS selector of
+    the widget, and `reset` puts its controls back as a tour begins. Raises ValueError where a step
+    names an element that is not there.
+    """
+
+    _esm = HERE / "tour.js"
+    _css = HERE / "tour.css"
+    place = traitlets.Int(0).tag(sync=True)
+    answer = traitlets.Unicode("").tag(sync=True)
+    card: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        targets: Mapping[str, ipw.DOMWidget],
+        scope: str,
+        reset: Callable[[], object] = lambda: None,
+    ) -> None:
+        unknown = {n for step in steps for n in (step.at, *step.until)} - {*targets, "picture"}
+        if unknown:
+            raise ValueError(f"the tour names what is not there: {', '.join(sorted(unknown))}")
+        self.steps, self._scope, self._targets, self._reset = steps, scope, targets, reset
+        self._reply, self._resetting = "", False
+        super().__init__()
+        for name, target in targets.items():
+            target.add_class(_mark(name))
+            if isinstance(target, ipw.Button):
+                target.on_click(lambda _, name=name: self._acted(name))
+            elif isinstance(target, ipw.ValueWidget):
+                target.observe(lambda _, name=name: self._acted(name), "value")
+        self.observe(self._moved, "place")
+        self.observe(self._answered, "answer")
+        self._moved()
+
+    @property
+    def step(self) -> Step | None:
+        """The step that is on, if one is."""
+        return self.steps[self.place - 1] if 0 < self.place <= len(self.steps) else None
+
+    def _acted(self, name: str) -> None:
+        """A control was moved, or a button pressed."""
+        step = None if self._resetting else self.step
+        if step and step.do and name in step.watched and self._holds(step):
+            self._go_on(step.seen)
+
+    def _answered(self, _: object) -> None:
+        """An option was chosen."""
+        step, answer, self.answer = self.step, self.answer, ""
+        if step and answer in step.options:
+            self._go_on(step.reply(answer))
+
+    def _go_on(self, reply: str) -> None:
+        self._reply = reply
+        self.place += 1
+
+    def _holds(self, step: Step) -> bool:
+        return all(_meets(self._targets[name].value, wanted) for name, wanted in step.until.items())
+
+    def _moved(self, _: object = None) -> None:
+        """Say the step that is on now, and whether what it asks for is so already."""
+        if self.place == 1:
+            self._resetting = True
+            self._reset()
+            self._resetting = False
+        step, reply, self._reply = self.step, self._reply, ""
+        self.card = {"of": len(self.steps), "reply": reply, "at": "", "options": []}
+        if step:
+            held = f" {HELD}" if step.until and self._holds(step) else ""
+            task = f"{step.do or step.ask}{held}"
+            told = {"say": step.say, "task": task, "options": list(step.options)}
+            self.card = {**self.card, **told, "at": self._selector(step)}
+        elif self.place:
+            self.card = {**self.card, "say": END, "task": ""}
+
+    def _selector(self, step: Step) -> str:
+        parts = (part.strip() for part in step.part.split(","))
+        return ", ".join(f"{self._scope} .{_mark(step.at)} {part}".strip() for part in parts)
+
+
+def _mark(name: str) -> str:
+    """The HTML class of an element that a step can name."""
+    return "ir1-at-" + re.sub(r"\W+", "-", name.lower())
+
+
+def _meets(value: Any, wanted: Any) -> bool:
+    """Whether a control's value is the one wanted, or on the side of it that is wanted."""
+    if isinstance(wanted, str) and wanted[:2] in (">=", "<="):
+        bound = float(wanted[2:])
+        return value >= bound if wanted[0] == ">" else value <= bound
+    return bool(value == wanted)
