@@ -140,9 +140,10 @@ def test_a_figure_is_live(scheme, built):
     folded.click()
     plot = page.locator("details[open] .figure .js-plotly-plot").first
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(300)
+    wide = "(plot) => plot.querySelector('.nsewdrag').getBoundingClientRect().width > 300"
+    # A figure that was folded away is drawn again, as wide as its page.
+    page.wait_for_function(wide, arg=plot.element_handle(), timeout=20_000)
     box = plot.locator(".nsewdrag").first.bounding_box()
-    assert box["width"] > 300, "a figure that was folded away is drawn as wide as its page"
     for part in range(1, 10):
         page.mouse.move(box["x"] + box["width"] * part / 10, box["y"] + box["height"] / 2)
         page.wait_for_timeout(150)

@@ -339,7 +339,7 @@ def test_informative_groups_are_counted_over_steps_that_were_taken():
 
 def test_the_loss_is_shown_beside_the_reward():
     figure, words = zero_plots.loss_and_reward({"this run": LINES})
-    assert len(figure.data) == 2 and "the reward from 0.25 to 0.75" in words
+    assert len(figure.data) == 2 and "this run 0.25 to 0.75" in words
 
 
 def test_smooth_is_the_mean_of_what_came_before():

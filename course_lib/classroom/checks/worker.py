@@ -93,6 +93,11 @@ class Notebook:
         return [named, *(one for one in handed if one is not named)]
 
 
+def _too_many(error: BaseException | None) -> bool:
+    """Whether a cell met the limit on processes, by those that live or by a fork's refusal."""
+    return isinstance(error, BlockingIOError) or guard.processes() > MOST_PROCESSES
+
+
 def _nothing(*_: object, **__: object) -> None:
     """Stands for what shows something to a reader."""
 
@@ -122,7 +127,7 @@ def main() -> None:
         error = notebook.run(number, source, settings["seconds"])
         if os.getpid() != own:  # a fork that came back out of its cell
             os._exit(0)
-        if settings["limits"]["alone"] and guard.processes() > MOST_PROCESSES:
+        if settings["limits"]["alone"] and _too_many(error):
             _send(replies, {"many": True})  # by this cell, though they live on through the next
             os._exit(1)
         if error is None:

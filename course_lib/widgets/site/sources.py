@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
 from course_lib import ROOMS
@@ -88,15 +89,17 @@ def _with_file(source: str, file: str, other: str) -> str:
 def readable(read: NotebookNode, book: bool = False) -> NotebookNode:
     """A copy whose links go to pages and whose outputs are HTML and text.
 
-    Figures become HTML that `page.js` draws. A live widget's output shows its line of text here,
+    Figures become HTML that `page.js` draws; of a progress bar its last state is left. A live widget's output shows its line of text here,
     since no state of widgets is saved; its twin is an output of its own.
     """
-    read = deepcopy(read)
+    read, _ = CoalesceStreamsPreprocessor().preprocess(deepcopy(read), {})
     for cell in read.cells:
         if cell.cell_type == "markdown":
             cell.source = with_pages(_unfolded(cell.source) if book else cell.source)
         if cell.get("metadata", {}).get("jupyter", {}).get("outputs_hidden"):
             cell.metadata.setdefault("tags", []).append("hide-output")
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if one.get("text", "words").strip()]
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = NotebookNode(_shown(output.data, book))
