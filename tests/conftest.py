@@ -11,6 +11,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say at the end what a test has measured (`record_property("told", ...)`)."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(text)
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     from course_lib.model import models

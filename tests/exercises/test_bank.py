@@ -70,12 +70,12 @@ def test_right_submission_is_accepted(name, submission):
     assert found.outcome is Outcome.RIGHT, f"{found.message}\nfor\n{code(name, submission)}"
 
 
-def test_score(capsys):
+def test_score(record_property):
     found = sum(caught(*one)[0] for one in WRONG)
     accepted = sum(verdict(*one).outcome is Outcome.RIGHT for one in RIGHT)
-    with capsys.disabled():
-        print(
-            f"\nexercises: {len(BANKS)}, mutants caught: {found}/{len(WRONG)}, "
-            f"right variants accepted: {accepted}/{len(RIGHT)}"
-        )
+    record_property(
+        "told",
+        f"exercises: {len(BANKS)}, mutants caught: {found}/{len(WRONG)}, "
+        f"right variants accepted: {accepted}/{len(RIGHT)}",
+    )
     assert (found, accepted) == (len(WRONG), len(RIGHT))
