@@ -89,8 +89,9 @@ def _with_file(source: str, file: str, other: str) -> str:
 def readable(read: NotebookNode, book: bool = False) -> NotebookNode:
     """A copy whose links go to pages and whose outputs are HTML and text.
 
-    Figures become HTML that `page.js` draws; of a progress bar its last state is left. A live widget's output shows its line of text here,
-    since no state of widgets is saved; its twin is an output of its own.
+    Figures become HTML that `page.js` draws, and of a progress bar its last state is left. A live
+    widget's output shows its line of text here, since no state of widgets is saved; its twin is an
+    output of its own.
     """
     read, _ = CoalesceStreamsPreprocessor().preprocess(deepcopy(read), {})
     for cell in read.cells:
