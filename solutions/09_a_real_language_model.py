@@ -26,6 +26,34 @@ import torch
 from course_lib.classroom.checks import check, hint, solution
 
 # %% [markdown]
+# <!-- card: real.cross -->
+
+
+# %%
+def carry_over(ids, teacher, student, eos):
+    """A trace in the student's ids, its end among them; None if the student cannot write it.
+
+    ids: the teacher's. teacher, student: lists of pieces of text; a piece's place is its id.
+    Join the teacher's pieces, and cut the text from the left, each time by the longest of the
+    student's pieces that it starts with. eos: the student's id for the end.
+    """
+    ### BEGIN SOLUTION
+    text, found = "".join(teacher[i] for i in ids), []
+    while text:
+        fits = [i for i, piece in enumerate(student) if text.startswith(piece)]
+        if not fits:
+            return None
+        best = max(fits, key=lambda i: len(student[i]))
+        found.append(best)
+        text = text[len(student[best]) :]
+    return [*found, eos]
+    ### END SOLUTION
+
+
+# %%
+check("real.cross", carry_over)
+
+# %% [markdown]
 # <!-- card: real.lora -->
 
 
@@ -44,6 +72,26 @@ def my_lora(x, W, A, B, alpha):
 
 # %%
 check("real.lora", my_lora)
+
+# %% [markdown]
+# <!-- card: real.perplexity -->
+
+
+# %%
+def my_perplexity(logits, ids):
+    """e to the mean loss, in nats, of every token but the first: one number.
+
+    logits: (tokens, vocabulary), the model's answer at each token; ids: (tokens,), the text.
+    """
+    ### BEGIN SOLUTION
+    logp = logits[:-1].log_softmax(dim=-1)
+    said = logp[torch.arange(len(ids) - 1), ids[1:]]
+    return torch.exp(-said.mean())
+    ### END SOLUTION
+
+
+# %%
+check("real.perplexity", my_perplexity)
 
 # %% [markdown]
 # <!-- card: real.keep_right -->

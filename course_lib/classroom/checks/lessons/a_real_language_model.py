@@ -1,4 +1,4 @@
-"""Lesson 09: a detour beside a frozen weight, and which of its own answers a model learns from."""
+"""Lesson 09: a trace in other tokens, a detour, what was lost, and which answers are learnt."""
 
 from __future__ import annotations
 
@@ -61,6 +61,56 @@ def _keep(
     return [text for _, text in kept] if kind == "texts" else kept
 
 
+def _cross(
+    ids: list[int], teacher: list[str], student: list[str], eos: int, *, kind: str = "right"
+) -> list[Any] | None:
+    if kind == "same ids":
+        return [*ids, eos]
+    joined = (" " if kind == "spaces" else "").join(teacher[i] for i in ids)
+    texts = [teacher[i] for i in ids] if kind == "one by one" else [joined]
+    found: list[int] = []
+    for text in texts:
+        while text:
+            fits = [i for i, piece in enumerate(student) if text.startswith(piece)]
+            if not fits and kind == "skip":
+                text = text[1:]
+                continue
+            if not fits and kind != "stop":
+                return None
+            if not fits:
+                break
+            chosen = {"first": fits[0], "shortest": min(fits, key=lambda i: len(student[i]))}.get(
+                kind, max(fits, key=lambda i: len(student[i]))
+            )
+            found.append(chosen)
+            text = text[len(student[chosen]) :]
+    if kind == "pieces":
+        return [student[i] for i in found] + [student[eos]]
+    return found if kind == "no end" else [*found, eos]
+
+
+def _perplexity(logits: np.ndarray, ids: np.ndarray, *, kind: str = "right") -> float:
+    logp = logits - np.log(np.exp(logits).sum(0 if kind == "columns" else -1, keepdims=True))
+    if kind == "raw":
+        logp = logits
+    guesses, next_ones = logp[:-1], ids[1:]
+    if kind == "same place":
+        guesses, next_ones = logp, ids
+    if kind == "one back":
+        guesses, next_ones = logp[1:], ids[:-1]
+    said = guesses[np.arange(len(next_ones)), next_ones]
+    if kind == "mean of inverses":
+        return float(np.exp(-said).mean())
+    if kind == "inverse of mean":
+        return float(1 / np.exp(said).mean())
+    loss = -said.sum() / (len(ids) if kind == "all counted" else len(said))
+    if kind == "sum":
+        loss = -said.sum()
+    if kind in ("loss", "bits", "sign"):
+        return {"loss": float(loss), "bits": float(2**loss), "sign": float(np.exp(-loss))}[kind]
+    return float(np.exp(loss))
+
+
 def _a_layer(draw: Draw) -> Case:
     rows, inner, outer, rank = (draw(st.integers(1, most)) for most in (3, 4, 4, 3))
     parts = [array(draw, real(-2, 2), *shape) for shape in (
@@ -82,7 +132,30 @@ def _some_answers(draw: Draw) -> Case:
     return case(why, answers, truths, draw(st.integers(1, 3)))
 
 
+_PIECES = ("a", "b", "c", "ab", "bc", "abc", "aa", "ba")
+
+
+def _some_trace(draw: Draw) -> Case:
+    lists = [draw(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=6, unique=True))
+             for _ in range(2)]  # fmt: skip
+    teacher, student = lists[0], [*lists[1], "<end>"]
+    if draw(st.integers(0, 3)):  # mostly a student that can write whatever it is given
+        student = [*(one for one in "abc" if one not in student), *student]
+    ids = draw(st.lists(st.integers(0, len(teacher) - 1), max_size=6))
+    why = "the text, cut by the longest of the student's pieces each time, and its own end"
+    return case(why, ids, teacher, student, len(student) - 1)
+
+
+def _some_logits(draw: Draw) -> Case:
+    tokens, vocabulary = draw(st.integers(2, 5)), draw(st.integers(2, 4))
+    logits = array(draw, real(-4, 4), tokens, vocabulary)
+    ids = array(draw, st.integers(0, vocabulary - 1), tokens)
+    return case("e to the mean loss of every token but the first", logits, ids)
+
+
 EXERCISES = (
+    exercise("real.cross", _cross, _some_trace),
     exercise("real.lora", _lora, _a_layer),
+    exercise("real.perplexity", _perplexity, _some_logits),
     exercise("real.keep_right", _keep, _some_answers),
 )
