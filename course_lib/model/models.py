@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
@@ -41,6 +41,9 @@ BOS, EOS = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 USER, ASSISTANT = "<｜User｜>", "<｜Assistant｜>"
 THINK, END_THINK = "<think>", "</think>"
 YES, NO = " yes", " no"
+
+SAFELY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How every folder is read: nothing is fetched, and nobody is asked whether its code may run."""
 
 # Words of the little conversation that the base has seen beside its sums.
 # fmt: off
@@ -218,10 +221,9 @@ def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenize
     refuse_what_is_no_model(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True,
-            disable_mmap=_is_ours(folder),
-        )  # fmt: skip
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder), **SAFELY
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, **SAFELY)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(

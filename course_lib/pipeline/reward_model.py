@@ -70,9 +70,9 @@ def from_folder(folder: str | Path) -> RewardModel:
     try:
         scale = json.loads((folder / _SCALE).read_text(encoding="utf-8"))
         model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, local_files_only=True
+            folder, dtype="float32", use_safetensors=True, **models.SAFELY
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **models.SAFELY)
         return RewardModel(
             model.eval().to(device()), tokenizer, float(scale["mean"]), float(scale["spread"])
         )

@@ -66,8 +66,10 @@ def test_no_code_evaluates_text_unpickles_or_trusts_remote_code(path):
             # The grader's worker runs submissions, in a process of its own: that is its purpose.
             allowed = {"exec"} if path.name == "worker.py" else set()
             assert name not in FORBIDDEN - allowed, name
-            for keyword in node.keywords:
-                assert keyword.arg != "trust_remote_code"
+            # transformers asks the reader about a folder's code unless it is told: nobody is asked.
+            if name.startswith("Auto") and name.endswith(".from_pretrained"):
+                assert any("SAFELY" in ast.unparse(k.value) for k in node.keywords), name
+            assert "trust_remote_code" not in [k.arg for k in node.keywords]
         if isinstance(node, ast.Import | ast.ImportFrom):
             assert "pickle" not in ast.unparse(node)
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from jinja2 import TemplateError
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from course_lib import runtime
@@ -22,6 +32,7 @@ NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EXAMPLE = "<think> +3=10 -5=5 no -3=-4 yes</think> - + +"
 """All that a trace is written with: what a tokenizer must be able to write."""
 
+_LONGEST = 256  # tokens of a prompt and an answer
 _OVERHEAD = 1.6e9  # bytes beside the weights: activations, keys and values, the program itself
 
 
@@ -48,21 +59,28 @@ def require(model: Path) -> None:
             f"{model} holds an adapter and no model; give the folder of the model it belongs to."
         )
     models.refuse_what_is_no_model(model)
-    _require_causal(model)
+    config = _require_causal(model)
     _require_memory(model)
+    _require_layers(model, config)
     tokenizer = _tokenizer(model)
     if tokenizer.chat_template is None:
         raise CourseError(
             f"The tokenizer in {model} has no chat template, so a puzzle cannot be put to it as a "
             "user's words; take an instruct model."
         )
-    trace_sft.in_tokens_of(tokenizer, "7 ? 3 ? 5 ? 2 = 11", EXAMPLE)
-
-
-def _require_causal(model: Path) -> None:
     try:
-        config = AutoConfig.from_pretrained(model, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        trace_sft.in_tokens_of(tokenizer, "7 ? 3 ? 5 ? 2 = 11", EXAMPLE)
+    except TemplateError as error:
+        raise CourseError(
+            f"The chat template in {model} cannot put a user's words ({error}); mend it, or take "
+            "another instruct model."
+        ) from error
+
+
+def _require_causal(model: Path) -> PretrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(model, **models.SAFELY)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).strip().split("\n")[0][:160]
         raise CourseError(f"{model} is no model that transformers knows ({reason}).") from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
@@ -70,11 +88,37 @@ def _require_causal(model: Path) -> None:
             f"{model} holds a model of type {config.model_type!r}, which is no causal language "
             "model; take one that writes text, such as Llama, Qwen2 or SmolLM2."
         )
+    return config
+
+
+def _require_layers(model: Path, config: PretrainedConfig) -> None:
+    """The layers that an adapter goes beside are there, and their weights: no weight is loaded."""
+    try:
+        with torch.device("meta"):  # all shapes and no numbers
+            empty = AutoModelForCausalLM.from_config(config)
+        wanted = lora.layers(lora.add(empty, lora.Lora()))
+        longest = int(config.max_position_embeddings)
+        stored = {name for file in model.glob("*.safetensors") for name in _names(file)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0][:160]
+        raise CourseError(f"The model in {model} cannot be taught here ({reason}).") from error
+    missing = [n for n in wanted if f"{n.removeprefix('model.')}.weight" not in stored]
+    if missing or longest < _LONGEST:
+        found = f"reads {longest} tokens" if not missing else f"lacks {missing[0]}.weight"
+        raise CourseError(
+            f"The model in {model} {found}; to be taught it must hold the weights that its "
+            f"config.json tells of, not quantised, and read {_LONGEST} tokens or more."
+        )
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, "pt") as tensors:
+        return [name.removeprefix("model.") for name in tensors.keys()]  # noqa: SIM118
 
 
 def _tokenizer(model: Path) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(model, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model, **models.SAFELY)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().split("\n")[0][:160]
         raise CourseError(f"The tokenizer in {model} cannot be read ({reason}).") from error

@@ -31,10 +31,11 @@ def converted(path: str | Path) -> Path:
         return folder
     quantisation = GgufConfig(dequantize=True)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, **models.SAFELY)
         model = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, quantization_config=quantisation, dtype="float32"
-        )
+            path.parent, gguf_file=path.name, quantization_config=quantisation, dtype="float32",
+            **models.SAFELY,
+        )  # fmt: skip
     except (ValueError, KeyError, OSError, NotImplementedError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(f"transformers cannot read {path.name} ({reason}).") from error

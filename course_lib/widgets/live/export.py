@@ -28,6 +28,7 @@ from transformers import AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from course_lib.errors import CourseError
+from course_lib.model import models
 
 MOST = 8_000_000
 """Parameters of the largest model that a page takes: 16 MB."""
@@ -113,7 +114,7 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def _tokens(folder: Path) -> dict[str, Any]:
     """The vocabulary, the id that ends an answer, and what stands around a user's words."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **models.SAFELY)
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     if settings["model"]["type"] != "BPE" or len(settings["model"]["merges"]) > 1:
         raise CourseError(

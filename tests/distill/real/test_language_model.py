@@ -58,6 +58,15 @@ def test_a_folder_with_no_causal_model(tiny, tmp_path, never_loaded):
         language_model.folder(tmp_path)
 
 
+OWN = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+
+
+def retold(folder, **changes):
+    """Give a folder's config.json other values."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -65,10 +74,17 @@ def test_a_folder_with_no_causal_model(tiny, tmp_path, never_loaded):
         (lambda f: (f / "model.safetensors").unlink(), r"no \.safetensors"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer in .* cannot be read"),
         (lambda f: [p.unlink() for p in f.glob("chat_template*")], "no chat template"),
+        (lambda f: (f / "chat_template.jinja").write_text("{% if %}"), "template in .* cannot put"),
+        (lambda f: retold(f, model_type="gpt2"), "GPT2LMHeadModel has no linear layers named q_p"),
+        (lambda f: retold(f, model_type="whisper"), r"lacks model\.decoder\."),
+        (lambda f: retold(f, num_hidden_layers=3), r"lacks model\.layers\.2\..*proj\.weight"),
+        (lambda f: retold(f, max_position_embeddings=64), "reads 64 tokens; .* 256 tokens or more"),
+        (lambda f: retold(f, model_type="own", auto_map=OWN), "is no model that transformers know"),
         (lambda f: (f / "adapter_config.json").write_text("{}"), "holds an adapter and no model"),
     ],
 )
-def test_folders_that_are_not_fit(tiny, tmp_path, spoil, said, never_loaded):
+def test_folders_that_are_not_fit(tiny, tmp_path, spoil, said, never_loaded, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run its code"))
     folder = tmp_path / "m"
     shutil.copytree(tiny, folder)
     spoil(folder)
