@@ -1,7 +1,7 @@
 """Teaching SmolLM2 and sampling from it: this library against peft with TRL, and `generate`.
 
     pip install -r tests/benchmarks/requirements.txt
-    python tests/benchmarks/bench_real_model.py [--steps 6] [--puzzles 16] [--json FILE]
+    python tests/benchmarks/bench_real_model.py [--steps 4] [--puzzles 8] [--json FILE]
 
 Both learn the same traces, four a batch, with the same adapter (rank 8 on all linear layers), and
 answer the same puzzles with it. What is counted is the processor's time, so that other programs
@@ -136,8 +136,8 @@ def sampling(start: Path, other: Any, count: int, most: int) -> dict[str, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--puzzles", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--puzzles", type=int, default=8)
     parser.add_argument("--most", type=int, default=48, help="tokens of an answer")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

@@ -13,7 +13,7 @@ from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_transformers import TransformersEngine
 from course_lib.model import lora, models
 from course_lib.rl.experience import evaluate
-from course_lib.task import puzzles, traces
+from course_lib.task import puzzles
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -37,7 +37,7 @@ def test_it_solves_more_than_half_with_it_and_nothing_without(taught):
     model, tokenizer = taught
     options = {"n": 32, "seed": 11, "max_new_tokens": 160, "temperature": 0.7}
     found = evaluate(model, tokenizer, **options)
-    assert found["accuracy"] > 0.4 and found["attempts"] > 1
+    assert found["accuracy"] > 0.5 and found["attempts"] > 1
     with lora.off(model):
         before = evaluate(model, tokenizer, **options | {"n": 16})
     assert before["accuracy"] == 0 and before["attempts"] == 0
@@ -54,23 +54,35 @@ def test_off_it_is_the_base_to_the_bit(taught, smollm2):
         assert not torch.equal(model(ids).logits, lora_off)
 
 
+def are_tied(puzzle, one, other):
+    """Whether, where two texts part, the two next tokens' logits are within 0.001."""
+    model, tokenizer = models.load(SHIPPED)
+    asked = models.chat_ids(tokenizer, puzzles.prompt(puzzle))
+    first, second = (tokenizer.encode(text, add_special_tokens=False) for text in (one, other))
+    at = next(n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
+    with torch.no_grad():
+        logits = model(torch.tensor([asked + first[:at]])).logits[0, -1]
+    return abs(float(logits[first[at]] - logits[second[at]])) < 1e-3
+
+
 def test_greedy_text_is_the_same_in_llama_cpp_for_twenty_puzzles(smollm2, tmp_path):
-    """Merged, in float32 on both sides; as an adapter on the base's file for four of them."""
+    """Merged, in float32 on both sides; as an adapter on the base's file for four of them.
+
+    Each reads 48 tokens of them. Texts may part only where two tokens are as likely as each other.
+    """
     export.export_gguf(SHIPPED, tmp_path / "merged.gguf")
     export.export_gguf(smollm2, tmp_path / "base.gguf")
     export.export_adapter(SHIPPED, tmp_path / "adapter.gguf")
     one = TransformersEngine(SHIPPED, context=512)
     two = LlamaCppEngine(tmp_path / "merged.gguf", context=512)
     three = LlamaCppEngine(tmp_path / "base.gguf", context=512, adapter=tmp_path / "adapter.gguf")
-    thoughts = 0
     for n, puzzle in enumerate(puzzles.sample(20, 5, "test")):
         asked = [{"role": "user", "content": puzzles.prompt(puzzle)}]
         texts = [
-            "".join(engine.stream(asked, max_tokens=160, temperature=0))
+            "".join(engine.stream(asked, max_tokens=48, temperature=0))
             for engine in ((one, two, three) if n < 4 else (one, two))
         ]
-        assert len(set(texts)) == 1, puzzle
-        thoughts += traces.parse_trace(texts[0]).closed
-    assert thoughts > 10
+        assert texts[0].startswith("<think>") and len(texts[0]) > 20
+        assert all(text == texts[0] or are_tied(puzzle, texts[0], text) for text in texts), texts
     two.close()
     three.close()
