@@ -8,8 +8,8 @@ LORA = Lora(rank=8, alpha=16)
 """On all linear layers: 2.4M numbers, 4.9 MB in half precision."""
 
 DISTIL = DistillConfig(
-    traces=1920,
-    steps=200,
+    traces=3456,
+    steps=360,
     tokens=384,  # about four traces with their prompts; with eight, a token taught half as much
     learning_rate=1e-3,
     warmup=10,
