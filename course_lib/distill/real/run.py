@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--model", type=Path, help="folder of another model (SmolLM2-135M)")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
-    parser.add_argument("--steps", type=int, help=f"updates of distillation ({recipe.DISTIL.steps})")
+    parser.add_argument("--steps", type=int, help=f"updates ({recipe.DISTIL.steps})")
     parser.add_argument("--rl-steps", type=int, default=0, help="steps of GRPO afterwards (0)")
     parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
     parser.add_argument("--yes", action="store_true", help="fetch SmolLM2 (98 MB) without asking")
