@@ -35,6 +35,16 @@ ROOT = LIBRARY.parent
 ASSETS = LIBRARY / "assets"
 """Models, records and texts that come with the course."""
 
+QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_ASCII": " #",
+    "TQDM_MININTERVAL": "1",
+}
+"""What our tools are told, so that what is printed is about the lesson."""
+
 _MOST_THREADS = 4  # more gain nothing at our sizes
 _GROUPS = Path("/sys/fs/cgroup")  # where Linux shows a container its limits
 _NO_HOME = (
@@ -213,10 +223,17 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
         yield _whole(_read(limit)), max(0, _whole(_read(used)) - cached)
     if given := _whole(os.environ.get("MEM_LIMIT", "")):  # for the server and all its kernels
         with contextlib.suppress(psutil.Error):
-            own = psutil.Process()
-            server = own.parent() if "JPY_PARENT_PID" in os.environ else None
-            tree = [server or own, *(server or own).children(recursive=True)]
+            tops = [psutil.Process(), *_server()]
+            tree = {one for top in tops for one in (top, *top.children(recursive=True))}
             yield given, sum(_resident(one) for one in tree)
+
+
+def _server() -> list[psutil.Process]:
+    """The Jupyter server of this kernel; a hub's kernel need not be its child."""
+    import psutil
+
+    number = _whole(os.environ.get("JPY_PARENT_PID", ""))
+    return [psutil.Process(number)] if number and psutil.pid_exists(number) else []
 
 
 def _resident(process: psutil.Process) -> int:

@@ -20,15 +20,6 @@ from IPython.display import display
 from course_lib import runtime
 from course_lib.show import theme
 
-_QUIET = {
-    "TRANSFORMERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_ASCII": " #",
-    "TQDM_MININTERVAL": "1",
-}
-
 
 def setup() -> None:
     """Prepare a notebook; to be called once, in its first cell.
@@ -37,7 +28,7 @@ def setup() -> None:
     course may only be read. What the reader or the place has set is left: variables of the
     environment, and how plotly draws (`PLOTLY_RENDERER`, Colab's own way).
     """
-    for name, value in _QUIET.items():
+    for name, value in runtime.QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     warnings.filterwarnings("ignore", category=FutureWarning)

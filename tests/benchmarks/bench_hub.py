@@ -30,11 +30,11 @@ lines = list(zero.run(tempfile.mkdtemp(), zero.ZeroConfig(steps=10, evaluate_eve
 
 
 def own(home: str) -> list[psutil.Process]:
-    """The processes of the user whose home that is."""
+    """The processes of the user whose home that is; a forked kernel is known by its folder."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("HOME") == home:
+            if process.environ().get("HOME") == home or process.cwd().startswith(f"{home}/"):
                 found.append(process)
         except psutil.Error:
             continue

@@ -32,6 +32,7 @@ class Told:
     checked: str = ""
     threads: str = ""
     folder: str = ""
+    parent: str = ""
 
 
 def proxy() -> str | None:
@@ -72,6 +73,7 @@ def serving(config: Path, folder: Path, proxy: str) -> Iterator[str]:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
         try:
             wait_for(lambda: httpx.get(f"{where}/hub/health").status_code == 200, process)
+            wait_for((folder / "kernels").exists, process)  # what all kernels are copies of
             yield where
         finally:
             process.terminate()
@@ -135,7 +137,7 @@ def cells(notebook: Path, count: int) -> list[str]:
 
 _CHECK = """from course_lib.classroom.checks import check
 check("grpo.by_hand", [1.5, -0.5, -0.5, -0.5])"""
-_LOOK = "import os, torch\nprint(torch.get_num_threads(), os.getcwd())"
+_LOOK = "import os, torch\nprint(torch.get_num_threads(), os.getppid(), os.getcwd())"
 
 
 def learn(where: str, name: str, count: int = 5, more=(), watch=lambda what: None) -> Told:
@@ -159,7 +161,7 @@ def learn(where: str, name: str, count: int = 5, more=(), watch=lambda what: Non
         told.checked, errors = kernel.run(_CHECK)
         mark("check")
         told.errors += errors
-        told.threads, told.folder = kernel.run(_LOOK)[0].split()
+        told.threads, told.parent, told.folder = kernel.run(_LOOK)[0].split()
         for what, source in more:
             told.errors += kernel.run(source)[1]
             mark(what)
@@ -173,16 +175,22 @@ class Kernel:
     """A kernel's channels, through the proxy."""
 
     socket: websocket.WebSocket
+    ident: str
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def run(self, code: str) -> tuple[str, list[str]]:
-        """What a cell printed or displayed as text, and its errors."""
+    def send(self, code: str) -> str:
+        """Have a cell run; the message's name."""
         ident = uuid.uuid4().hex
         head = {"msg_id": ident, "msg_type": "execute_request", "session": self.session}
         head |= {"username": "", "version": "5.3", "date": "2026-11-26T00:00:00Z"}
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
         message = {"header": head, "parent_header": {}, "metadata": {}, "content": content}
         self.socket.send(json.dumps(message | {"channel": "shell", "buffers": []}))
+        return ident
+
+    def run(self, code: str) -> tuple[str, list[str]]:
+        """What a cell printed or displayed as text, and its errors."""
+        ident = self.send(code)
         said, errors = "", []
         while True:
             got = json.loads(self.socket.recv())
@@ -198,6 +206,11 @@ class Kernel:
             elif kind == "status" and content["execution_state"] == "idle":
                 return said, errors
 
+    def hear(self, state: str) -> None:
+        """Wait until the server says that the kernel is in that state."""
+        while json.loads(self.socket.recv())["content"].get("execution_state") != state:
+            pass
+
 
 def session(client: httpx.Client, name: str) -> Kernel:
     """Open lesson 3 with a kernel of its own and connect to it."""
@@ -207,7 +220,12 @@ def session(client: httpx.Client, name: str) -> Kernel:
     head = {"X-XSRFToken": client.cookies.get("_xsrf", path=f"{base}/")}
     made = client.post(f"{base}/api/sessions", json=wanted, headers=head)
     made.raise_for_status()
-    ident = made.json()["kernel"]["id"]
+    return connect(client, name, made.json()["kernel"]["id"])
+
+
+def connect(client: httpx.Client, name: str, ident: str) -> Kernel:
+    """The channels of a kernel that runs; a browser does the same when its connection was lost."""
+    base = f"/user/{name}"
     address = str(client.base_url.join(f"{base}/api/kernels/{ident}/channels"))
     jar = "; ".join(f"{cookie.name}={cookie.value}" for cookie in client.cookies.jar
                     if cookie.path in ("/", f"{base}/"))  # fmt: skip
@@ -215,4 +233,4 @@ def session(client: httpx.Client, name: str) -> Kernel:
         address.replace("http", "ws", 1), timeout=PATIENCE, cookie=jar,
         origin=str(client.base_url).rstrip("/"),
     )  # fmt: skip
-    return Kernel(connected)
+    return Kernel(connected, ident)

@@ -137,6 +137,8 @@ def test_four_users_at_once_learn_on_one_hub(address):
         assert one.threads == "1" and one.folder == str(home / "inside-r1" / "notebooks")
         kept = json.loads((home / ".local/share/inside-r1/progress.json").read_text())
         assert kept["sections"]["exercises"]["grpo.by_hand"]["outcome"] == "right"
+    (parent,) = {one.parent for one in told}  # all are copies of one process
+    assert b"course_lib.classroom.hub.warm" in Path(f"/proc/{parent}/cmdline").read_bytes()
     assert time.monotonic() - began < 600
 
 
@@ -161,4 +163,22 @@ def test_what_a_user_deletes_is_there_again_at_the_next_start(address):
         hub_client.begin(client, "fay")
         assert (home / "notebooks" / "00_start_here.ipynb").is_file()
         assert (home / "exercises" / "own.txt").read_text() == "mine"
+        a_lost_connection_and_a_killed_kernel_lose_at_most_the_running_cell(client, "fay")
         hub_client.end(client, "fay")
+
+
+def a_lost_connection_and_a_killed_kernel_lose_at_most_the_running_cell(client, name):
+    kernel = hub_client.session(client, name)
+    kernel.run("from course_lib.checklist import progress\nprogress.record('a', 'right')\nmine = 5")
+    kernel.send("import time; time.sleep(1); mine += 1")
+    kernel.socket.close()
+    kernel = hub_client.connect(client, name, kernel.ident)
+    assert kernel.run("print(mine)") == ("6\n", [])
+    kernel.send("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    kernel.hear("restarting")
+    kernel.socket.close()
+    kernel = hub_client.connect(client, name, kernel.ident)
+    code = "from course_lib.checklist import progress\n"
+    code += "print(progress.load().outcomes(), 'mine' in dir())"
+    assert kernel.run(code) == ("{'a': 'right'} False\n", [])
+    kernel.socket.close()

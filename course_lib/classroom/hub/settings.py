@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
+
+from course_lib.classroom.hub.kernel import SOCKET
+from course_lib.runtime import ASSETS, QUIET
 
 SECONDS = 180
 """How long a server may take to start: thirty at once are slow."""
@@ -24,6 +28,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",  # the course is there to read only
 }
 _PASSED_ON = ("INSIDE_R1_HOME", "INSIDE_R1_CACHE")
+_LONGEST_SOCKET = 100  # characters of a path that a socket may have
 
 
 def apply(c: Any, culler: bool = True) -> None:
@@ -45,15 +50,23 @@ def apply(c: Any, culler: bool = True) -> None:
         _end_idle_servers(c)
 
 
+def share_imports(c: Any, folder: Path) -> None:
+    """Have kernels forked from one process that has loaded torch (`warm.py`; socket in `folder`).
+
+    For a hub whose servers all run as one system user, on Linux; elsewhere nothing is done.
+    """
+    path = str(folder / "kernels")
+    if sys.platform != "linux" or len(path) > _LONGEST_SOCKET:
+        return
+    warm = [sys.executable, "-m", "course_lib.classroom.hub.warm", path]
+    environment = ENVIRONMENT | QUIET
+    c.JupyterHub.services.append({"name": "kernels", "command": warm, "environment": environment})
+    specs = str(ASSETS / "classroom" / "hub")
+    c.Spawner.environment = {**c.Spawner.environment, SOCKET: path, "JUPYTER_PATH": specs}
+
+
 def _end_idle_servers(c: Any) -> None:
-    c.JupyterHub.services = [
-        {
-            "name": "culler",
-            "command": [
-                *(sys.executable, "-m", "jupyterhub_idle_culler"),
-                f"--timeout={IDLE_SERVER}",
-            ],
-        }
-    ]
+    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={IDLE_SERVER}"]
+    c.JupyterHub.services = [{"name": "culler", "command": command}]
     scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
     c.JupyterHub.load_roles = [{"name": "culler", "services": ["culler"], "scopes": scopes}]
