@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfd is Linux'
 if sys.platform == "linux":
     from jupyter_client import KernelManager
 
-    from course_lib.classroom.hub import kernel, warm
+    from course_lib.classroom.hub import kernel
     from course_lib.runtime import ASSETS
 
 LIGHT = """import sys
