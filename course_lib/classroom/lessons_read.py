@@ -27,11 +27,19 @@ class Predicted:
 
 @dataclass
 class Section:
-    """A section of a notebook: its heading, the numbers of its code cells, its predictions."""
+    """A section of a notebook: its heading, how it opens, the numbers of its code cells, its
+    predictions, and what it says there is to see."""
 
     heading: str
+    opening: str = ""
     cells: list[int] = field(default_factory=list)
     predictions: list[Predicted] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def points(self) -> list[str]:
+        """What to say about it, in the lesson's own words."""
+        return self.seen or [self.opening] * bool(self.opening)
 
     @property
     def range(self) -> str:
@@ -65,9 +73,22 @@ def _read_text(source: str, found: list[Section]) -> None:
         elif block.startswith("**Predict"):
             prompt = re.sub(r"^\*\*Predict\.?\*\*\.?", "", block).strip()
             found[-1].predictions.append(Predicted(None, _flat(prompt)))
-        elif block.startswith("**You should see") and found[-1].predictions:
-            last = found[-1].predictions[-1]
-            last.came = last.came or _flat(re.sub(r"^\*\*[^*]*\*\*", "", block).strip(" .:"))
+        elif seen := re.match(
+            r"(?:- )?\*\*(?:What you|You) should see\W*\*\*[.:\s]*(.+)", block, re.DOTALL
+        ):
+            _should_see(_flat(seen[1]), found[-1])
+        elif not found[-1].opening and re.match(r"[A-Z*`]", block):
+            found[-1].opening = first_sentences(_flat(block))
+
+
+def _should_see(told: str, section: Section) -> None:
+    """What there is to see is a point to make, and the answer to a prediction that has no other."""
+    if section.predictions:
+        last = section.predictions[-1]
+        last.came = last.came or told.strip(" .:")
+    begins = "You should see" + ":" * (not told.startswith("that ")) + " "
+    begins = begins if told[:1].islower() else ""
+    section.seen.append(begins + first_sentences(told))
 
 
 def _read_code(
@@ -96,4 +117,22 @@ def _printed(cell: dict[str, Any]) -> str:
 
 
 def _flat(text: str) -> str:
-    return " ".join(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL).split())
+    """Words without comments, links, emphasis and how long a section takes."""
+    bare = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    bare = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", bare)
+    bare = re.sub(r"\*Core path[^*]*\*", "", bare)
+    bare = re.sub(r"\*\*|`|\*(?=\w[^*]*\*)|(?<=[\w.,?!])\*(?!\w)", "", bare)
+    return " ".join(bare.split())
+
+
+def first_sentences(text: str, longest: int = 240) -> str:
+    """As many whole sentences of `text` as are short enough to be said; at least one."""
+    sentences = re.split(r"(?<=[.?!:)]) (?=[A-Z0-9])", text)
+    while len(sentences) > 1 and sentences[-1].endswith(":"):  # it announces what is not said
+        sentences.pop()
+    kept = sentences[0]
+    for one in sentences[1:]:
+        if len(kept) + len(one) >= longest:
+            break
+        kept += f" {one}"
+    return kept

@@ -16,7 +16,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,23 @@ def of_step(step: dict[str, Any]) -> list[Section]:
     return [found[name.rstrip(".")] for name in step["sections"]]
 
 
+def minutes(step: dict[str, Any], parts: Sequence[Section]) -> list[int]:
+    """At which minute each section begins: a step's time divided by cells and predictions."""
+    begin, end = step["minutes"]
+    weights = [1 + len(part.cells) + 3 * len(part.predictions) for part in parts]
+    before = [sum(weights[:place]) for place in range(len(parts))]
+    return [begin + round((end - begin) * one / sum(weights)) for one in before]
+
+
+def clock(plan: dict[str, Any], minute: int) -> str:
+    """A minute as it is read in the room: of the plan, or of a day that begins at an hour."""
+    if "begins" not in plan:
+        return str(minute)
+    day, since = divmod(minute, plan["a_day"])
+    hour, rest = divmod(plan["begins"] + since, 60)
+    return f"day {day + 1}, {hour}:{rest:02}"
+
+
 def _number(heading: str) -> str:
     return heading.split(" ")[0].rstrip(".")
 
@@ -99,8 +116,9 @@ def pages() -> dict[str, str]:
     common = {"failures": told["failure"], "install_fails": told["install_fails"]}
     made = {}
     for plan in told["plan"]:
-        steps = [(step, of_step(step), _exercises(step)) for step in plan["step"]]
-        made[f"script_{plan['name']}.html"] = _page("script", plan=plan, steps=steps, **common)
+        steps = [(step, _timed(plan, step), _exercises(step)) for step in plan["step"]]
+        page = _page("script", plan=plan, steps=steps, at=partial(clock, plan), **common)
+        made[f"script_{plan['name']}.html"] = page
     lessons = [(name, [one for one in sections(name) if one.predictions]) for name in _LESSONS]
     phases = {phase: answered(phase) for phase in form.PHASES}
     groups = [(lesson, catalogue.of_lesson(lesson)) for lesson in catalogue.LESSONS]
@@ -109,6 +127,12 @@ def pages() -> dict[str, str]:
     slides = [(name, _title(name), list(pictures(name))[:_PICTURES]) for name in _LESSONS]
     made["slides.html"] = _page("slides", lessons=slides, plans=told["plan"])
     return made
+
+
+def _timed(plan: dict[str, Any], step: dict[str, Any]) -> list[tuple[str, Section]]:
+    parts = of_step(step)
+    times = minutes(step, parts)
+    return [(clock(plan, time), part) for time, part in zip(times, parts, strict=True)]
 
 
 def _exercises(step: dict[str, Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """A teacher's pages: all sections are there, predictions have answers, nothing is fetched."""
 
+import html
 import json
 import re
 import shutil
@@ -35,8 +36,21 @@ def test_a_section_that_is_gone_is_said():
 @pytest.mark.parametrize("plan", teaching.plans()["plan"], ids=lambda plan: plan["name"])
 def test_a_plan_goes_forward_and_fills_its_time(plan):
     times = [step["minutes"] for step in plan["step"]]
-    assert times[0][0] == 0 and all(begin < end for begin, end in times)
-    assert [begin for begin, _ in times] == sorted(begin for begin, _ in times)
+    assert all(begin < end for begin, end in times)
+    assert [begin for begin, _ in times] == [0, *(end for _, end in times[:-1])]
+    assert times[-1][1] == {"90_minutes": 90, "half_a_day": 210, "two_days": 960}[plan["name"]]
+    for step in plan["step"]:
+        begins = teaching.minutes(step, teaching.of_step(step))
+        assert begins == sorted(begins)
+        assert all(step["minutes"][0] <= one < step["minutes"][1] for one in begins)
+
+
+def test_a_day_is_told_by_the_clock():
+    plan = {"begins": 540, "a_day": 480}
+    assert [teaching.clock(plan, m) for m in (0, 90, 480)] == [
+        "day 1, 9:00", "day 1, 10:30", "day 2, 9:00",
+    ]  # fmt: skip
+    assert teaching.clock({}, 25) == "25"
 
 
 def test_failures_are_of_cells_and_exercises_that_exist():
@@ -64,14 +78,15 @@ def test_cells_predictions_and_what_came_are_read_from_a_notebook(tmp_path):
         code(3, "many.compare(3.5)", "You predicted nothing; it came to 3.5 points.\nmore"),
         text("## 2. Second\n\n**Predict.** Which side wins?"),
         code(None, "never_run()"),
-        text("**You should see** the second win."),
+        text("- **What you should see.** The [second](x.md) `win`s.<!-- facts: y --> "),
     ]
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": cells}))
     _, first, second = lessons_read.sections("x", tmp_path)
     assert (first.heading, first.range, second.range) == ("1. First", "[2] to [3]", "no code")
     (one,), (other,) = first.predictions, second.predictions
     assert (one.cell, one.prompt, one.came) == (2, 'How "many"?', "3.5 points")
-    assert (other.cell, other.prompt, other.came) == (None, "Which side wins?", "the second win")
+    assert (other.cell, other.prompt, other.came) == (None, "Which side wins?", "The second wins")
+    assert (first.points, second.points) == ([], ["The second wins."])
 
 
 def test_nearly_every_prediction_of_the_plans_has_its_answer():
@@ -79,6 +94,19 @@ def test_nearly_every_prediction_of_the_plans_has_its_answer():
              for one in part.predictions if one.cell]  # fmt: skip
     assert len(asked) > 40
     assert sum(bool(one.came) for one in asked) >= 0.95 * len(asked)
+
+
+def test_nearly_every_section_of_a_script_has_something_to_say():
+    parts = [part for _, step in steps() for part in teaching.of_step(step)]
+    assert sum(bool(part.points) for part in parts) >= 0.9 * len(parts)
+    said = [point for part in parts for point in part.points]
+    assert not [one for one in said if re.search(r"<!--|\]\(|\*\*", one) or len(one) > 600]
+
+
+def test_the_key_has_the_sentence_to_each_mistake(pages):
+    told = html.unescape(pages["answer_key.html"])
+    known = [m.sentence for name in catalogue.exercises() for m in catalogue.get(name).mistakes]
+    assert len(known) > 300 and all(one in told for one in known)
 
 
 def test_the_key_has_every_question_with_an_answer_that_is_right(pages):
