@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from course_lib.rl.experience import Experience, groups
 from course_lib.rl.learner import Learner
@@ -12,15 +12,18 @@ from course_lib.rl.learner import Learner
 class DynamicSampling(Learner):
     """GRPO on groups that teach only: DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
 
-    More puzzles are put than are learnt from. Groups with all rewards equal are dropped, and others
-    stand in their place, so that every update is a mean over as many groups as without: two of
-    three that were put. (DAPO samples on until there are enough; here a step whose spare groups
-    run out has fewer.)
+    More puzzles are put than are learnt from. Groups whose answers are all right or all wrong are
+    dropped, whatever their length was punished with, and others stand in their place, so that every
+    update is a mean over as many groups as without: two of three that were put. (DAPO samples on
+    until there are enough; here a step whose spare groups run out has fewer.)
     """
 
     def update(self, experience: Experience) -> dict[str, float]:
         """Learn from the first groups that teach; as `Learner.update`."""
-        teaching = (experience.rewards != experience.rewards[:, :1]).any(1).nonzero().squeeze(1)
+        outcome = experience.rewards if experience.outcome is None else experience.outcome
+        teaching = (outcome != outcome[:, :1]).any(1).nonzero().squeeze(1)
         if len(teaching):
             experience = groups(experience, teaching[: len(experience.rewards) * 2 // 3].tolist())
+        else:  # nobody's length teaches either
+            experience = replace(experience, rewards=outcome)
         return super().update(experience)

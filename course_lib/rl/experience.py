@@ -25,6 +25,7 @@ class Experience:
     texts: list[str]
     rewards: torch.Tensor  # (groups, samples)
     seed: int = 0  # of what is left to chance in the update
+    outcome: torch.Tensor | None = None  # rewards before lengths were punished, where they were
 
 
 def groups(experience: Experience, groups: list[int]) -> Experience:
@@ -32,12 +33,14 @@ def groups(experience: Experience, groups: list[int]) -> Experience:
     size = experience.rewards.shape[1]
     rows = [group * size + i for group in groups for i in range(size)]
     device = experience.rollout.ids.device
+    outcome = experience.outcome
     return Experience(
         experience.rollout.take(torch.tensor(rows, dtype=torch.long, device=device)),
         [experience.items[row] for row in rows],
         [experience.texts[row] for row in rows],
         experience.rewards[groups],
         experience.seed,
+        None if outcome is None else outcome[groups],
     )
 
 
@@ -71,10 +74,14 @@ def collect(
     # 2 reward: one number a completion, (groups, samples)
     judged = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
     rewards = torch.tensor(judged).view(len(items), -1)
+    found = Experience(sampled, rows, texts, rewards)
     if config.overlong:
         lengths = sampled.lengths.view(rewards.shape).to(rewards.device)
-        rewards = rewards + overlong_punishment(lengths, config.max_new_tokens, config.overlong)
-    return Experience(sampled, rows, texts, rewards)
+        found.outcome = rewards
+        found.rewards = rewards + overlong_punishment(
+            lengths, config.max_new_tokens, config.overlong
+        )
+    return found
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

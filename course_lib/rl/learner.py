@@ -175,10 +175,14 @@ class Learner:
         return shuffled.to(device).tensor_split(self.config.minibatches)
 
     def _kept(self, batch: torch.Tensor, advantages: torch.Tensor) -> torch.Tensor:
-        """Those of a batch that can have a gradient."""
+        """Those of a batch that can have a gradient; of a loss that needs all at once, all or none.
+
+        The lesser would be its whole: what it divides by would be another number.
+        """
         if self.config.kl or not self.nature.skips or advantages.ndim == 2:
             return batch
-        return batch[advantages[batch] != 0]
+        kept = batch[advantages[batch] != 0]
+        return batch if self.nature.mean == "whole" and len(kept) else kept
 
     @torch.no_grad()
     def _old_logprobs(self, sampled: Rollout) -> _Old:

@@ -143,6 +143,26 @@ def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tok
     assert learner.update(found)["grad_norm"] == 0.0
 
 
+def test_dynamic_sampling_goes_by_answers_and_not_by_their_length(random_models, tokenizer):
+    model = random_models["llama"]
+    config = zero.ZeroConfig(puzzles=3, samples=4, max_new_tokens=6, overlong=3)
+    items = puzzles.sample(3, 0)
+    found = zero.collect(model, tokenizer, zero.PUZZLES, items, config, torch.Generator())
+    assert found.outcome.eq(found.outcome.round()).all() and (found.rewards < found.outcome).any()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.0)
+    norms = []
+    for right in ([0.0, 0, 1, 0], [0.0, 0, 0, 0]):
+        found.outcome = torch.tensor([[1.0, 1, 1, 1], right, [0, 0, 0, 0]])
+        found.rewards = found.outcome.clone()
+        found.rewards[0, 3], found.rewards[2, 1] = 0.5, -1.0  # long: all right, and all wrong
+        dynamic = dapo.DynamicSampling(model, sgd, config, tokenizer.eos_token_id)
+        norms.append(dynamic.update(found)["grad_norm"])
+    alone = zero.Learner(model, sgd, config, tokenizer.eos_token_id)
+    found.outcome[1, 2] = found.rewards[1, 2] = 1.0
+    assert norms == [alone.update(experiments.groups(found, [1]))["grad_norm"], 0.0]
+    assert torch.equal(experiments.groups(found, [1]).outcome, found.outcome[1:2])
+
+
 def test_the_hacked_policy_is_made_by_the_lenient_verifier(tmp_path, monkeypatch):
     seen = []
 

@@ -232,6 +232,40 @@ def test_the_size_of_the_chunks_changes_no_gradient(base, experience, reduce, mo
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
 
 
+def mean_of_those_with_advantage(logp, old_logp, advantages, mask):
+    """A learner's loss that divides by what the whole batch has."""
+    alive = mask & (advantages != 0)[:, None]
+    return -((logp - old_logp).exp() * advantages[:, None])[alive].mean()
+
+
+def whitened(logp, old_logp, advantages, mask):
+    return grpo.policy_loss(logp, old_logp, advantages / advantages.std(), mask)[0]
+
+
+@pytest.mark.parametrize("loss", [mean_of_those_with_advantage, whitened])
+@pytest.mark.parametrize("dead", [2, 5, 6])
+def test_a_loss_of_the_whole_batch_is_given_all_of_it(base, experience, loss, dead, monkeypatch):
+    monkeypatch.setattr(learner, "tokens_at_once", lambda model: 40)
+    model, tokenizer = models.load(base)
+    rewards = experience.rewards.clone()
+    rewards[:dead] = 1.0
+    sgd = torch.optim.SGD(model.parameters(), lr=0.0)
+    ours = Learner(model, sgd, WIDE, tokenizer.eos_token_id, loss=loss)
+    told = ours.update(replace_rewards(experience, rewards))
+    if dead == 6:
+        assert told["grad_norm"] == 0.0
+        return
+    found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    sampled = experience.rollout
+    mask = grpo.completion_mask(sampled.ids, tokenizer.eos_token_id)
+    logp, _ = zero.completion_logprobs(model, sampled, mask, 1.0)
+    gains = grpo.group_advantages(rewards, std="none").flatten()
+    model.zero_grad()
+    loss(logp, logp.detach(), gains, mask).backward()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(found[name], p.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_chunks_hold_every_row_once_and_stay_small(experience):
     rows = torch.arange(len(experience.texts))
     parts = list(zero.chunks(experience.rollout, rows, tokens=60))
