@@ -7,8 +7,10 @@ advantages, mask)`. What breaks it is told in one sentence, by the function's na
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -53,10 +55,12 @@ def check_advantages(function: Callable[..., Any]) -> None:
         )
     if bool(bad.any()):
         raise CourseError(f"{name} gives numbers that are not finite {given}.")
-    if not bool((found[:2] > 0).any() and (found[:2] < 0).any()):
+    # A baseline makes the run steadier and is not needed for it: plain REINFORCE has none.
+    if not bool(found[0, [0, 3]].min() > found[0, [1, 2]].max() and found[1, 3] > found[1].min()):
         raise CourseError(
-            f"{name} does not tell better from worse {given}: none of its numbers are "
-            "above 0, or none below; take each group's mean off."
+            f"{name} does not tell better from worse {given}: in a group the larger reward should "
+            f"have the larger advantage, and rewards {rewards[0].tolist()} have "
+            f"{[round(x, 4) for x in found[0].tolist()]}."
         )
 
 
@@ -70,6 +74,7 @@ def look_into(loss: Callable[..., Any]) -> Nature:
             f"{name} has a gradient of 0 everywhere for {_shapes(batch)}; nothing would be learnt."
         )
     _check_mask(loss, name, batch, whole, slope)
+    _check_sign(loss, name, batch)
     return Nature(_mean(loss, name, batch, slope), _skips(loss, name, batch, slope))
 
 
@@ -103,6 +108,8 @@ def _measured(loss: Callable[..., Any], name: str, batch: Batch) -> tuple[float,
     leaf = logp.clone().requires_grad_()
     found = _called(loss, name, f"for {_shapes(batch)}", leaf, old, advantages, mask)
     value = found[0] if isinstance(found, tuple) and len(found) == 2 else found
+    if value is not found:
+        _check_stats(found[1], name)
     if not isinstance(value, Tensor):
         raise CourseError(
             f"{name} gives a {type(value).__name__} for {_shapes(batch)}; it should be a tensor, "
@@ -126,6 +133,31 @@ def _measured(loss: Callable[..., Any], name: str, batch: Batch) -> tuple[float,
     if not bool(torch.isfinite(slope).all()):
         raise CourseError(f"{name} has a gradient that is not finite for {_shapes(batch)}.")
     return float(value.detach()), slope
+
+
+def _check_stats(stats: Any, name: str) -> None:
+    """Of a learner's figures the run logs two; they must be numbers."""
+    said = "it should be a dict, with numbers for `clip_fraction` and `kl` where it has them."
+    if not isinstance(stats, Mapping):
+        raise CourseError(f"{name} gives a loss and a {type(stats).__name__}; {said}")
+    for key in {"clip_fraction", "kl"} & set(stats):
+        value = stats[key]
+        one = isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
+        if not one or not math.isfinite(value):
+            raise CourseError(f"{name} gives a loss and {key} {value!r}; {said}")
+
+
+def _check_sign(loss: Callable[..., Any], name: str, batch: Batch) -> None:
+    """Where the ratio is 1, a step down the loss must make the better completion likelier."""
+    logp, _, advantages, mask = batch
+    slopes = [_measured(loss, name, (logp, logp, a, mask))[1] for a in (advantages, -advantages)]
+    # what the advantages themselves do: a term that does not look at them is in both
+    pull = (slopes[0] - slopes[1])[advantages == 1].sum()
+    if float(pull) > 0:
+        raise CourseError(
+            f"{name} has the wrong sign for {_shapes(batch)}: its gradient makes completions with "
+            "advantage 1 less likely; the optimiser goes down, so a gain is taken with a minus."
+        )
 
 
 def _check_mask(

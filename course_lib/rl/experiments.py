@@ -88,7 +88,7 @@ def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float
 def record(name: str, runs: Mapping[int, dict[str, Any]], machine: str) -> dict[str, Any]:
     """All that is kept of an experiment: where and when it was run, and each seed's columns."""
     count, first = len(runs), min(runs)
-    steps = min(run["tried"][-1] for run in runs.values())
+    steps = min(max(0, *run["step"], *run["tried"]) for run in runs.values())
     stopped = {"stopped_after": steps} if steps < find(name).config.steps else {}
     begin = f" --first {first}" if first else ""
     return {
@@ -123,10 +123,19 @@ def is_recorded(name: str, folder: str | Path = RECORDED) -> bool:
 def newest(names: Iterable[str], own: str | Path) -> dict[str, dict[str, Any]]:
     """Records by name: the reader's in the folder `own` where there are any, else the course's.
 
-    Experiments that nobody has recorded are left out.
+    Experiments that nobody has recorded are left out, and so are records of runs that were stopped.
     """
-    folders = {n: own if is_recorded(n, own) else RECORDED for n in names}
-    return {n: load_record(n, folder) for n, folder in folders.items() if is_recorded(n, folder)}
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        kept = [load_record(name, f) for f in (own, RECORDED) if is_recorded(name, f)]
+        whole = [record for record in kept if _whole(record)]
+        if whole:
+            found[name] = whole[0]
+    return found
+
+
+def _whole(record: Mapping[str, Any]) -> bool:
+    return record.get("steps", 0) > 0 and "stopped_after" not in record.get("settings", {})
 
 
 def provenance(kept: Mapping[str, dict[str, Any]]) -> str:
@@ -189,12 +198,21 @@ def main(argv: list[str] | None = None) -> int:
     find(args.name)
     if args.seeds < 1:
         raise CourseError(f"--seeds is {args.seeds}; it takes at least 1 seed to learn anything.")
+    if args.steps is not None and args.steps < 1:
+        raise CourseError(f"--steps is {args.steps}; it takes at least 1 step to be a run.")
     runs = {}
     for seed in range(args.first, args.first + args.seeds):
         runs[seed] = _one_seed(args.name, seed, args.out, args.steps)
         kept = record(args.name, runs, args.machine)
-        records.write(args.out / f"{args.name}.json", kept)
-    print(json.dumps(summary(kept)))
+        path = args.out / f"{args.name}{'' if _whole(kept) else '-stopped'}.json"
+        records.write(path, kept)
+    if _whole(kept):
+        print(json.dumps(summary(kept)))
+    else:
+        print(
+            f"Stopped after step {kept['steps']} of {find(args.name).config.steps}; {path} holds "
+            "what there is, and no table shows it. Without --steps the run goes on from there."
+        )
     return 0
 
 

@@ -139,8 +139,8 @@ def run(
 ) -> Iterator[dict[str, float]]:
     """Run an experiment with one seed in `out/NAME/seed-N`; yields a dict a step, as `zero.run`.
 
-    After `steps` it stops, on the schedule of the whole run. A run that was stopped goes on from
-    its checkpoint. Raises CourseError for an unknown name.
+    After `steps` it stops, on the schedule of the whole run, with a checkpoint there. A run that
+    was stopped goes on from its checkpoint. Raises CourseError for an unknown name.
     """
     experiment = find(name)
     folder = Path(out) / name
@@ -149,13 +149,11 @@ def run(
         base = folder / "base"
         if not (base / "config.json").is_file():
             experiment.base(base)
-    for line in zero.run(
+    yield from zero.run(
         folder / f"seed-{seed}",
         replace(experiment.config, seed=seed),
         base=base,
         task=experiment.task,
         method=experiment.method,
-    ):
-        yield line
-        if steps is not None and line["step"] >= steps:
-            return
+        until=steps,
+    )

@@ -74,6 +74,7 @@ def run(
     advantages: Advantages = grpo.group_advantages,
     loss: Loss = grpo.policy_loss,
     again: bool = False,
+    until: int | None = None,
 ) -> Generator[Line]:
     """Train the model in folder `base` (the shipped mini-V3) and yield one dict a step.
 
@@ -81,7 +82,9 @@ def run(
     informative (the share of groups that taught anything), and `accuracy` where the held-out
     puzzles were tried. `out/checkpoint` is a Hugging Face folder and `out/metrics.jsonl` the log.
     Stop it whenever you like, even by force: the same call goes on from the last checkpoint; one
-    with more `steps` makes a finished run longer. `again` sets an earlier run aside first.
+    with more `steps` makes a finished run longer: its learning rate, which had fallen to 0, falls
+    anew, so it is not the run that had as many from the start. `again` sets an earlier run aside
+    first. `until` ends it after that step, with a checkpoint, on the schedule of the whole run.
 
     `advantages` and `loss` may be your own (see `Learner`; they are tried first, by `contract`),
     and `method` is how rollouts become updates. Raises CourseError for a folder whose run was made
@@ -101,11 +104,18 @@ def run(
         start = Path(base or models.shipped("mini-v3-base"))
         made = run_folder.made_with(config, task, start, functions)
         run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
-        yield from _steps(out, config, start, task, functions, made)
+        last = config.steps if until is None else min(until, config.steps)
+        yield from _steps(out, config, start, task, functions, made, last)
 
 
 def _steps(
-    out: Path, config: ZeroConfig, base: Path, task: Task, functions: dict[str, Any], made: Made
+    out: Path,
+    config: ZeroConfig,
+    base: Path,
+    task: Task,
+    functions: dict[str, Any],
+    made: Made,
+    last: int,
 ) -> Iterator[Line]:
     """The steps that are still to be taken, in a folder that is ours alone."""
     learner, tokenizer, state = _start(out, config, base, functions)
@@ -117,12 +127,12 @@ def _steps(
     if done == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
     began = time.perf_counter() - (log.lines[-1]["seconds"] if log.lines else 0.0)
-    for step in range(done + 1, config.steps + 1):
+    for step in range(done + 1, last + 1):
         line = _train(learner, tokenizer, task, step)
         line["seconds"] = time.perf_counter() - began
         # The line first: a run that is killed between the two goes on from before it.
         _record(log, line)
-        if step == config.steps or step % config.checkpoint_every == 0:
+        if step == last or step % config.checkpoint_every == 0:
             state = {"step": step, "config": asdict(config), "lines": log.lines, "run": about}
             _save(out, learner, tokenizer, state)
         yield line

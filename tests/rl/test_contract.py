@@ -72,6 +72,8 @@ LOSSES = {
     "does not look at logp": lambda p, o, a, m: a.mean() * torch.ones(1, requires_grad=True),
     "learns nothing": lambda p, o, a, m: 0 * policy_loss(p, o, a, m),
     "None": lambda *g: None,
+    "the sign is wrong": lambda *g: -policy_loss(*g),
+    "the advantages' sign is wrong": lambda p, o, a, m: policy_loss(p, o, -a, m),
 }  # fmt: skip
 
 
@@ -93,7 +95,8 @@ ADVANTAGES = {
     "flat": lambda r: group_advantages(r).flatten(),
     "no eps": lambda r: (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True),
     "NaN": lambda r: r * math.nan,
-    "no baseline": lambda r: r,
+    "upside down": lambda r: -group_advantages(r),
+    "nothing": lambda r: 0 * r,
     "fails": lambda r: r @ r,
 }
 
@@ -105,6 +108,40 @@ def test_advantages_that_cannot_train_are_told(kind):
 
     with pytest.raises(CourseError, match=r"`mine` .*\(3, 4\)"):
         zero.check_functions(mine, grpo.policy_loss)
+
+
+def test_plain_reinforce_is_a_run_of_its_own_and_passes():
+    contract.check_advantages(lambda rewards: rewards)
+    contract.check_advantages(lambda rewards: rewards - 0.5)
+
+
+def bonus(logp, old_logp, advantages, mask):
+    return policy_loss(logp, old_logp, advantages, mask) + 3 * (logp * mask).sum() / mask.sum()
+
+
+def good_ones_alone(logp, old_logp, advantages, mask):
+    return policy_loss(logp, old_logp, advantages.clamp(min=0), mask)
+
+
+@pytest.mark.parametrize("loss", [bonus, good_ones_alone])
+def test_the_sign_is_that_of_what_the_advantages_do(loss):
+    contract.look_into(loss)
+
+
+@pytest.mark.parametrize(
+    "stats", [None, [0.1], {"clip_fraction": "x"}, {"kl": math.nan}, {"kl": torch.ones(2)}, 0.5]
+)
+def test_figures_that_cannot_be_logged_are_told_before_any_step(tmp_path, stats):
+    def my_loss(*given):
+        return policy_loss(*given), stats
+
+    with pytest.raises(CourseError, match=r"`my_loss` gives a loss and .* should be a dict"):
+        next(zero.run(tmp_path, loss=my_loss))
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_of_other_names_are_left_alone():
+    contract.look_into(lambda *g: (policy_loss(*g), {"ratios": [1, 2], "kl": torch.ones(1)}))
 
 
 @given(st.floats(0.05, 0.5), st.sampled_from(["sequence", "token", "constant"]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
-from course_lib.model import models
+from course_lib.model import checkpoints, models
 from course_lib.rl import dapo, experiments, measure, variants, zero, zero_plots
 from course_lib.rl.experiments import CONTROLS, EXPERIMENTS, RECORDED
 from course_lib.task import puzzles, traces
@@ -208,10 +208,15 @@ def test_a_command_runs_every_seed_and_leaves_a_record(tmp_path, quick, capsys):
     assert experiments.load_record("no-thinking", tmp_path)["runs"] == kept["runs"]
 
 
-def test_a_run_that_was_stopped_is_another_record_and_can_go_on(tmp_path, quick):
+def test_a_run_that_was_stopped_is_another_record_and_can_go_on(tmp_path, quick, capsys):
     argv = ["no-thinking", "--seeds", "1", "--out", str(tmp_path)]
+    assert experiments.main([*argv, "--steps", "1"]) == 0  # no trial yet, no checkpoint due
+    assert "Stopped after step 1 of 3" in capsys.readouterr().out
+    assert checkpoints.read_state(tmp_path / "no-thinking/seed-0/checkpoint")["step"] == 1
+    assert experiments.load_record("no-thinking-stopped", tmp_path)["steps"] == 1
     assert experiments.main([*argv, "--steps", "2"]) == 0
-    part = experiments.load_record("no-thinking", tmp_path)
+    part = experiments.load_record("no-thinking-stopped", tmp_path)
+    assert not experiments.is_recorded("no-thinking", tmp_path)
     assert part["steps"] == part["settings"]["stopped_after"] == 2
     assert part["runs"]["0"]["step"] == [1, 2]
     assert experiments.main(argv) == 0
@@ -227,7 +232,7 @@ def test_a_record_is_what_its_command_gives_today(tmp_path):
     assert (
         experiments.main(["outcome", "--seeds", "1", "--steps", "5", "--out", str(tmp_path)]) == 0
     )
-    now = experiments.load_record("outcome", tmp_path)["runs"]["0"]
+    now = experiments.load_record("outcome-stopped", tmp_path)["runs"]["0"]
     then, other = (experiments.load_record("outcome")["runs"][seed] for seed in "01")
     assert now["step"] == then["step"][:5] and now["tried"] == then["tried"][:2]
     for name in ("reward", "thinking_tokens", "accuracy", "test_thinking_tokens"):
@@ -269,10 +274,11 @@ def test_what_is_recorded_says_where_and_when_and_belongs_to_an_experiment(path)
 
 def made_up(name, ends):
     """A record of runs that end at given accuracies."""
+    steps = experiments.find(name).config.steps
     lines = [
         [
             {"step": 0, "accuracy": 0.1, "test_thinking_tokens": 1.0, "seconds": 1.0},
-            {"step": 1, "reward": 0.5, "thinking_tokens": 2.0, "attempts": 1.0, "seconds": 2.0,
+            {"step": steps, "reward": 0.5, "thinking_tokens": 2.0, "attempts": 1.0, "seconds": 2.0,
              "accuracy": end, "test_thinking_tokens": 8.0},
         ]
         for end in ends
@@ -299,13 +305,21 @@ def test_table_and_provenance_name_everything():
 def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
     own, shipped = tmp_path / "own", tmp_path / "shipped"
     monkeypatch.setattr(experiments, "RECORDED", shipped)
-    for folder, names in {own: ["kl"], shipped: ["outcome", "kl"]}.items():
+    for folder, names in {own: ["kl", "outcome"], shipped: ["outcome", "kl"]}.items():
         folder.mkdir()
         for name in names:
             kept = made_up(name, [0.5]) | {"machine": folder.name}
+            if folder == own and name == "outcome":  # as an earlier version kept a stopped run
+                kept |= {"steps": 0, "settings": {"stopped_after": 0}}
             (folder / f"{name}.json").write_text(json.dumps(kept))
     found = experiments.newest(["outcome", "ppo", "kl"], own)
     assert {name: r["machine"] for name, r in found.items()} == {"outcome": "shipped", "kl": "own"}
+    assert experiments.table(found)
+
+
+def test_a_run_without_steps_is_refused(tmp_path):
+    with pytest.raises(CourseError, match="--steps is 0; it takes at least 1"):
+        experiments.main(["kl", "--steps", "0", "--out", str(tmp_path)])
 
 
 def test_the_memory_of_training_counted_by_hand():
@@ -321,7 +335,7 @@ def test_the_spread_runs_from_the_worst_seed_to_the_best():
     records = {"outcome": made_up("outcome", [0.5, 0.9])}
     figure, words = zero_plots.spread(records, "accuracy", "accuracy", "Controls")
     line = figure.data[0]
-    assert list(line.x) == [0, 1] and line.y[1] == pytest.approx(0.7)
+    assert list(line.x) == [0, 30] and line.y[1] == pytest.approx(0.7)
     assert line.error_y.array[1] == pytest.approx(0.2)
     assert line.error_y.arrayminus[1] == pytest.approx(0.2)
     assert "outcome 0.1 to 0.7 (0.5 to 0.9 over 2 seeds)" in words
