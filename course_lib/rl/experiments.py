@@ -80,7 +80,9 @@ def columns(lines: list[dict[str, Any]], seconds: float) -> dict[str, list[float
     trained = [line for line in lines if "reward" in line]
     tested = [line for line in lines if "accuracy" in line]
     out = {"step": [line["step"] for line in trained], "tried": [x["step"] for x in tested]}
-    out |= {name: [round(x[name], 4) for x in trained if name in x] for name in _COLUMNS}
+    out |= {
+        name: [round(x[name], 4) for x in trained if x.get(name) is not None] for name in _COLUMNS
+    }
     out |= {name: [round(x[name], 4) for x in tested if name in x] for name in _HELD_OUT}
     return out | {"seconds": [round(seconds, 1)]}
 

@@ -79,6 +79,7 @@ def policy_loss(
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask)
     clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length), mask.bool()
+    _check_choices(level, estimator)
     sides = (logp, old_logp, advantages[:, None], mask)
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
@@ -233,6 +234,13 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         raise ValueError(
             f"{name} has {bad} values that are not finite; allowed are finite numbers."
         )
+
+
+def _check_choices(level: str, estimator: str) -> None:
+    if level not in ("token", "sequence"):
+        raise ValueError(f"level is {level!r}; allowed are 'token' and 'sequence'.")
+    if estimator not in estimates.ESTIMATORS:
+        raise ValueError(f"estimator is {estimator!r}; allowed are 'k1', 'k2' and 'k3'.")
 
 
 def _check_options(

@@ -33,10 +33,11 @@ def k2(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def k3(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
-    """`q / p - log(q / p) - 1`: right on average, never below 0, and steadier than `k1`.
+    """`q / p - log(q / p) - 1`: right on average, never below 0.
 
-    It estimates KL(policy || reference), and is what GRPO puts into its loss. There its gradient
-    is, on average, that of the *other* divergence, KL(reference || policy): `1 - q / p` times the
+    Near the reference it is steadier than `k1`; far from it `q / p` can be huge, and is not. It
+    estimates KL(policy || reference), and is what GRPO puts into its loss. There its gradient is,
+    on average, that of the *other* divergence, KL(reference || policy): `1 - q / p` times the
     gradient of log p, and the part with the 1 is 0 on average.
     """
     log_r = difference(ref_logp.detach(), logp, mask)

@@ -122,6 +122,9 @@ class Learner:
     nature: contract.Nature = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.config.samples < 2 and self.advantages is grpo.group_advantages:
+            raise CourseError("samples is 1; to be trained by its group a completion needs 2.")
+        self._refuse_idle_settings()
         self.nature = contract.Nature(self.config.reduce, skips=True)
         if self.loss is not grpo.policy_loss:
             self.nature = contract.look_into(self.loss)
@@ -131,11 +134,34 @@ class Learner:
                 "be held to; set kl to 0, or add the arguments ref_logp and kl to it."
             )
 
+    def _refuse_idle_settings(self) -> None:
+        """A setting that nothing would listen to is no setting of the run. Raises CourseError."""
+        if self.config.temperature == 0:
+            raise CourseError("temperature is 0; a policy that is trained is sampled above 0.")
+        idle = {} if self.advantages is grpo.group_advantages else {"std": self.advantages}
+        if self.loss is not grpo.policy_loss:
+            idle |= dict.fromkeys(("clip", "reduce", "level", "kl_estimator"), self.loss)
+            if "weights" not in contract.names_taken(self.loss):
+                idle["truncate"] = self.loss
+        self._refuse(idle)
+
+    def _refuse(self, idle: Mapping[str, Callable[..., Any]]) -> None:
+        """Raises CourseError where one of these settings is not as it is by default."""
+        for setting, function in idle.items():
+            given, usual = getattr(self.config, setting), getattr(ZeroConfig, setting)
+            if given != usual:
+                raise CourseError(
+                    f"{setting} is {given!r}, and `{name_of(function)}` is not asked to heed it; "
+                    f"leave it at {usual!r}, or give the library's own function."
+                )
+
     def update(self, experience: Experience) -> dict[str, float]:
         """Learn from one step's rollouts; returns loss, entropy, grad_norm and clip_fraction.
 
         Groups whose rewards are all equal have no advantage and, without a KL term, no gradient:
-        they are left out of the passes, and the mean is still taken over all completions.
+        they are left out of the passes, and the mean is still taken over all completions. The
+        entropy and the clip_fraction are means over the tokens of the passes alone: without a KL
+        term, those of completions with an advantage.
         """
         # 3 advantage: (groups, samples) rewards to one number for each completion, (completions,)
         advantages = self._advantages(experience.rewards)
@@ -228,7 +254,7 @@ class Learner:
             total["entropy"] += float(spread.sum()) / tokens
             for name, value in stats.items():
                 total[name] += float(value) * float(mask.sum()) / tokens
-        return total | {"grad_norm": self._step()}
+        return total | {"grad_norm": self._step(total["loss"])}
 
     def _loss(
         self,
@@ -270,10 +296,12 @@ class Learner:
             "estimator": config.kl_estimator,
         }
 
-    def _step(self) -> float:
+    def _step(self, loss: float) -> float:
         """Cut the gradient to its longest allowed and take it; returns how long it was."""
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
-        if math.isfinite(norm):  # one bad number here would spoil every weight
+        if math.isfinite(norm) and math.isfinite(
+            loss
+        ):  # one bad number here would spoil every weight
             self.optimizer.step()
         return float(norm)
 

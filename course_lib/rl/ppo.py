@@ -176,7 +176,8 @@ class Critic:
 class PPOLearner(Learner):
     """A policy with a critic, which learns at the settings' `value_rate`.
 
-    It looks ahead without discount (lambda 1), which R1's authors found to be what PPO needs.
+    It looks ahead without discount (gamma 1), and its advantages are all that was earned minus the
+    guess (GAE's lambda 1), which R1's authors found to be what PPO needs.
     """
 
     critic: Critic = field(init=False)
@@ -186,7 +187,14 @@ class PPOLearner(Learner):
             raise CourseError(
                 "PPO has a loss of its own; give your loss to a run without `method`."
             )
+        if self.advantages is not grpo.group_advantages:
+            raise CourseError(
+                "PPO has advantages of its own, by its value model; give yours to a run without "
+                "`method`."
+            )
         self.loss, self.nature = policy_loss, Nature("token", skips=False)
+        settings = ("kl", "kl_estimator", "std", "reduce", "level", "truncate")
+        self._refuse(dict.fromkeys(settings, type(self)))
         model = ValueModel.like(self.model)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self.config.value_rate, betas=self.config.betas, weight_decay=0.0

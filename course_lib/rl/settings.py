@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from course_lib.errors import CourseError
 from course_lib.rl import grpo
@@ -57,9 +57,33 @@ class ZeroConfig:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         least = {"steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1, "minibatches": 1,
                  "updates": 1, "evaluate_every": 1, "checkpoint_every": 1}  # fmt: skip
+        least |= dict.fromkeys(("temperature", "overlong", "truncate", "kl", "reference_every",
+                                "learning_rate", "value_rate", "gradient_norm"), 0)  # fmt: skip
         for name, low in least.items():
-            if getattr(self, name) < low:
-                raise CourseError(f"{name} is {getattr(self, name)}; allowed is {low} or more.")
+            given = getattr(self, name)
+            if not low <= given or (given == math.inf and name != "gradient_norm"):
+                raise CourseError(f"{name} is {given}; allowed is {low} or more.")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        """Raises CourseError for a word that is no choice, or a pair that is none."""
+        for name, kind in get_type_hints(type(self)).items():
+            allowed = get_args(kind) if get_origin(kind) is Literal else ()
+            if allowed and getattr(self, name) not in allowed:
+                raise CourseError(
+                    f"{name} is {getattr(self, name)!r}; allowed are "
+                    f"{' and '.join(map(repr, allowed))}."
+                )
+        pair = isinstance(self.clip, tuple) and len(self.clip) == 2
+        if not pair or not all(isinstance(c, Real) and c >= 0 for c in self.clip):
+            raise CourseError(
+                f"clip is {self.clip}; allowed are two numbers of at least 0: (below, above)."
+            )
+        if self.overlong > self.max_new_tokens:
+            raise CourseError(
+                f"overlong is {self.overlong}; allowed is up to max_new_tokens, "
+                f"{self.max_new_tokens}."
+            )
 
     @property
     def needs_sampler_logp(self) -> bool:

@@ -9,6 +9,7 @@ settings are fields of `ZeroConfig` and stand there with their reasons.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -61,7 +62,7 @@ __all__ = [
     "thinking_tokens",
 ]
 
-_SKIPS = 5  # steps in a row that may be lost to a failing reward
+_SKIPS = 5  # steps in a row that may be lost to a failing reward or loss
 
 
 def run(
@@ -238,15 +239,18 @@ def _train(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, ste
 
 
 def _stop_if_lost(lines: Sequence[dict[str, Any]]) -> None:
-    """A reward that always fails will not mend itself."""
+    """A reward or a loss that always fails will not mend itself."""
     if len(lines) >= _SKIPS and all("skipped" in line for line in lines[-_SKIPS:]):
         raise CourseError(
-            f"{_SKIPS} steps in a row were skipped. {lines[-1]['skipped']} Mend the reward; the "
-            "run goes on from its last checkpoint."
+            f"{_SKIPS} steps in a row were skipped. {lines[-1]['skipped']} Mend that; what was "
+            "learnt is in the last checkpoint."
         )
 
 
 def _record(log: checkpoints.Log, line: Line) -> Line:
+    """Keep a line; in it null stands for what is no finite number, which JSON does not have."""
+    bad = [n for n, value in line.items() if isinstance(value, float) and not math.isfinite(value)]
+    line |= dict.fromkeys(bad)
     log.write(line)
     return line
 
@@ -299,13 +303,17 @@ def _one_step(
     except RewardError as error:
         return {"skipped": str(error)}
     found.seed = seed
+    # 3 advantage: (G, n) to (G * n,)    4 update
+    told = learner.update(found)
+    bad = [n for n in ("loss", "grad_norm") if not math.isfinite(told[n])]
+    if bad:
+        return {"skipped": f"The {bad[0]} was {told[bad[0]]}, and no update is made with that."}
     informative = (found.rewards != found.rewards[:, :1]).any(1).float().mean()
     return {
         "reward": float(found.rewards.mean()),
         **summarise(found, task, tokenizer),
         "informative": float(informative),
-        # 3 advantage: (G, n) to (G * n,)    4 update
-        **learner.update(found),
+        **told,
     }
 
 

@@ -33,7 +33,7 @@ def trained(lines: Lines) -> list[Mapping[str, Any]]:
 
 
 def skipped(lines: Lines) -> list[int]:
-    """The steps that were skipped because a reward failed."""
+    """The steps that were skipped because a reward or the loss failed."""
     return [line["step"] for line in lines if "skipped" in line]
 
 

@@ -329,7 +329,7 @@ def test_the_lessons_functions_train_as_the_librarys_do(tmp_path, base):
     config = replace(TINY, std="sample", reduce="sequence")
     ours = list(zero.run(tmp_path / "a", config, base=base, task=TASK))
     mine = {"advantages": group_advantages, "loss": policy_loss}
-    theirs = list(zero.run(tmp_path / "b", config, base=base, task=TASK, **mine))
+    theirs = list(zero.run(tmp_path / "b", TINY, base=base, task=TASK, **mine))
     for a, b in zip(ours[1:], theirs[1:], strict=True):
         assert a["step"] == b["step"] and a.get("reward") == b.get("reward")
         assert a.get("grad_norm") == pytest.approx(b.get("grad_norm"), rel=1e-4)
@@ -341,3 +341,10 @@ def test_a_loss_without_a_reference_cannot_be_held_to_one(tmp_path, base):
 
     with pytest.raises(CourseError, match=r"`plain` takes no ref_logp"):
         next(zero.run(tmp_path, replace(TINY, kl=0.1), base=base, task=TASK, loss=plain))
+    for name, value in {"clip": (0.1, 0.3), "reduce": "token", "truncate": 2.0}.items():
+        config = replace(TINY, **{name: value})
+        with pytest.raises(CourseError, match=f"{name} is .*, and `.*plain` is not asked to heed"):
+            next(zero.run(tmp_path / name, config, base=base, task=TASK, loss=plain))
+    config = replace(TINY, std="sample")
+    with pytest.raises(CourseError, match=r"std is 'sample', and `.*<lambda>.*` is not asked"):
+        next(zero.run(tmp_path / "std", config, base=base, task=TASK, advantages=lambda r: r - 1))

@@ -62,8 +62,8 @@ def test_weights_are_cut_above_and_make_the_surrogate_right_below_the_cap():
 @pytest.mark.parametrize("method", [None, DynamicSampling, PPOLearner])
 def test_a_run_of_each_kind_goes_on_to_the_same_end(tmp_path, base, changes, method):
     config = replace(TINY, **changes)
-    if method is PPOLearner and config.kl:
-        pytest.skip("PPO here has no KL term")
+    if method is PPOLearner and {"kl", "level", "truncate"} & changes.keys():
+        pytest.skip("PPO here refuses what it does not heed")
     given = {"base": base, "task": TASK, "method": method}
     list(zero.run(tmp_path / "whole", config, **given))
     run = zero.run(tmp_path / "cut", config, **given)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.rl import grpo, ppo, zero
 from course_lib.rl import learner as learner_module
@@ -26,6 +27,24 @@ def test_ppo_learns_in_the_same_loop(tmp_path, base):
     assert late > early + 0.2
     assert all(line["value_loss"] >= 0 for line in trained)
     assert (tmp_path / "checkpoint" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"kl": 0.1}, {"level": "sequence"}, {"truncate": 2.0}, {"std": "sample"}],
+    ids=lambda x: "".join(x),
+)  # fmt: skip
+def test_a_setting_that_ppo_does_not_heed_is_refused(base, changes):
+    model, tokenizer = models.load(base)
+    config = ZeroConfig(**changes)
+    with pytest.raises(CourseError, match=f"{next(iter(changes))} is .* `.*PPOLearner`"):
+        PPOLearner(model, torch.optim.SGD(model.parameters()), config, tokenizer.eos_token_id)
+
+
+def test_ppo_takes_no_advantages_of_a_learners_own(base):
+    model, tokenizer = models.load(base)
+    given = (model, torch.optim.SGD(model.parameters()), ZeroConfig(), tokenizer.eos_token_id)
+    with pytest.raises(CourseError, match="PPO has advantages of its own"):
+        PPOLearner(*given, advantages=lambda rewards: rewards)
 
 
 @pytest.fixture
@@ -61,7 +80,7 @@ def test_the_size_of_the_chunks_changes_no_policy_gradient(base, learner, monkey
     found = []
     for tokens in (10_000, 60):
         monkeypatch.setattr(learner_module, "tokens_at_once", lambda _, n=tokens: n)
-        monkeypatch.setattr(made, "_step", lambda: 0.0)
+        monkeypatch.setattr(made, "_step", lambda loss: 0.0)
         made.learn(experience, advantages)
         found.append([p.grad.clone() for p in made.model.parameters()])
     for whole, parts in zip(*found, strict=True):

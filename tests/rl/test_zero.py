@@ -167,6 +167,69 @@ def test_a_reward_that_always_fails_ends_the_run_with_a_word_on_what_to_do(tmp_p
         list(zero.run(tmp_path, replace(TINY, steps=20), base=base, task=task))
 
 
+def failing_loss(at):
+    """A loss that is NaN, though its gradient is a number, from the given call of a run on."""
+    calls = []
+
+    def loss(logp, old_logp, advantages, mask):
+        calls.append(len(mask))
+        good = grpo.policy_loss(logp, old_logp, advantages, mask)[0]
+        spoilt = len(mask) > 4 and sum(n > 4 for n in calls) in at  # the contract's trials have 4
+        return good + math.nan if spoilt else good, {"clip_fraction": math.nan if spoilt else 0.0}
+
+    return loss
+
+
+EIGHT = Task(draw=lambda n, seed: list(range(n)), prompt=str, reward=lambda item, text: len(text))
+
+
+@pytest.mark.parametrize("at", [{2}, set(range(1, 99))])
+def test_a_step_whose_loss_is_no_number_is_skipped_and_reported(tmp_path, base, at):
+    config = replace(TINY, steps=9 if len(at) > 1 else 3, samples=8, checkpoint_every=1)
+    run = zero.run(tmp_path, config, base=base, task=EIGHT, loss=failing_loss(at))
+    if len(at) > 1:
+        with pytest.raises(CourseError, match=r"5 steps in a row were skipped\. The loss was nan"):
+            list(run)
+        assert same(weights(tmp_path), models.load(base)[0].state_dict())
+        return
+    kept = []
+    for line in run:
+        kept.append(weights(tmp_path) if line["step"] else None)
+        assert ("skipped" in line) == (line["step"] == 2)
+    assert same(kept[1], kept[2]) and not same(kept[2], kept[3])
+
+
+def test_a_log_is_strict_json(tmp_path):
+    log = checkpoints.Log(tmp_path / "metrics.jsonl", 9)
+    zero._record(log, {"step": 1, "mine": math.nan, "other": -math.inf, "reward": 1.0})
+    said = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(said, parse_constant=pytest.fail)["mine"] is None and "Inf" not in said
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"level": "tokens"}, {"std": "both"}, {"reduce": "mean"}, {"old_from": "me"},
+        {"kl_estimator": "k4"}, {"sampler": "float16"}, {"temperature": -0.5}, {"kl": math.nan},
+        {"kl": math.inf}, {"clip": (0.2,)}, {"clip": (0.2, -1)}, {"clip": 0.2}, {"samples": 0},
+        {"truncate": -1.0}, {"overlong": 200},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused_in_a_sentence(bad):
+    name = next(iter(bad))
+    with pytest.raises(CourseError, match=f"^{name} is .*; allowed (is|are) "):
+        ZeroConfig(**bad)
+
+
+def test_what_samples_alone_may_do_what_training_may_not(tmp_path, base):
+    assert ZeroConfig(samples=1, temperature=0.0).samples == 1
+    for name, value in {"samples": 1, "temperature": 0.0}.items():
+        config = replace(TINY, **{name: value})
+        with pytest.raises(CourseError, match=f"{name} is {value:g}; "):
+            next(zero.run(tmp_path / name, config, base=base, task=TASK))
+
+
 @pytest.mark.parametrize("value", [1, True, 0.5])
 def test_the_reward_may_be_a_number_of_any_kind(value):
     task = replace(PUZZLES, reward=lambda puzzle, completion: value)
