@@ -93,11 +93,7 @@ def run(
     """
     config, out = config or ZeroConfig(), Path(out)
     use_threads()
-    functions: dict[str, Any] = {
-        "method": method or Learner,
-        "advantages": advantages,
-        "loss": loss,
-    }
+    functions = _functions(method, advantages, loss)
     check_functions(advantages, loss)
     with checkpoints.alone(out):
         if again:
@@ -107,6 +103,12 @@ def run(
         run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
         last = config.steps if until is None else min(until, config.steps)
         yield from _steps(out, config, start, task, functions, made, last)
+
+
+def _functions(
+    method: type[Learner] | None, advantages: Advantages, loss: Loss
+) -> dict[str, Callable[..., Any]]:
+    return {"method": method or Learner, "advantages": advantages, "loss": loss}
 
 
 def _steps(
@@ -211,11 +213,7 @@ def place(
     loss: Loss = grpo.policy_loss,
 ) -> Path:
     """The folder that `follow` uses for a run with these settings: `out`, or one beside it."""
-    functions: dict[str, Any] = {
-        "method": method or Learner,
-        "advantages": advantages,
-        "loss": loss,
-    }
+    functions = _functions(method, advantages, loss)
     start = Path(base or models.shipped("mini-v3-base"))
     made = run_folder.made_with(config or ZeroConfig(), task, start, functions)
     return run_folder.place(Path(out), made)
