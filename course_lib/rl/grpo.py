@@ -79,13 +79,13 @@ def policy_loss(
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask)
     clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length), mask.bool()
-    _check_choices(level, estimator)
     sides = (logp, old_logp, advantages[:, None], mask)
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
         surrogate = surrogate * weights.detach()
-    estimate = estimates.ESTIMATORS[estimator]
-    divergence = torch.zeros_like(ratio) if ref_logp is None else estimate(logp, ref_logp, mask)
+    divergence = torch.zeros_like(ratio)
+    if ref_logp is not None:
+        divergence = estimates.ESTIMATORS[estimator](logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
     shares = token_weights(mask, reduce, max_length).to(per_token.dtype)
     return (per_token * shares).sum(), _stats(ratio, clipped, divergence, mask)
@@ -129,6 +129,8 @@ def ratios(logp: Tensor, old_logp: Tensor, mask: Tensor, level: Level = "token")
     completion's, the geometric mean of theirs: GSPO (Zheng et al., arXiv 2507.18071, equation 7),
     whose loss is that with `reduce="sequence"`.
     """
+    if level not in ("token", "sequence"):
+        raise ValueError(f"level is {level!r}; allowed are 'token' and 'sequence'.")
     log_ratio = difference(logp, old_logp.detach(), mask)
     if level == "sequence":
         mean = log_ratio.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -234,13 +236,6 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         raise ValueError(
             f"{name} has {bad} values that are not finite; allowed are finite numbers."
         )
-
-
-def _check_choices(level: str, estimator: str) -> None:
-    if level not in ("token", "sequence"):
-        raise ValueError(f"level is {level!r}; allowed are 'token' and 'sequence'.")
-    if estimator not in estimates.ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}; allowed are 'k1', 'k2' and 'k3'.")
 
 
 def _check_options(

@@ -344,7 +344,6 @@ def test_bad_arguments_are_refused_by_name():
     refused("kl is nan", kl=math.nan)
     refused("reduce is 'mean'; allowed are 'sequence', 'token' and 'constant'", reduce="mean")
     refused("level is 'word'; allowed are 'token' and 'sequence'", level="word")
-    refused("estimator is 'k4'; allowed are 'k1', 'k2' and 'k3'", estimator="k4")
     refused("max_length is None; reduce='constant' needs", reduce="constant")
     refused("max_length is 0", reduce="constant", max_length=0)
 
