@@ -83,9 +83,8 @@ def policy_loss(
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
         surrogate = surrogate * weights.detach()
-    divergence = torch.zeros_like(ratio)
-    if ref_logp is not None:
-        divergence = estimates.ESTIMATORS[estimator](logp, ref_logp, mask)
+    estimate = estimates.ESTIMATORS[estimator]
+    divergence = torch.zeros_like(ratio) if ref_logp is None else estimate(logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
     shares = token_weights(mask, reduce, max_length).to(per_token.dtype)
     return (per_token * shares).sum(), _stats(ratio, clipped, divergence, mask)
