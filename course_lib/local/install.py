@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 UV = "uv==0.13.9"
 PYTHONS = ((3, 11), (3, 14))
+MACOS = 14
 DISK, SCRATCH = 4e9, 3e9
 """Bytes that the course takes, and that an installation wants for a while beside it."""
 
@@ -70,6 +71,12 @@ def refuse_what_cannot_be() -> None:
         raise CannotInstall(
             f"The course cannot be installed here: this is {reason}. Use the browser (Binder or "
             "Colab, see the README), or another machine."
+        )
+    macos = platform.mac_ver()[0].partition(".")[0]
+    if macos and int(macos) < MACOS:
+        raise CannotInstall(
+            f"This is macOS {macos}; torch 2.13 has builds for macOS {MACOS} and newer only. Update "
+            "it, or use the browser (Binder or Colab, see the README)."
         )
     if sys.maxsize < 2**32:
         raise CannotInstall("This is a 32-bit Python; install the 64-bit one.")

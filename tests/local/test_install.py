@@ -109,6 +109,16 @@ def test_machines_that_cannot_be_are_named_with_the_reason(machine, capsys, syst
     assert "no builds" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("version", "works"), [("13.7", False), ("14.0", True), ("", True)])
+def test_a_macos_that_is_too_old_is_told_before_anything_is_fetched(
+    machine, capsys, version, works
+):
+    steps, _, run, monkeypatch = machine
+    monkeypatch.setattr(install.platform, "mac_ver", lambda: (version, ("", "", ""), ""))
+    assert (run() == 0) is works
+    assert works or ("macOS 14" in capsys.readouterr().err and not steps)
+
+
 def test_a_debian_without_venv_says_what_to_install(machine, capsys):
     _, _, run, monkeypatch = machine
     told = "The virtual environment was not created successfully because ensurepip is not available"
