@@ -75,8 +75,8 @@ def refuse_what_cannot_be() -> None:
     macos = platform.mac_ver()[0].partition(".")[0]
     if macos and int(macos) < MACOS:
         raise CannotInstall(
-            f"This is macOS {macos}; torch 2.13 has builds for macOS {MACOS} and newer only. Update "
-            "it, or use the browser (Binder or Colab, see the README)."
+            f"This is macOS {macos}; torch 2.13 has builds for macOS {MACOS} and newer only. "
+            "Update it, or use the browser (Binder or Colab, see the README)."
         )
     if sys.maxsize < 2**32:
         raise CannotInstall("This is a 32-bit Python; install the 64-bit one.")
