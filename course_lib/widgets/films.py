@@ -195,7 +195,7 @@ class GrowthFilm(Film):
             for line in tried[-1:]
         )
         return (
-            f"At step {step} {reward:.0%} of the training answers are right, after "
+            f"At step {step}, {reward:.0%} of the training answers are right, after "
             f"{thinking:.1f} tokens of thinking.{held_out}"
         )
 
