@@ -202,6 +202,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m course_lib teach", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the pages")
     args = parser.parse_args(argv)
+    if not (ROOT / "notebooks").is_dir():
+        raise CourseError(
+            f"There are no notebooks in {ROOT}, and this reads them: the package alone lacks them. "
+            "Give the command in the course's own folder."
+        )
     made = written(pages(), args.out)
     shutil.copyfile(_DRAWS, args.out / _DRAWS.name)  # the slides' figures are live, offline
     printed = to_pdf(args.out / "handout.html")

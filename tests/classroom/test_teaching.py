@@ -150,3 +150,9 @@ def test_without_a_browser_the_handout_is_still_there(tmp_path, monkeypatch, cap
     assert teaching.main(["--out", str(tmp_path / "teach")]) == 0
     assert (tmp_path / "teach" / "handout.html").is_file()
     assert "print handout.html from a browser" in capsys.readouterr().out
+
+
+def test_a_package_without_the_notebooks_says_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "ROOT", tmp_path)
+    with pytest.raises(CourseError, match="package alone lacks them"):
+        teaching.main(["--out", str(tmp_path / "teach")])
