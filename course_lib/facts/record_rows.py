@@ -62,6 +62,12 @@ def _tries(record: Record) -> Iterator[Row]:
             yield {**whose, "right": right, "worked_out": worked, "samples": record["samples"]}
 
 
+def _followed(record: Record) -> Iterator[Row]:
+    """`answers.json`: one row a looked-at `step` of its one run, the answers as `answers`."""
+    for moment in record["moments"]:
+        yield {"seed": record["seed"], **moment}
+
+
 def rows(record: Record) -> list[Row]:
     """A record's rows. Raises LookupError, TypeError or ValueError for one of no known kind."""
     return list(_reader(record)(record))
@@ -72,6 +78,8 @@ def _reader(record: Record) -> Callable[[Record], Iterator[Row]]:
         return _listed
     if "models" in record:
         return _tries
+    if "moments" in record:
+        return _followed
     runs = record["runs"]
     if isinstance(runs, list):
         return _pipeline

@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made: dict[str, Any] = records.stamp(
         args.machine, f"python -m course_lib {NAME} {given} --out DIR"
     )
-    what = {"puzzle": str(puzzle), "solution": " ".join(puzzles.solutions(puzzle)[0])}
+    what: dict[str, Any] = {"seed": args.seed, "puzzle": str(puzzle)}
+    what["solution"] = " ".join(puzzles.solutions(puzzle)[0])
     seen = {"samples": args.samples, "moments": moments, "lines": log(args.out / "run")}
     records.write(args.out / f"{NAME}.json", made | what | seen)
     return 0
