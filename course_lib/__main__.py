@@ -102,8 +102,9 @@ def evaluate(args: argparse.Namespace) -> None:
         found = measure.step_accuracy(model, tokenizer, n=args.puzzles, seed=args.seed)
     else:
         found = zero.evaluate(
-            model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature
-        )
+            model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature,
+            max_new_tokens=args.tokens,
+        )  # fmt: skip
     print(json.dumps(found | {"puzzles": args.puzzles}))
 
 
@@ -184,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="model folder")
     command.add_argument("--puzzles", type=int, default=512, help="how many (512)")
     command.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1.0)")
+    command.add_argument("--tokens", type=int, default=96, help="room for an answer (96)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
         "--think", action="store_true", help="begin every answer with <think>; count right steps"
