@@ -72,7 +72,7 @@ def theirs(base: Path, learnt: list[Trace], steps: int) -> tuple[dict[str, float
 
     model, tokenizer = models.load(base)
     rows = [{"input_ids": t.prompt + t.completion,
-             "completion_mask": [0] * len(t.prompt) + [1] * len(t.completion)}
+             "labels": [-100] * len(t.prompt) + t.completion}
             for t in learnt]  # fmt: skip
     settings = recipe.LORA
     with tempfile.TemporaryDirectory() as out:
@@ -80,7 +80,7 @@ def theirs(base: Path, learnt: list[Trace], steps: int) -> tuple[dict[str, float
             output_dir=out, max_steps=steps + 1, per_device_train_batch_size=_BATCH,
             learning_rate=1e-3, warmup_steps=1, lr_scheduler_type="linear", report_to=[],
             save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
-            gradient_checkpointing=False, completion_only_loss=True, max_length=None, bf16=False,
+            gradient_checkpointing=False, max_length=None, bf16=False,
             dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False,
             dataloader_pin_memory=False,
         )  # fmt: skip
