@@ -22,11 +22,10 @@ RELATIONS = ("greater", "less", "equal")
 class Statistic:
     """How `first` compares with `second`, pair by pair: by differences, or quotients if `ratio`.
 
-    `value` is their mean (for quotients the geometric one). `interval` is Student's where
-    there are five pairs or more (a bootstrap of so few would be too short: it misses twice as often
-    as it says), else from the least to the most pair, and None for one pair. `p`
-    is that of the exact one-sided test. `wins` pairs are on the claimed side of the margin;
-    `on_the_side` says whether the whole interval is.
+    `value` is their mean (for quotients the geometric one). `interval` is Student's where there are
+    five pairs or more (a bootstrap of five misses three times as often as it says), else from the
+    least to the most pair, and None for one pair. `p` is that of the exact one-sided test. `wins`
+    pairs are on the claimed side of the margin; `on_the_side` says whether the whole interval is.
     """
 
     first: tuple[float, ...]

@@ -299,9 +299,8 @@ class Learner:
     def _step(self, loss: float) -> float:
         """Cut the gradient to its longest allowed and take it; returns how long it was."""
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
-        if math.isfinite(norm) and math.isfinite(
-            loss
-        ):  # one bad number here would spoil every weight
+        # One bad number here would spoil every weight.
+        if math.isfinite(norm) and math.isfinite(loss):
             self.optimizer.step()
         return float(norm)
 

@@ -147,6 +147,13 @@ def test_memory_processes_and_files_are_bounded(inside, eater, tmp_path):
 
 
 @EACH
+def test_a_pipe_that_is_not_ready_is_no_fork_refused(inside, tmp_path):
+    empty = "import os\nreader, _ = os.pipe()\nos.set_blocking(reader, False)\nos.read(reader, 1)"
+    grade = graded(tmp_path, f"{RATIO}\n{empty}", inside=inside)
+    assert grade.right == 1 and "BlockingIOError" in grade.notes[0], "what stood above it is kept"
+
+
+@EACH
 def test_nothing_outlives_a_submission(inside, tmp_path):
     survivor = (
         "import subprocess, os\n"

@@ -27,6 +27,7 @@ from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 from course_lib.classroom.checks.use import MOST_PROCESSES
 
+_WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
 _KEPT = 3  # answers handed to `check`, for each exercise
 
 
@@ -94,8 +95,12 @@ class Notebook:
 
 
 def _too_many(error: BaseException | None) -> bool:
-    """Whether a cell met the limit on processes, by those that live or by a fork's refusal."""
-    return isinstance(error, BlockingIOError) or guard.processes() > MOST_PROCESSES
+    """Whether a cell met the limit on processes: so many live, or a fork was refused.
+
+    A refusal looks like a socket that is not ready; but who was refused has children, dead or not.
+    """
+    refused = isinstance(error, BlockingIOError) and guard.processes() >= _WITH_CHILDREN
+    return refused or guard.processes() > MOST_PROCESSES
 
 
 def _nothing(*_: object, **__: object) -> None:
