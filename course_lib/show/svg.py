@@ -87,11 +87,14 @@ class Picture:
 def beside(svgs: Sequence[str]) -> str:
     """Pictures side by side, one under the other on a narrow page, none larger than it is."""
     widest = (re.findall(r'viewBox="0 0 (\d+)', one)[0] for one in svgs)
+    # No flex box: JupyterLab drops most of its rules from what it does not trust, and the rest
+    # leaves an image without a width.
     each = (
-        f'<div style="flex:1 1 min(100%,{0.8 * int(width):g}px);max-width:{width}px">{one}</div>'
+        f'<div style="display:inline-block;width:{width}px;max-width:100%;vertical-align:top">'
+        f"{one}</div>"
         for width, one in zip(widest, svgs, strict=True)
     )
-    return f'<div style="display:flex;flex-wrap:wrap;gap:8px 16px">{"".join(each)}</div>'
+    return f"<div>{' '.join(each)}</div>"
 
 
 def _label(picture: str) -> str:
