@@ -164,3 +164,9 @@ def test_the_map_knows_every_lesson_and_its_neighbours():
 def test_every_lesson_opens_with_its_map(lesson):
     cells = nbformat.read(ROOT / "notebooks" / f"{lesson.file}.ipynb", as_version=4).cells
     assert f'course_map.here("{lesson.file.split("_")[0]}")' in cells[1].source
+
+
+def test_a_picture_has_a_width_where_a_page_drops_most_styles():
+    # JupyterLab keeps `display` and widths in pixels of what it does not trust, and no `flex`.
+    shown = svg.beside([svg.frame("A", "B.", 40, [], svg.NARROW)])
+    assert f"width:{svg.NARROW}px;max-width:100%" in shown and "flex" not in shown
