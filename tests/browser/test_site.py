@@ -6,8 +6,11 @@ from course_lib.widgets.site import build
 
 from . import lab
 
-# Two frames later everything that follows a change of width has run.
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# With all fonts there, two frames later everything that follows a change of width has run.
+DRAWN = """async () => {
+  await document.fonts.ready;
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
 AXE = """async () => {
   const found = await axe.run(document, {
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],

@@ -8,8 +8,10 @@ function draw(holder) {
   Plotly.newPlot(room, data, layout, { responsive: true, displayModeBar: false });
 }
 
+const SCROLLS = "pre, p, .cell_output .output, .wide, math[display=block]";
+
 function focusWhatScrolls() {
-  for (const part of document.querySelectorAll("pre, p, .cell_output .output, .wide, math[display=block]")) {
+  for (const part of document.querySelectorAll(SCROLLS)) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
     else part.removeAttribute("tabindex");
   }
@@ -23,5 +25,8 @@ function unfolded(event) {
 document.querySelectorAll(".figure").forEach(draw);
 document.addEventListener("toggle", unfolded, true);
 focusWhatScrolls();
-new ResizeObserver(focusWhatScrolls).observe(document.body);
+// Each part is watched by itself: a side bar's slide, a fold, a late font change one and not the page.
+const widths = new ResizeObserver(focusWhatScrolls);
+document.querySelectorAll(SCROLLS).forEach(part => widths.observe(part));
+document.fonts.addEventListener("loadingdone", focusWhatScrolls);
 addEventListener("load", focusWhatScrolls);
