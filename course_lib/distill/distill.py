@@ -22,6 +22,9 @@ from course_lib.model import checkpoints, models, pretrain
 from course_lib.rl import zero
 from course_lib.runtime import use_threads
 
+TRACES = "traces.json"
+"""The file in a run's folder that holds what the teacher said that was right."""
+
 _EVERY = 50  # updates from one checkpoint to the next
 
 
@@ -60,7 +63,7 @@ def _go_on(
     start = checkpoints.load_state(folder, student, optimizer)["step"] if resume else 0
     began = time.perf_counter()
     # 1. Traces: the teacher's right answers, sampled once and kept.
-    kept = _traces(out / "traces.json", expert, tokenizer, other, config)
+    kept = _traces(out / TRACES, expert, tokenizer, other, config)
     learnt = trace_sft.fitting(kept, student.config.max_position_embeddings, drop=config.drop_long)
     log = checkpoints.Log(out / "metrics.jsonl", keep=start)
     if log.lines:

@@ -89,7 +89,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "real-kept": Experiment(
         "What does a real language model lose by it, by rank and data?",
         kept.experiment,
-        {"distil": asdict(recipe.DISTIL), "ranks": kept.RANKS, "every": kept.EVERY},
+        {**_REAL, "runs": kept.RUNS, "puzzles": kept.PUZZLES},
     ),
     "real-star": Experiment(
         "Can it teach itself word problems from its own right answers?",

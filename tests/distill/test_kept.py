@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.distill.real import kept
-from course_lib.distill.trace_sft import DistillConfig
 from course_lib.errors import CourseError
 from course_lib.model import models
 
@@ -82,18 +81,3 @@ def test_all_measures_of_a_tiny_model(base):
     found = kept.measure(*base)
     assert found["perplexity"] > 1
     assert 0 <= found["requests_right"] <= 1 and 0 <= found["requests_puzzled"] <= 1
-
-
-def test_a_course_begins_and_ends_with_the_untaught_model(base, monkeypatch):
-    monkeypatch.setattr(
-        kept.language_model, "load", lambda **_: models.load(models.shipped("qwen2-base"))
-    )
-    config = DistillConfig(traces=8, steps=2, tokens=256, warmup=1, evaluate_puzzles=4, rounds=2)
-    rows = list(kept.course(2, config, 1))
-    assert [(row["updates"], row["adapter"]) for row in rows] == [
-        (0, "fresh"), (1, "on"), (2, "on"), (2, "off"),
-    ]  # fmt: skip
-    first, *_, on, off = rows
-    for name in ("perplexity", "requests_right", "requests_puzzled"):
-        assert off[name] == first[name] == kept.measure(*base)[name]
-    assert on["perplexity"] != off["perplexity"] and 0 <= on["accuracy"] <= 1

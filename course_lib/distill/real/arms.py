@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib import records
 from course_lib.distill import distill, fight, trace_sft
 from course_lib.distill.bench import Bench, Row, answers
-from course_lib.distill.real import language_model, recipe, run
+from course_lib.distill.real import language_model, run
 from course_lib.distill.trace_sft import DistillConfig, Trace
 from course_lib.model import checkpoints, lora, models
 from course_lib.rl import zero
@@ -38,7 +38,7 @@ def arms(bench: Bench) -> Iterator[Row]:
     `read` are the tokens that went through the model for a gradient, prompts included, `learnt`
     those in the loss, `sampled` those that RL wrote. What is finished in `out` is not done again.
     """
-    folder, start, distil, rl = _begin(bench)
+    folder, start, distil, rl = begin(bench)
     before = _row(folder, BEFORE, lambda: _measured(start, distil))
     yield before
     yield _row(folder, DISTILLED, lambda: _distilled(folder, start, distil))
@@ -49,19 +49,21 @@ def arms(bench: Bench) -> Iterator[Row]:
 
 def on_top(bench: Bench) -> Iterator[Row]:
     """RL after distillation, beside the distillation that it goes on from: pairs by seed."""
-    folder, start, distil, rl = _begin(bench)
+    folder, start, distil, rl = begin(bench)
     taught = _row(folder, DISTILLED, lambda: _distilled(folder, start, distil))
     yield taught
     base = folder / "distil" / "model"
     yield _row(folder, BOTH, lambda: _reinforced(folder / "RL-after", base, rl, distil, taught))
 
 
-def _begin(bench: Bench) -> tuple[Path, Path, DistillConfig, ZeroConfig]:
-    """The seed's folder, its fresh adapter, and the settings of both stages."""
-    folder = bench.out / f"real-{bench.seed}"
-    yes = language_model.here()
-    start = language_model.start(folder / "start", None, recipe.LORA, seed=bench.seed, yes=yes)
-    return folder, start, *run.Plan(bench.seed).stages()
+def begin(
+    bench: Bench, plan: run.Plan | None = None, name: str = "real"
+) -> tuple[Path, Path, DistillConfig, ZeroConfig]:
+    """A run's folder with the bench's seed, its fresh adapter, and the settings of both stages."""
+    plan = plan or run.Plan(bench.seed)
+    folder, yes = bench.out / f"{name}-{bench.seed}", language_model.here()
+    start = language_model.start(folder / "start", None, plan.adapter, seed=bench.seed, yes=yes)
+    return folder, start, *plan.stages()
 
 
 def _row(folder: Path, arm: str, make: Callable[[], Row]) -> Row:
@@ -106,7 +108,7 @@ def _examples(
 
 def _spent(folder: Path, config: DistillConfig, learnt: Sequence[Trace] | None = None) -> Row:
     """What a fine-tuning reads and learns: tokens of its batches, with and without the prompts."""
-    traces = distill.read_traces(folder / "distil" / "traces.json") if learnt is None else learnt
+    traces = distill.read_traces(folder / "distil" / distill.TRACES) if learnt is None else learnt
     read = trace_sft.batches(traces, config.tokens, config.seed, 0)
     taken = list(islice(read, config.steps))
     return {
@@ -120,7 +122,7 @@ def _answers_only(folder: Path, start: Path, config: DistillConfig) -> Row:
     """The same traces with the thoughts cut out, as many updates of as many tokens."""
     out = folder / "answers"
     model, tokenizer = models.load(out if lora.is_adapter(out) else start)
-    traces = distill.read_traces(folder / "distil" / "traces.json")
+    traces = distill.read_traces(folder / "distil" / distill.TRACES)
     bare = [without_thinking(trace, tokenizer) for trace in traces]
     if not lora.is_adapter(out):
         for _ in trace_sft.finetune(model, bare, config, tokenizer.eos_token_id):

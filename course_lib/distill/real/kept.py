@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,17 +20,17 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib.distill import distill, trace_sft
+from course_lib.distill import distill
 from course_lib.distill.bench import Bench, Row
-from course_lib.distill.real import language_model, recipe
-from course_lib.distill.trace_sft import DistillConfig, Trace
+from course_lib.distill.real import arms, recipe, run
 from course_lib.errors import CourseError
 from course_lib.model import lora, models, rollout
-from course_lib.task import puzzles
 
-RANKS = (8, 2, 32)
-EVERY = 50
-"""Ranks, and updates from one look to the next, of `experiment`."""
+RUNS = ((recipe.LORA.rank, recipe.DISTIL.steps), (8, 120), (8, 40), (2, 120), (32, 120))
+"""Rank and updates of the runs of `experiment`: the lesson's own, by data, and by rank."""
+
+PUZZLES = 128
+"""Held-out puzzles of the shorter runs."""
 
 _FILE = Path(__file__).with_suffix(".toml")
 _LONGEST = 256  # tokens of a text that are read: as many as the smallest model here can hold
@@ -117,43 +118,35 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Row:
 # --- rank and data against both -------------------------------------------------------------------
 
 
-def course(
-    rank: int,
-    config: DistillConfig,
-    every: int,
-) -> Iterator[Row]:
-    """SmolLM2's distillation at one rank, looked at every `every` updates: what is learnt and lost.
-
-    Yields a row before the first update and at each look; at the end one with the share of puzzles
-    solved, and one with the adapter switched off.
-    """
-    taught, tokenizer = language_model.load(yes=language_model.here())
-    lora.add(taught, lora.Lora(rank, 2.0 * rank), config.seed)
-    traces = _traces(tokenizer, config)
-    yield {"updates": 0, "adapter": "fresh", **measure(taught, tokenizer)}
-    for step, loss in trace_sft.finetune(taught, traces, config, tokenizer.eos_token_id):
-        if step % every == 0 and step < config.steps:
-            yield {"updates": step, "adapter": "on", "loss": loss, **measure(taught, tokenizer)}
-    solved = distill.measure(taught, tokenizer, config)["accuracy"]
-    last = {"updates": config.steps, "adapter": "on", "loss": loss, "accuracy": solved}
-    yield {**last, **measure(taught, tokenizer)}
-    with lora.off(taught):
-        yield {"updates": config.steps, "adapter": "off", **measure(taught, tokenizer)}
-
-
-def _traces(tokenizer: PreTrainedTokenizerBase, config: DistillConfig) -> list[Trace]:
-    """Right traces of mini-R1-Zero, carried over as text."""
-    teacher, own = models.load(models.shipped("mini-r1-zero"))
-    found = trace_sft.right_ones(teacher, own, config)
-    texts = models.decode(own, [trace.completion for _, trace in found])
-    return [
-        trace_sft.in_tokens_of(tokenizer, puzzles.prompt(puzzle), text)
-        for (puzzle, _), text in zip(found, texts, strict=True)
-    ]
-
-
 def experiment(bench: Bench) -> Iterator[Row]:
-    """The course of every rank with the bench's seed, after the lesson's settings."""
-    for rank in RANKS:
-        for row in course(rank, replace(recipe.DISTIL, seed=bench.seed), EVERY):
-            yield {"rank": rank, **row}
+    """What is learnt and what is lost, by rank and by updates: a row for each of `RUNS`.
+
+    The first of them is the run of `arms`, which is not done again where it is in `out`; the others
+    read the first of the same traces, each on a schedule of its own. Before it stands the untaught
+    model, and after it the same model with the adapter switched off.
+    """
+    first = {"rank": RUNS[0][0], "updates": 0, "adapter": "fresh"}
+    yield {**first, **measure(*models.load(arms.begin(bench)[1]))}
+    for rank, steps in RUNS:
+        folder, told = _taught(bench, rank, steps)
+        model, tokenizer = models.load(folder)
+        name = {"rank": rank, "updates": steps}
+        yield {**name, "adapter": "on", **told, **measure(model, tokenizer)}
+        if (rank, steps) == RUNS[0]:
+            with lora.off(model):
+                yield {**name, "adapter": "off", **measure(model, tokenizer)}
+
+
+def _taught(bench: Bench, rank: int, steps: int) -> tuple[Path, Row]:
+    """The folder of a model taught so, and on how many puzzles it has which accuracy."""
+    folder, start, config, _ = arms.begin(bench)
+    if (rank, steps) != RUNS[0]:
+        traces = folder / "distil" / distill.TRACES
+        shorter = replace(config, steps=steps, evaluate_puzzles=PUZZLES)
+        plan = run.Plan(bench.seed, lora.Lora(rank, 2.0 * rank), shorter)
+        folder, start, config, _ = arms.begin(bench, plan, f"kept-{rank}-{steps}")
+        (folder / "distil").mkdir(exist_ok=True)
+        shutil.copyfile(traces, folder / "distil" / distill.TRACES)
+    *_, last = distill.run(models.shipped(run.TEACHER), folder / "distil", config, base=start)
+    told = {"accuracy": last["accuracy"], "puzzles": config.evaluate_puzzles}
+    return folder / "distil" / "model", told
