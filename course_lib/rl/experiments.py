@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -157,7 +158,10 @@ def training_bytes(name: str, parameters: int, critic: int = 0) -> int:
 
 
 def table(kept: Mapping[str, dict[str, Any]]) -> Table:
-    """The ends of experiments, a row each: see `summary`, `training_bytes`."""
+    """The ends of experiments, a row each: see `summary`, `training_bytes`.
+
+    A run beside other work has no time: its processor's caches were not its own.
+    """
     base = models.load(models.shipped("mini-v3-base"))[0]
     sizes = models.parameters(base), models.parameters(ValueModel.like(base))
     rows = [
@@ -167,17 +171,22 @@ def table(kept: Mapping[str, dict[str, Any]]) -> Table:
             "least": end["least"],
             "most": end["most"],
             "thinking": end["thinking_tokens"],
-            "s/step": end["seconds"] / kept[name]["steps"],
+            "s/step": None if beside_others(kept[name]) else end["seconds"] / kept[name]["steps"],
             "MB": training_bytes(name, *sizes) / 1e6,
             "seeds": end["seeds"],
         }
         for name, end in ((name, summary(record)) for name, record in kept.items())
     ]
     shares = dict.fromkeys(("accuracy", "least", "most"), "{:.1%}")
-    caption = "The end of each run: the mean, the least and the most over its seeds"
+    caption = "The end of each run: mean, least and most over its seeds; –: not timed alone"
     return tables.table(
         caption, rows, shares | {"thinking": "{:.1f}", "s/step": "{:.2f}", "MB": "{:.1f}"}
     )
+
+
+def beside_others(record: Mapping[str, Any]) -> bool:
+    """Whether the record says that its machine did other work too, so that its times mislead."""
+    return bool(re.search("shared|busy", record["machine"]))
 
 
 def summary(record: dict[str, Any]) -> dict[str, float]:

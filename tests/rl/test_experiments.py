@@ -302,6 +302,13 @@ def test_table_and_provenance_name_everything():
     assert "on a desk" in said and "seeds 0, 1" in said and "experiment kl --seeds 2" in said
 
 
+def test_a_run_beside_other_work_shows_no_time():
+    alone = made_up("outcome", [0.5])
+    beside = made_up("kl", [0.5]) | {"machine": "one core, no GPU; shared with other work"}
+    shown = experiments.table({"outcome": alone, "kl": beside}).shown["s/step"]
+    assert shown[1] == "–" and float(shown[0]) == pytest.approx(30 / alone["steps"], abs=0.01)
+
+
 def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
     own, shipped = tmp_path / "own", tmp_path / "shipped"
     monkeypatch.setattr(experiments, "RECORDED", shipped)
