@@ -1,7 +1,5 @@
 """`python -m course_lib COMMAND`: what the notebooks do, without a notebook."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import io

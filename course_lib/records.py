@@ -4,8 +4,6 @@ A record is a dict in a JSON file that says what was measured and how, where and
 own stand in `assets/recorded/`; a reader's are in the folder of the run that made them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@
 None, or the model that comes with the course, and the questions then say so.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ asked at the end of the course, where there is something of the learner's own to
 model that comes with the course stands in for a distill that has not been made yet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

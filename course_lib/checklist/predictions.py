@@ -4,8 +4,6 @@ Pure but for `keep`; `course_lib.widgets.predict` asks. A prediction is no test:
 before the run is what counts, and that nobody forgets it afterwards.
 """
 
-from __future__ import annotations
-
 from course_lib.checklist import progress
 from course_lib.checklist.quiz import Outcome, Verdict, read_number
 

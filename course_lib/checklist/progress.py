@@ -6,8 +6,6 @@ and renamed, under a lock, so that two notebooks may write. `python -m course_li
 it; `export` copies it; `delete` removes it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

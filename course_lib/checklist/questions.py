@@ -5,8 +5,6 @@ remembers a reply gains nothing by it. A form's words hold names in braces; `use
 the ledger of facts, and the functions of `_COMPUTED` work out the rest, `right` among it.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache, partial

@@ -6,8 +6,6 @@ pure; `course_lib.widgets.question` shows it and `course_lib.checklist.questions
 own.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import zlib

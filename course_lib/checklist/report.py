@@ -5,8 +5,6 @@
 anywhere else and reads in light and dark; the Markdown has its pictures beside it, as SVG files.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """Figures of the first lesson; what they show in words is returned or printed beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go

@@ -4,8 +4,6 @@ Money is in US dollars, prices are per million tokens as APIs state them, energy
 and published costs come from the ledger (`course_lib.facts`); nothing here is measured.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

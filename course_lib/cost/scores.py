@@ -1,7 +1,5 @@
 """How far to trust a benchmark score: error bars from the number of problems, and comparisons."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

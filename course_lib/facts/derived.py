@@ -4,8 +4,6 @@ The one module of this room that uses another: `accounting` counts parameters fr
 dictionary and imports nothing of ours, and a second copy of its formulas would be worse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

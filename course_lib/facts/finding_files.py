@@ -4,8 +4,6 @@ A file holds `[record."NAME"]` tables (which settings a record must have, and th
 it again), `[[finding]]` entries, and `notebooks`: the lessons that are held to the lint.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ record is missing, or has other seeds or other settings than the entry names, th
 shown here*. `python -m course_lib findings` prints all and fails where a sentence says too much.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Iterator, Mapping

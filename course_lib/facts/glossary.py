@@ -4,8 +4,6 @@
 where it first stands, `[policy](glossary.md#policy)`; `tests/glossary_lint.py` finds what does not.
 """
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Loads the ledger's files once, checks them as a whole, and answers by key."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ one prefix), `[[table]]` (rows by columns, one key a cell) and `[[claim]]` (what
 whether it is so). `sources.toml` and `labels.toml` hold the documents and the readable names.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

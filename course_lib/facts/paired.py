@@ -4,8 +4,6 @@ Two runs make a pair if they share their seed, so that puzzles, data and start a
 one thing that was changed is what differs (a puzzle that two models tried makes a pair as well).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

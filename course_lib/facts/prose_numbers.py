@@ -4,8 +4,6 @@ What is a quantity is told from what only looks like one: `NAMES`, `COUNTED` and
 names, places in the course and small counts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from decimal import Decimal

@@ -4,8 +4,6 @@ A row is one run: a dict with `seed`, with what tells it from the other runs of 
 `model`, `steps`, `name` ...), and with its figures, each a number or a list of them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping

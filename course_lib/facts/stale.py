@@ -1,7 +1,5 @@
 """`python -m course_lib facts`: the ledger's entries, and which are to be looked at again."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

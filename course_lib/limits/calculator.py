@@ -7,8 +7,6 @@ rules reads it instead: there is no name, no power and no call that could be ask
     signed = ("+" | "-") signed | atom          atom = number | "(" sum ")"
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 

@@ -7,8 +7,6 @@ passages and answers. Any engine can be the reader (`ask_engine`); the one that 
 a rule that reads out the sentence with the most telling words (`read_out`), and no model at all.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

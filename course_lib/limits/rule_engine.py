@@ -4,8 +4,6 @@ It stands where a lesson needs behaviour that the course's small models do not h
 for a tool, and where a test must know the answer beforehand.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 

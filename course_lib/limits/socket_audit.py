@@ -4,8 +4,6 @@ A child Python process that is started while `course_lib.limits.dataflow` record
 its path, before any code of its own runs, and appends what it does to a file of JSON lines.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import os

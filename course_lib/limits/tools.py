@@ -8,8 +8,6 @@ may, runs the tool, and gives the result back as the next message. The model nev
 A model that cannot even ask is checked from outside instead: see `ask_checked`.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Sequence

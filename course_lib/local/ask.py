@@ -1,7 +1,5 @@
 """`python -m course_lib ask`: a question in words, or a puzzle, to any model."""
 
-from __future__ import annotations
-
 import argparse
 
 from course_lib.errors import CourseError

@@ -6,8 +6,6 @@ own, to be put on the base's. The mini-V3 itself stays with transformers: llama.
 for V3. The names and layouts are those of llama.cpp's own script, `convert_hf_to_gguf.py`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -6,8 +6,6 @@ it: every count and length is checked against the bytes that are there before it
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import os

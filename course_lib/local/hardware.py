@@ -6,8 +6,6 @@ measured for this machine. Not all of a memory is free: `reserve` is what the sy
 the driver keep, and a Mac lends its graphics processor only a part of its memory.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import time

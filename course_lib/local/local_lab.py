@@ -1,7 +1,5 @@
 """The plumbing of the lesson on local inference: traces to read, the page's table, speeds."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ its graph, and a test holds them to what it prints. Where each part goes on a ma
 GB are 10**9 bytes, as in the size of a download, and GiB 2**30, as in the memory of a machine.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType

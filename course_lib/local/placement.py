@@ -5,8 +5,6 @@ matrix last; each layer takes its part of the cache along. The table of token em
 the processor. What does not fit on the cards stays with it too (`-ngl` says how many layers go).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass

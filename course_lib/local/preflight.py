@@ -1,7 +1,5 @@
 """What this machine can run and how long it will take: measured here, not guessed."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shutil

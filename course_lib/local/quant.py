@@ -4,8 +4,6 @@
 those names, byte for byte; `q4_0` is nothing but `quantise` at 4 bits, packed two to a byte.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

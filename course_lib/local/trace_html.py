@@ -4,8 +4,6 @@ Nothing is said by colour alone: each kind of step has its own line under the te
 a tooltip, and a step that is wrong says why.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

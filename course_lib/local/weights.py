@@ -4,8 +4,6 @@
 type `q4_K_M` and its kin is data: `mixtures.toml`.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Works on plain dictionaries in Hugging Face's style for DeepSeek-V3 (and R1), Qw
 Llama, the four architectures of the R1 family. No torch: whole numbers only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

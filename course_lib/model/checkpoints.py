@@ -5,8 +5,6 @@ last one; it holds sums of its files, so that a damaged one is never taken for w
 safetensors and JSON; nothing that is read back can run code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ After the V3 report (arXiv 2412.19437, section 3.3): weights in blocks of 128 by
 tiles of 1 by 128, each scaled so that its largest value is e4m3's largest, 448. Casts are torch's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

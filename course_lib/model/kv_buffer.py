@@ -6,8 +6,6 @@ asks of its attention beside that (a sliding window, a cap on the scores, sinks)
 what is not known here is refused by name (see `course_lib.model.own_forward`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -4,8 +4,6 @@ After the DeepSeek-V2 and V3 reports (arXiv 2405.04434, section 2.1; 2412.19437,
 transformers' `DeepseekV3Attention`. One text at a time, no batch dimension, float32.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

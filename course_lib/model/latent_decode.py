@@ -5,8 +5,6 @@ its latent, or (`expanded`) every head's key and value. All three give the same 
 in bytes kept and in work for each new token. The model's own norms, experts and head are used.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Log-probabilities and entropy of next-token distributions: tensors in, tensors out."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ so a fresh adapter changes nothing. An adapter's folder is in peft's own format,
 llama.cpp read it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

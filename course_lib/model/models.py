@@ -5,8 +5,6 @@ that makes it what it is: multi-head latent attention, a dense first layer, then
 with sigmoid routing, a bias that balances them and a shared expert. Only the numbers are small.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path

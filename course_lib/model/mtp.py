@@ -10,8 +10,6 @@ after it in one pass. Greedy, the text is the model's own to the token; sampled,
 own distribution, whatever the head guesses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

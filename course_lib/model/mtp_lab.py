@@ -4,8 +4,6 @@ The model is the course's R1-Zero; a head learns from what the model itself writ
 tokens a second of the processor's time, one text at a time, both ways through `latent_decode`.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import time

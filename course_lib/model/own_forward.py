@@ -6,8 +6,6 @@ here again. Each model is tried once, on a few tokens, against its own plain for
 fast way gives the same it is taken, and where nothing does the model is refused by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

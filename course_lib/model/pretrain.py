@@ -7,8 +7,6 @@ only (the digits of a prompt are chance). Experts are balanced by the bias alone
 the loop here does.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

@@ -9,8 +9,6 @@ The model's own forward pass is used throughout: only its attention and its expe
 those of `kv_buffer`, and a model for which that is not the same is refused by name (`own_forward`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +42,7 @@ class Rollout:
     logp: torch.Tensor | None = None
     shared: int = 0
 
-    def take(self, rows: torch.Tensor) -> Rollout:
+    def take(self, rows: torch.Tensor) -> "Rollout":
         """The rollout of some completions only, cut to the longest of them."""
         longest = int(self.lengths[rows].max()) if len(rows) else 0
         return Rollout(

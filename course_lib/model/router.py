@@ -5,8 +5,6 @@ and of the code published with it. Only arithmetic stands here: tensors in, tens
 costs are in `course_lib.model.accounting`.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

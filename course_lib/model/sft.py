@@ -4,8 +4,6 @@ The loss is next-token cross-entropy. A prompt is read and not learnt: its token
 and not in the mean, as in TRL's completion-only loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ Parameters, memory and speed all follow from these few numbers. Sources: `infere
 DeepSeek-V3's repository for R1, and the distills' repositories on the Hugging Face hub.
 """
 
-from __future__ import annotations
-
 from types import MappingProxyType
 from typing import Any
 

@@ -6,8 +6,6 @@ every run of the search and of the comparison and writes `DIR/moe_race.json`; a 
 is not made again. The course's own record stands in `assets/recorded/`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

@@ -1,7 +1,5 @@
 """A layer of experts and one token's way through it, drawn from the route's own numbers."""
 
-from __future__ import annotations
-
 from course_lib.moe.route_table import Line, RouteTable, words
 from course_lib.show import svg
 from course_lib.show.diagrams import Box, arrow

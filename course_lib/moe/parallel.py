@@ -6,8 +6,6 @@ the weights; without a split B and W are one. Communication takes no time here. 
 both ends follows the idea of DualPipe (arXiv 2412.19437, section 3.2) and not its exact order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Pictures of `parallel`: who talks to whom, and a pipeline's schedule; each with its twin."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import plotly.graph_objects as go

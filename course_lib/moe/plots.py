@@ -1,7 +1,5 @@
 """The pictures of the mixture-of-experts lesson: each a figure and its twin in words."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import mean

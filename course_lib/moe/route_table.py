@@ -1,7 +1,5 @@
 """A route worked out line by line, with every number that leads to it: for people to read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ switch for each of them. The cases stand in `router_bugs.toml`: each is small en
 calculator, asks for a prediction first, and names the public report or fix of the bug.
 """
 
-from __future__ import annotations
-
 import math
 import tomllib
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Works on any transformers model whose routers return `(logits, weights, experts)
 do: the mini-V3 of the course, and the 671B one for who has the memory.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

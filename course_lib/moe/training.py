@@ -6,8 +6,6 @@ is new, and what a model has learned is measured on puzzles that no run trains o
 to one length; padding weighs nothing in the loss, the loads, the biases or the auxiliary loss.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time

@@ -5,8 +5,6 @@
 What each stage does is in `stages`; here is who runs when, what is there already, and the command.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

@@ -5,8 +5,6 @@ sigmoid of the difference of two scores. A reward model (Ouyang et al., arXiv 22
 scores; DPO (Rafailov et al., arXiv 2305.18290) reads them off the policy itself.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

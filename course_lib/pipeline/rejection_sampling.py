@@ -5,8 +5,6 @@ later sampled many answers of the better model and kept the right ones that read
 it is rules, so that it can be counted: who is thrown away, and for which first reason.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Bradley and Terry's loss. DeepSeek's helpfulness model judged only the final sum
 is cut off before this one reads. What it has not been trained on it scores all the same.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The pictures of the pipeline's lesson: each a figure and its twin in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

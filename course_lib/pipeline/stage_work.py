@@ -1,7 +1,5 @@
 """What the stages of the pipeline share: tasks, sampling, fine-tuning, and measuring a model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial

@@ -7,8 +7,6 @@ a reward model judges the conversation: R1. See DeepSeek-R1, sections 2.3.1 to 2
 smaller here or done by rule stands in `PipelineConfig`, in `rejection_sampling` and in `chat`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass

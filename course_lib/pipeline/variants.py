@@ -5,8 +5,6 @@ one row of the same figures; together with the stages they are the combinations 
 shows.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

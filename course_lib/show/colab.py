@@ -6,8 +6,6 @@ file is run by its path (`%run`), before the course can be imported, and needs o
     python -m course_lib colab --address https://... --out DIR   notebooks with that cell in front
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The way through the course, with a mark where the reader is: what every lesson opens with."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@
 boxes are models, violet ones texts and numbers, orange ones rules, brown ones other people's.
 """
 
-from __future__ import annotations
-
 import math
 import tomllib
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ turns progress bars into text, silences notices that are about our tools and not
 and decides on torch's threads.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 

@@ -5,8 +5,6 @@ alt text travels with it. Text takes the page's own colour. Series differ by col
 pattern or a dash. All sizes are in SVG user units (CSS pixels at full width).
 """
 
-from __future__ import annotations
-
 import base64
 import math
 import re

@@ -6,8 +6,6 @@ A press of a heading, by mouse or keyboard, sorts by its column; pressed again, 
 Where no script runs (GitHub, a printed page) it is a table that stays as it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real

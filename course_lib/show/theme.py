@@ -5,8 +5,6 @@ at least 3:1 contrast (WCAG 2.2, 1.4.11) on a white page and on JupyterLab's dar
 JupyterLab's own font colours, and the system's (`CanvasText` on `Canvas`) where there are none.
 """
 
-from __future__ import annotations
-
 from html import escape as _escape
 
 import plotly.graph_objects as go

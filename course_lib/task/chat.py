@@ -5,8 +5,6 @@ the reply is right or wrong by rule, and may end politely. Preferences are label
 (DeepSeek's were labelled by DeepSeek-V3, none of them by people).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

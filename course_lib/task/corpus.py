@@ -6,8 +6,6 @@ English of DeepSeek-V3's reading did. Much of it is sloppy: repeated attempts, m
 up. A reward for right answers will find out which of these habits pay.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

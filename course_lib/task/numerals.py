@@ -4,8 +4,6 @@ The models think in two notations, digits and words, and the reader of traces, t
 training text and the tokenizer all need the same table, so it stands here once.
 """
 
-from __future__ import annotations
-
 LOWEST, HIGHEST = -26, 36  # every running total of four digits lies between 1 - 27 and 9 + 27
 
 # fmt: off

@@ -5,8 +5,6 @@ has exactly one solution among `2 ** (size - 1)` choices, so with four digits a 
 one time in eight. The verifier is exact and needs no model: the reward is *verifiable*.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 import zlib

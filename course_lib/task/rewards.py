@@ -7,8 +7,6 @@ in digits is to be worked out in digits. Every rule is a pure function of a puzz
 model judges, and nothing raises for what a model wrote.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -31,8 +31,6 @@ Controls stand in `groups()`, as many columns as there is room for; a class with
 picture next to them on a wide page. `frame.css` has the layout, `tours` the guided tours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

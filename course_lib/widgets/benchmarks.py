@@ -1,7 +1,5 @@
 """The benchmark explorer: any models side by side on any metric, with error bars where known."""
 
-from __future__ import annotations
-
 import ipywidgets as ipw
 from markupsafe import Markup
 

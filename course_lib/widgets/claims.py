@@ -3,8 +3,6 @@
 `python -m course_lib.widgets.claims notebooks/claims.html` writes the table as a page of its own.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Widgets of the first lesson: what an answer costs, and when a machine of one's own pays."""
 
-from __future__ import annotations
-
 import math
 
 import ipywidgets as ipw

@@ -1,7 +1,5 @@
 """The data-flow inspector: what each engine asked of the network, and what a hosted one is sent."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

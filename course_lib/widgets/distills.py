@@ -1,7 +1,5 @@
 """The distill explorer: what a student of some size and data can do, beside its teacher."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 from statistics import mean

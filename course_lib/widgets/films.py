@@ -1,7 +1,5 @@
 """Films of a training: to play, to stop, or to move by hand."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any

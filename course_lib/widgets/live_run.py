@@ -1,7 +1,5 @@
 """A run of R1-Zero while it runs: small pictures and one sentence that grow with each step."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

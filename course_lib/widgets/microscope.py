@@ -1,7 +1,5 @@
 """The token microscope's controls: pick a completion and a token of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ wide.compare(27.9)                                                          # af
 Without a front end nothing is typed, and `compare` says so and goes on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets as ipw

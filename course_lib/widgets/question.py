@@ -5,8 +5,6 @@ from course_lib.widgets import question
 question.show(questions.checklist()["cost"])   # in the checklist; phase="before": the pre-test
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The router to play with: a token's logits and the experts' bias in, the route worked out."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ipywidgets as ipw

@@ -1,7 +1,5 @@
 """The stage explorer: two recipes side by side, with what was measured and what the models say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from typing import Any

@@ -5,8 +5,6 @@ that has a tour its button. What is done is seen by the widget's own traits: the
 the press of a button. `tour.js` draws the card and marks the element.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -79,11 +77,6 @@ def _texts() -> dict[str, list[dict[str, Any]]]:
     return tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
 
 
-def offer(name: str, *given: Any) -> list[Tour]:
-    """The tour of the class `name`, made with what `Tour` takes; [] if it has none."""
-    return [Tour(steps(name), *given)] if steps(name) else []
-
-
 class Tour(anywidget.AnyWidget):
     """The button "Tour", and the card while it is on.
 
@@ -97,7 +90,7 @@ class Tour(anywidget.AnyWidget):
     _css = HERE / "tour.css"
     place = traitlets.Int(0).tag(sync=True)
     answer = traitlets.Unicode("").tag(sync=True)
-    card: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    card: "traitlets.Dict[str, Any]" = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -165,6 +158,11 @@ class Tour(anywidget.AnyWidget):
     def _selector(self, step: Step) -> str:
         parts = (part.strip() for part in step.part.split(","))
         return ", ".join(f"{self._scope} .{_mark(step.at)} {part}".strip() for part in parts)
+
+
+def offer(name: str, *given: Any) -> list[Tour]:
+    """The tour of the class `name`, made with what `Tour` takes; [] if it has none."""
+    return [Tour(steps(name), *given)] if steps(name) else []
 
 
 def _mark(name: str) -> str:

@@ -1,7 +1,5 @@
 """The trace viewer: a trace coloured, counted, folded, walked through, and followed as it comes."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """*Will it run?*: a model, its quantisation and context, and a machine to put them on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ipywidgets as ipw

@@ -1,13 +1,11 @@
 """What every engine is: it answers messages piece by piece and then says how it went."""
 
-from __future__ import annotations
-
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from course_lib.errors import CourseError
 from course_lib.task.traces import CLOSE, OPEN
@@ -108,7 +106,7 @@ class Stream:
         """All pieces so far."""
         return "".join(self._received)
 
-    def __iter__(self) -> Stream:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:
@@ -120,7 +118,7 @@ class Stream:
                 return piece
         raise StopIteration
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """What can answer here and now, what could be fetched, and which of it to take."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

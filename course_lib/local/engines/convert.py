@@ -1,7 +1,5 @@
 """A GGUF file as a Hugging Face folder: half a minute of work for transformers, done once."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

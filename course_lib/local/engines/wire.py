@@ -6,8 +6,6 @@ redirections are not followed; and whatever is wrong becomes one CourseError. Se
 machine are asked directly, past any proxy that the environment names.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import threading

@@ -3,8 +3,6 @@
 The server listens on this machine only (127.0.0.1, a port of its own choice).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ on this machine), and it asks Ollama to refuse a prompt or to stop an answer tha
 context, where Ollama would drop the oldest tokens, the question among them, and go on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ This is how a company runs one model for many: the server keeps the weights once
 of all who ask into one batch, and asks for a key. The interface here stays the same.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The transformers engine: a Hugging Face folder, in this process, one token at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Of every step and every verdict it is known whether it is right.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

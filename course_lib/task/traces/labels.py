@@ -4,8 +4,6 @@ The course's working is read exactly. Natural language is read by stated rules, 
 words for each label (`CUES`): they show where to look and prove nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

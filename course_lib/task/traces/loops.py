@@ -1,7 +1,5 @@
 """Text that repeats itself without end, as small models sampled greedily often do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 _LOOP_WINDOW = 2000  # characters looked at, from the end

@@ -4,8 +4,6 @@ Servers read `<think>` alike: the thought ends at the first `</think>` (Ollama's
 `deepseek_r1`). Here a tag that is quoted as code is not that end, as long as another one is.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The mini-R1 in a notebook: the page's explorer on checkpoints of the learner's own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ class _Page(anywidget.AnyWidget):
 
     _esm = script.as_module("widget.js")
     _css = script.HERE / "live.css"
-    models: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    models: "traitlets.List[Any]" = traitlets.List().tag(sync=True)
     puzzle = traitlets.Unicode().tag(sync=True)
 
 

@@ -13,8 +13,6 @@ is half a million multiplications, which plain JavaScript does in a millisecond
 (`tests/benchmarks/bench_live.py`).
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What models answer when they always take their likeliest token: the still beside the explorer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple

@@ -4,8 +4,6 @@ The page is one HTML file, a script, two style sheets, and a script for each mod
 weights as text, because a page that is opened from a folder may not fetch files.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

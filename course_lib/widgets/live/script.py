@@ -5,8 +5,6 @@ The files are plain scripts that know each other's names: `puzzle.js` (puzzle an
 joined, with one that starts them, because a page opened from a folder may not load modules.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 HERE = Path(__file__).parent

@@ -6,8 +6,6 @@ say of every page that it loads and runs what lies beside it and nothing else. I
 folder, a memory stick or any static host.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shutil

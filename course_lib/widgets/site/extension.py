@@ -1,7 +1,5 @@
 """What Sphinx is told beside its settings: formulas as MathML, and scripts for figures."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

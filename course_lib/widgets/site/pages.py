@@ -1,7 +1,5 @@
 """The pages that are made from the library: front page, ledgers, claims, API reference."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """What Sphinx reads: the saved notebooks, the texts beside them, and pages of the library."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
