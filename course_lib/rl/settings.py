@@ -41,7 +41,7 @@ class ZeroConfig:
     updates: int = 1  # times that each completion is used; with 1 and 1 nothing is ever clipped
     old_from: Literal["trainer", "sampler"] = "trainer"  # whose probabilities are the old ones
     truncate: float = 0.0  # truncated importance sampling: the weights' cap; 0 is none
-    kl: float = 0.0  # R1-Zero: 0.001; the run is short and nothing drifts far
+    kl: float = 0.0  # R1-Zero: 0.001; 3c.7 tries a weight
     kl_estimator: grpo.Estimator = "k3"
     reference_every: int = 0  # steps after which the reference is the policy again; R1: 400
     gradient_norm: float = 1.0
