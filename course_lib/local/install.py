@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ PYTHONS = ((3, 11), (3, 14))
 MACOS = 14
 DISK, SCRATCH = 4e9, 3e9
 """Bytes that the course takes, and that an installation wants for a while beside it."""
+CUDA = 9e9
+"""Bytes that an installation with CUDA's build of torch takes at its peak."""
 
 _NO_BUILD = {
     ("Darwin", "x86_64"): "an Intel Mac: PyTorch makes no builds for it since 2.3",
@@ -41,10 +44,10 @@ class CannotInstall(Exception):
 def main(argv: list[str] | None = None) -> int:
     """The command line; 0 once the course is installed, 1 with a sentence where it cannot be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    build = parser.add_mutually_exclusive_group()
-    build.add_argument("--cpu", action="store_true", help="the small build of torch, GPU or not")
-    build.add_argument("--wheels", type=Path, metavar="FOLDER", help="take all from FOLDER")
-    build.add_argument("--collect", type=Path, metavar="FOLDER", help="fill FOLDER for --wheels")
+    parser.add_argument("--cpu", action="store_true", help="the small build of torch, GPU or not")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--wheels", type=Path, metavar="FOLDER", help="take all from FOLDER")
+    way.add_argument("--collect", type=Path, metavar="FOLDER", help="fill FOLDER for --wheels")
     parser.add_argument(
         "--into", type=Path, default=ROOT / ".venv", help="the environment's folder"
     )
@@ -89,8 +92,10 @@ def install(args: argparse.Namespace) -> None:
     settings = room(args.into)
     requirements = ["-r", str(ROOT / "requirements.txt")]
     pip = [str(python), "-m", "pip"]
+    build = "cpu" if args.cpu else "auto"
     if args.collect:
-        needed = [*requirements, "setuptools>=77", UV]
+        do([*pip, "install", "-q", UV], settings)
+        needed = [*_index(python, build, settings), *requirements, "setuptools>=77", UV]
         do([*pip, "download", "-d", str(args.collect), *needed], settings)
         print(f"Carry {args.collect} to the other machine and give it with --wheels.")
         return
@@ -100,7 +105,7 @@ def install(args: argparse.Namespace) -> None:
         do([*pip, "install", *offline, "--no-build-isolation", *requirements], settings)
     else:
         do([*pip, "install", "-q", UV], settings)
-        _from_the_network(python, requirements, "cpu" if args.cpu else "auto", settings)
+        _from_the_network(python, requirements, build, settings)
     _tell(python, args.into, time.monotonic() - began)
 
 
@@ -153,7 +158,38 @@ def _from_the_network(
         do([*uv, "--torch-backend", build, *requirements], settings)
     except CannotInstall:
         print("PyTorch's own index could not be used; taking the build that pip finds.")
+        if platform.system() == "Linux":
+            _room_for_cuda(python.parents[1])
         do([str(python), "-m", "pip", "install", *requirements], settings)
+
+
+def _room_for_cuda(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    print("On Linux that may be CUDA's: 2.7 GB to fetch, 5.8 GB on the disk, GPU or not.")
+    if free < CUDA:
+        raise CannotInstall(
+            f"{folder} has {free / 1e9:.1f} GB free and that build wants {CUDA / 1e9:.0f} GB while "
+            "it is installed. Make room, name another disk with --into, or fill a folder with "
+            "--collect where the index can be reached, and give it here with --wheels."
+        )
+
+
+def _index(python: Path, build: str, settings: dict[str, str]) -> list[str]:
+    """Where PyTorch keeps the `build` of this machine, as uv knows it, in an option of pip's."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    torch = next(line for line in lines if line.startswith("torch=="))
+    compiled = subprocess.run(
+        [str(python), "-m", "uv", "pip", "compile", "--python", str(python), "--no-deps",
+         "--emit-index-annotation", "--torch-backend", build, "-"],
+        input=torch, capture_output=True, text=True, env={**os.environ, **settings},
+    )  # fmt: skip
+    if compiled.returncode:
+        raise CannotInstall(
+            "PyTorch's own index could not be used, so the build of torch for this machine cannot "
+            f"be collected: {compiled.stderr.strip()[:300]}"
+        )
+    found = re.search(r"# from (\S+)", compiled.stdout)
+    return ["--extra-index-url", found[1]] if found else []
 
 
 def do(command: list[str], settings: dict[str, str]) -> None:

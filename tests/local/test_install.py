@@ -25,6 +25,7 @@ def machine(monkeypatch, tmp_path):
         steps.append((command, options.get("env", {})))
         bad = any(word in " ".join(command) for word in fails)
         said = "torch 2.13.0 without" if "torch.__version__" in command[-1] else ""
+        said = "torch torch==2.13.0+cpu\n    # from https://x/cpu" if "compile" in command else said
         return subprocess.CompletedProcess(command, int(bad), said.partition(" ")[2], "")
 
     monkeypatch.setattr(install.subprocess, "run", run)
@@ -58,6 +59,26 @@ def test_where_pytorchs_index_is_not_to_be_had_pip_decides_and_it_is_said(machin
     assert "taking the build that pip finds" in capsys.readouterr().out
 
 
+def test_cudas_build_is_not_begun_where_it_cannot_fit(machine, capsys):
+    steps, fails, run, monkeypatch = machine
+    fails.append("--torch-backend")
+    monkeypatch.setattr(install.shutil, "disk_usage", lambda _: Usage(0, 0, 5e9))
+    assert run() == 1
+    assert "5.0 GB free and that build wants 9 GB" in capsys.readouterr().err
+    assert not any("pip install -r" in line for line in said(steps))
+    monkeypatch.setattr(install.platform, "system", lambda: "Darwin")  # there is no other build
+    monkeypatch.setattr(install.platform, "machine", lambda: "arm64")
+    assert run() == 0
+
+
+def test_a_folder_of_the_wrong_build_is_not_collected(machine, capsys, tmp_path):
+    steps, fails, run, _ = machine
+    fails.append("--torch-backend")
+    assert run("--collect", str(tmp_path)) == 1
+    assert "cannot be collected" in capsys.readouterr().err
+    assert not any("pip download" in line for line in said(steps))
+
+
 def test_without_a_network_nothing_is_asked_of_one(machine, tmp_path):
     steps, _, run, _ = machine
     assert run("--wheels", str(tmp_path)) == 0
@@ -66,7 +87,12 @@ def test_without_a_network_nothing_is_asked_of_one(machine, tmp_path):
     assert any("--no-build-isolation" in line for line in installs)
     steps.clear()
     assert run("--collect", str(tmp_path)) == 0
-    assert any("pip download" in line and install.UV in line for line in said(steps))
+    (fetched,) = (line for line in said(steps) if "pip download" in line)
+    assert install.UV in fetched and "--extra-index-url https://x/cpu" in fetched
+    assert any("compile" in line and "--torch-backend auto" in line for line in said(steps))
+    steps.clear()
+    assert run("--cpu", "--collect", str(tmp_path)) == 0
+    assert any("compile" in line and "--torch-backend cpu" in line for line in said(steps))
 
 
 def test_a_small_tmp_is_stepped_around(machine, tmp_path):
