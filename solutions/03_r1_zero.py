@@ -179,8 +179,8 @@ check("grpo.find_the_bug", mended_loss)
 # %% [markdown]
 # <!-- card: grpo.mend_the_verifier -->
 #
-# The lesson's sloppy verifier asks whether the right signs stand in the text, and a policy learned
-# to write rows of signs. Write one that cannot be cheated so.
+# A verifier that asks only whether the right signs stand in the text would pay for a row of signs.
+# Write one that cannot be cheated so.
 
 
 # %%
