@@ -1,9 +1,9 @@
 """Eight ways in which real trainers went wrong without an error, each on the mini-R1 in seconds.
 
-The loop is that of `zero`, cut to its four stages; a bug changes one place of it: same puzzles, same
-seed, same settings. (One place may do two things: the ratio of products also weighs an answer by
-its length.) The cases stand in `trainer_bugs.toml`: what is wrong, what to look at, and the public
-reports. None of this is in the trainer that the course uses.
+The loop is that of `zero`, cut to its four stages; a bug changes one place of it: same puzzles,
+same seed, same settings. (One place may do two things: the ratio of products also weighs an answer
+by its length.) The cases stand in `trainer_bugs.toml`: what is wrong, what to look at, and the
+public reports. None of this is in the trainer that the course uses.
 """
 
 from __future__ import annotations
