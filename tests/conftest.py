@@ -1,7 +1,8 @@
-"""Shared by the tests: quiet libraries, and models small enough to make in a moment."""
+"""Shared by the tests: quiet libraries, small models, and what two processes make once for both."""
 
 import os
 import tempfile
+from pathlib import Path
 
 # Tests keep a learner's own answers out of it, in this process and in the kernels it starts.
 os.environ["INSIDE_R1_HOME"] = tempfile.mkdtemp(prefix="inside-r1-")
@@ -9,6 +10,99 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What takes longest begins first, so that both processes are busy to the end; and nbval trains in
+# these notebooks while the browser is at others, so that it finds their runs (see `NotebooksRun`).
+FIRST = (
+    "tests/browser/test_notebooks.py",
+    *(f"notebooks/{name}.ipynb" for name in ("03_r1_zero", "03c_what_made_it_grow")),
+    "notebooks/05_distillation.ipynb",
+    "tests/browser/test_site.py",
+    "tests/classroom/test_honest_notebooks.py",
+    "tests/distill/real/test_real_file.py",
+    "tests/exercises/test_build.py",
+    "tests/classroom/test_attacks.py",
+    "notebooks/03d_bug_lab.ipynb",
+    "tests/browser/test_live.py",
+    "notebooks/02_mixture_of_experts.ipynb",
+    "tests/local/test_offline.py",
+    "tests/widgets/test_site.py",
+    "notebooks/02b_how_v3_is_built.ipynb",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files of `FIRST` first; the rest stays as collected."""
+    rank = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(FIRST)))
+
+
+class Strict:
+    """Solutions must give what they give in the checkout: there nbval compares every output."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_file(self, file_path, parent):
+        found = yield
+        if file_path.suffix == ".ipynb" and file_path.parent == ROOT / "solutions":
+            for notebook in found:
+                notebook.compare_outputs = True
+        return found
+
+
+class NotebooksRun:
+    """Leaves a mark where nbval begins a notebook, and where it has come to its end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        if item.path.suffix != ".ipynb":
+            return (yield)
+        name = f"{item.path.parent.name}-{item.path.stem}"
+        (self.folder / f"{name}.begun").touch()
+        result = yield
+        if nextitem is None or nextitem.path != item.path:
+            (self.folder / f"{name}.ended").touch()
+        return result
+
+
+def shared_folder(config):
+    """A folder of this session's that all its processes see; None where there is only one."""
+    if not hasattr(config, "workerinput"):
+        return None
+    folder = Path(config.option.basetemp).parent / "shared"  # pytest-xdist's, above each worker's
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Strict(), "strict-solutions")
+    if folder := shared_folder(config):
+        config.pluginmanager.register(NotebooksRun(folder), "notebooks-run")
+
+
+@pytest.fixture(scope="session")
+def shared(request, tmp_path_factory):
+    """`shared_folder`, or, for one process, a folder of its own."""
+    return shared_folder(request.config) or tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
+def site(shared):
+    """The course's site, built once for all processes: its folder, and its pages in order."""
+    from filelock import FileLock
+
+    from course_lib.widgets.site import build
+
+    out, pages = shared / "site", shared / "site.txt"
+    with FileLock(shared / "site.lock"):
+        if not pages.exists():
+            built = [path.relative_to(out).as_posix() for path in build.build(out)]
+            pages.write_text("\n".join(built), encoding="utf-8")
+    return out, [out / name for name in pages.read_text("utf-8").split("\n")]
 
 
 def pytest_terminal_summary(terminalreporter):

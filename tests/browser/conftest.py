@@ -19,10 +19,15 @@ def can_run():
 
 
 @pytest.fixture(scope="session")
-def address(can_run, tmp_path_factory):
-    """JupyterLab over copies of notebooks and exercises."""
-    folder = lab.lay_out(tmp_path_factory.mktemp("served"))
-    with lab.serve(folder, tmp_path_factory.mktemp("home")) as address:
+def served(can_run, tmp_path_factory):
+    """Copies of notebooks and exercises."""
+    return lab.lay_out(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def address(served, tmp_path_factory):
+    """JupyterLab over `served`."""
+    with lab.serve(served, tmp_path_factory.mktemp("home")) as address:
         yield address
 
 
@@ -30,6 +35,13 @@ def address(can_run, tmp_path_factory):
 def engine(can_run):
     with lab.browser() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def profile(engine):
+    """One browser for all of JupyterLab's pages, as a learner's is."""
+    with engine.new_context() as profile:
+        yield profile
 
 
 @pytest.fixture(scope="session")

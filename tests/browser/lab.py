@@ -57,6 +57,8 @@ _READY = """() => {
   return Boolean(context && context.isReady && kernel && kernel.status === 'idle');
 }"""
 
+_SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
+
 _RUN_STATE = """() => {
   const panel = window.jupyterapp.shell.currentWidget;
   const cells = panel.content.widgets.filter(
@@ -78,6 +80,9 @@ _HEIGHT = """() => {
   const top = cells[0].getBoundingClientRect().top;
   return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top);
 }"""
+
+_TWO_FRAMES = """() => new Promise(
+  done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
 _TO_THE_TOP = "() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }"
 
@@ -238,10 +243,17 @@ class Page:
 
     def theme(self, name: str) -> None:
         """Change to the theme `light` or `dark` and let it settle."""
-        self.command("apputils:change-theme", theme=THEMES[name])
         attribute = "true" if name == "light" else "false"
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{attribute}']", state="attached")
-        self.page.wait_for_timeout(800)
+        there = f"body[data-jp-theme-light='{attribute}']"
+        if not self.page.locator(there).count():
+            self.command("apputils:change-theme", theme=THEMES[name])
+            self.page.wait_for_selector(there, state="attached")
+            self.page.wait_for_timeout(800)
+
+    def resize(self, width: int, height: int = 1000) -> None:
+        """Give the window a size, in CSS pixels, and let all that follows it draw."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.evaluate(_TWO_FRAMES)
 
     def screenshots(self, stem: Path, width: int) -> list[Path]:
         """Pictures of the whole notebook, as wide as `width`, in slices from the top.
@@ -249,10 +261,10 @@ class Page:
         They are called `stem`-1.png and so on; what is below `TALLEST` CSS pixels is left out.
         """
         stem.parent.mkdir(parents=True, exist_ok=True)
-        self.page.set_viewport_size({"width": width, "height": 1000})
+        self.resize(width)
         self.page.wait_for_timeout(500)
         high = min(self.page.evaluate(_HEIGHT) + 150, TALLEST)
-        self.page.set_viewport_size({"width": width, "height": high})
+        self.resize(width, high)
         self.page.wait_for_timeout(800)
         self.page.evaluate(_TO_THE_TOP)
         self.page.wait_for_timeout(300)
@@ -261,16 +273,20 @@ class Page:
             taken.append(stem.with_name(f"{stem.name}-{number}.png"))
             clip = {"x": 0, "y": top, "width": width, "height": min(SLICE, high - top)}
             self.page.screenshot(path=str(taken[-1]), clip=clip)
-        self.page.set_viewport_size({"width": width, "height": 1000})  # a tall page is a slow one
+        self.resize(width)  # a tall page is a slow one
         return taken
 
 
 @contextlib.contextmanager
-def notebook(engine, address: str, name: str, width: int = 1366) -> Iterator[Page]:
-    """Open the notebook `name` ("notebooks/...") from the server and wait for its kernel."""
-    context = engine.new_context(viewport={"width": width, "height": 1400})
-    context.set_default_timeout(1000 * PATIENCE)
-    page = context.new_page()
+def notebook(profile, address: str, name: str, width: int = 1366) -> Iterator[Page]:
+    """Open the notebook `name` ("notebooks/...") from the server and wait for its kernel.
+
+    `profile` is playwright's `BrowserContext`: what it has loaded of JupyterLab is kept for the
+    next notebook. At the end the kernel is shut down.
+    """
+    page = profile.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.set_viewport_size({"width": width, "height": 1400})
     opened = Page(page)
 
     def note(text: str) -> None:
@@ -286,7 +302,8 @@ def notebook(engine, address: str, name: str, width: int = 1366) -> Iterator[Pag
     opened.wait_until_ready()
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     yield opened
-    context.close()
+    page.evaluate(_SHUT_DOWN)
+    page.close()
 
 
 def axe_source() -> str:

@@ -38,13 +38,14 @@ def main(given: list[str] | None = None) -> int:
             (folder / "notebooks").mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / "notebooks")
         with lab.serve(folder, home) as address, lab.browser() as engine:
-            failed = [look_at(engine, address, path, options) for path in options.notebooks]
+            profile = engine.new_context()
+            failed = [look_at(profile, address, path, options) for path in options.notebooks]
     return int(any(failed))
 
 
-def look_at(engine, address: str, path: Path, options: argparse.Namespace) -> bool:
+def look_at(profile, address: str, path: Path, options: argparse.Namespace) -> bool:
     """One notebook: run it, take its pictures, say what went wrong; True if something did."""
-    with lab.notebook(engine, address, f"notebooks/{path.name}", options.width) as opened:
+    with lab.notebook(profile, address, f"notebooks/{path.name}", options.width) as opened:
         state = opened.state() if options.no_run else opened.run_all()
         for theme in ("dark",) if options.dark else ("light", "dark"):
             opened.theme(theme)

@@ -10,8 +10,8 @@ NAME = "exercises/01_cost_reset.ipynb"
 
 
 @pytest.fixture(scope="module")
-def opened(engine, address):
-    with lab.notebook(engine, address, NAME) as opened:
+def opened(profile, address):
+    with lab.notebook(profile, address, NAME) as opened:
         yield opened
 
 
