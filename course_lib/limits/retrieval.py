@@ -8,6 +8,7 @@ a rule that reads out the sentence with the most telling words (`read_out`), and
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,43 +164,8 @@ class Question:
     file: str = ""
 
 
-QUESTIONS = (
-    Question("When was the manuscript received by Nature?", "14 February 2025",
-             "release.nature_received", "peer_review.md"),
-    Question("How many reviewers are named by Nature?", "Eight", "release.nature_reviewers",
-             "peer_review.md"),
-    Question("How long is the second version of the paper on arXiv?", "86 pages",
-             "release.paper_v2_pages", "peer_review.md"),
-    Question("On which day were R1's weights put on the hub?", "20 January 2025", "release.r1",
-             "release.md"),
-    Question("By how much did Nvidia's shares fall?", "17 percent", "market.nvidia_fall",
-             "release.md"),
-    Question("How many dollars of rent was R1 in all?", "294,000", "cost.r1_total.usd",
-             "training_bill.md"),
-    Question("How many hours of H800 cards did V3's final run take?", "2,788,000",
-             "cost.v3_total.gpu_hours", "training_bill.md"),
-    Question("What did a million tokens of R1's output cost at launch?", "2.19",
-             "api.r1_launch.output", "prices.md"),
-    Question("What was the limit on thinking?", "32,000", "api.r1_launch.max_thinking",
-             "prices.md"),
-    Question("How much of AIME 2025 does R1-0528 solve?", "87.5",
-             "r1_0528.aime_2025.pass_at_1", "update_0528.md"),
-    Question("How many tokens does R1-0528 spend on an AIME question?", "23,000",
-             "thinking.tokens_per_aime_question_0528", "update_0528.md"),
-    Question("Which model does Ollama's plain tag fetch since May 2025?", "8B",
-             "ollama.default_tag", "running_it.md"),
-    Question("How large is Ollama's file of the 7B distill?", "4.7", "ollama.7b.size_gb",
-             "running_it.md"),
-    Question("What is the price of an hour on a rented accelerator?", "two dollars",
-             "cost.usd_per_gpu_hour", "training_bill.md"),
-    Question("How expensive was it to teach the model to reason?", "294,000",
-             "cost.r1_total.usd", "training_bill.md"),
-    Question("Whose stock lost value because of the Chinese firm, and how much?", "17 percent",
-             "market.nvidia_fall", "release.md"),
-    Question("Which film won the award for best picture in 2026?", ""),
-    Question("How many employees does DeepSeek have?", ""),
-    Question("What is the licence of GPT-5?", ""),
-)  # fmt: skip
+_ASKED = tomllib.loads(Path(__file__).with_name("questions.toml").read_text(encoding="utf-8"))
+QUESTIONS = tuple(Question(**one) for one in _ASKED["question"])
 
 
 @dataclass(frozen=True)
