@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +30,10 @@ from course_lib.checklist.quiz import (
 )
 from course_lib.errors import CourseError
 from course_lib.show import svg
-from course_lib.show.theme import NO_MATHS, escape
+from course_lib.show.pages import render
+from course_lib.show.theme import NO_MATHS
+
+_HERE = Path(__file__).parent
 
 READ_NEXT = {
     "How it was done, in its makers' words": "r1.aime_2024.pass_at_1",
@@ -83,6 +85,14 @@ class Row:
     given: tuple[str, str] = ("", "")
     first: str = ""
 
+    @property
+    def change(self) -> str:
+        """The outcomes and what was given, before and now, in a sentence."""
+        before, after = (f" ({given})" if given else "" for given in self.given)
+        first = "not asked" if self.before is None else f"{WORDS[self.before]}{before}"
+        other = f" (it was asked as: {self.first})" if self.first else ""
+        return f"Before: {first}{other}; now: {WORDS[self.after]}{after}."
+
 
 @dataclass(frozen=True)
 class Part:
@@ -106,6 +116,15 @@ class Part:
         found = [getattr(row, phase) for row in self.rows]
         return [outcome for outcome in found if outcome is not None]
 
+    def standing(self, phase: str) -> str:
+        """How it stands as a whole, and how many of its ways are right if not all are."""
+        outcomes, whole = self.outcomes(phase), getattr(self, phase)
+        right = outcomes.count(Outcome.RIGHT)
+        if whole is Outcome.RIGHT or not right:
+            return WORDS[whole]
+        word = "not complete" if whole is Outcome.BLANK else WORDS[whole]
+        return f"{word} ({right} of {len(outcomes)} right)"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -121,6 +140,11 @@ class Report:
     numbers: tuple[tuple[str, str], ...] = ()
     name: str = ""
     sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What stands over it."""
+        return f"Inside R1: what {self.name + ' knows' if self.name else 'I know'} now"
 
 
 def build(
@@ -223,49 +247,28 @@ def summary(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its pictures are the files that `pictures` names."""
-    lines = [f"# {_plain(_title(report))}", "", f"{report.when}. {report.machine}.", ""]
-    lines += [summary(report), "", "| Question | Before | Now |", "|---|---|---|"]
-    for part in report.parts:
-        cells = (part.title, _standing(part, "before"), _standing(part, "after"))
-        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
-    if report.numbers:
-        lines += ["", "## My own numbers", ""]
-        lines += [f"- {_plain(name)}: {_plain(said)}" for name, said in report.numbers]
-    for title, said in report.sections:
-        lines += ["", f"## {_plain(title)}", "", *(f"- {_plain(line)}" for line in said)]
-    for part in report.parts:
-        lines += ["", f"## {_plain(part.title)}", ""]
-        for row in part.rows:
-            change = _plain(_change(row))
-            lines.append(f"- **{_plain(row.prompt)}** {change} {_plain(row.reply)}".rstrip())
-    if report.explored:
-        lines += ["", "## What I explored", ""]
-    for place, (title, picture, words) in enumerate(report.explored, 1):
-        lines += [f"### {_plain(title)}", "", _plain(words), ""]
-        for name, (alt, _) in zip(_names(place), svg.pictures(picture), strict=False):
-            lines += [f"![{_plain(alt)}]({name})", ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _names(place: int) -> Iterator[str]:
-    """File names of the pictures of the widget at `place`."""
-    return (f"report-{place}-{number}.svg" for number in count(1))
+    values = {"summary": summary(report), "shown": _shown(report), "plain": _plain}
+    return render(_HERE / "report.md.j2", report=report, **values)
 
 
 def pictures(report: Report) -> dict[str, str]:
     """The pictures of what was explored as SVG files: name -> text."""
-    return {
-        name: text
-        for place, (_, picture, _) in enumerate(report.explored, 1)
-        for name, (_, text) in zip(_names(place), svg.pictures(picture), strict=False)
-    }
+    return {name: text for *_, files in _shown(report) for name, _, text in files}
 
 
-def _change(row: Row) -> str:
-    before, after = (f" ({given})" if given else "" for given in row.given)
-    first = "not asked" if row.before is None else f"{WORDS[row.before]}{before}"
-    other = f" (it was asked as: {row.first})" if row.first else ""
-    return f"Before: {first}{other}; now: {WORDS[row.after]}{after}."
+def _shown(report: Report) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """Of what was explored title, words, and of its pictures file name, alt text and SVG."""
+    return [
+        (
+            title,
+            words,
+            [
+                (f"report-{place}-{number}.svg", alt, text)
+                for number, (alt, text) in enumerate(svg.pictures(picture), 1)
+            ],
+        )
+        for place, (title, picture, words) in enumerate(report.explored, 1)
+    ]
 
 
 def _plain(text: str) -> str:
@@ -274,23 +277,9 @@ def _plain(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_[]<>|#$" else char for char in line)
 
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } th, td { border: 1px solid; padding: 0.3rem 0.6rem; }
-th { text-align: left; } svg { max-width: 100%; }
-"""
-
-
 def to_html(report: Report) -> str:
     """The report as one HTML page, with the pictures."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(_title(report))}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>{escape(_title(report))}</h1>{_answers(report)}{_explored(report)}"
-        "</main></body></html>\n"
-    )
+    return _html("report", report) + "\n"
 
 
 def inside(report: Report) -> str:
@@ -298,75 +287,13 @@ def inside(report: Report) -> str:
 
     The cells of its tables say their alignment, for JupyterLab has another one.
     """
-    html = re.sub(r"<(t[hd])\b", r'<\1 style="text-align:left"', _answers(report))
+    html = re.sub(r"<(t[hd])\b", r'<\1 style="text-align:left"', _html("answers", report))
     return f'<div class="ir1-report {NO_MATHS}">{html}</div>'
 
 
-def _answers(report: Report) -> str:
-    table = "".join(
-        f'<tr><th scope="row">{escape(part.title)}</th><td>{_mark(part, "before")}</td>'
-        f"<td>{_mark(part, 'after')}</td></tr>"
-        for part in report.parts
-    )
-    return (
-        f"<p>{escape(report.when)}. {escape(report.machine)}.</p><p>{escape(summary(report))}</p>"
-        "<table><caption>The six questions, before and now</caption>"
-        '<thead><tr><th scope="col">Question</th><th scope="col">Before</th>'
-        f'<th scope="col">Now</th></tr></thead><tbody>{table}</tbody></table>'
-        f"{_numbers(report)}{_lists(report)}{''.join(map(_section, report.parts))}"
-    )
-
-
-def _title(report: Report) -> str:
-    return f"Inside R1: what {report.name + ' knows' if report.name else 'I know'} now"
-
-
-def _lists(report: Report) -> str:
-    return "".join(
-        f"<h2>{escape(title)}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in said)}</ul>"
-        for title, said in report.sections
-    )
-
-
-def _numbers(report: Report) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(said)}</td></tr>'
-        for name, said in report.numbers
-    )
-    head = "<caption>What the verdicts were computed from</caption>"
-    return f"<h2>My own numbers</h2><table>{head}{rows}</table>" if rows else ""
-
-
-def _standing(part: Part, phase: str) -> str:
-    """How a question stands as a whole, and how many of its ways are right if not all are."""
-    outcomes, whole = part.outcomes(phase), getattr(part, phase)
-    right = outcomes.count(Outcome.RIGHT)
-    if whole is Outcome.RIGHT or not right:
-        return WORDS[whole]
-    word = "not complete" if whole is Outcome.BLANK else WORDS[whole]
-    return f"{word} ({right} of {len(outcomes)} right)"
-
-
-def _mark(part: Part, phase: str) -> str:
-    sign = _SIGNS[getattr(part, phase)]
-    return f'<span aria-hidden="true">{sign}</span> {_standing(part, phase)}'
-
-
-def _section(part: Part) -> str:
-    rows = "".join(
-        f"<li><p><strong>{escape(row.prompt)}</strong></p>"
-        f"<p>{escape(_change(row))} {escape(row.reply)}</p></li>"
-        for row in part.rows
-    )
-    return f"<h2>{escape(part.title)}</h2><ul>{rows}</ul>"
-
-
-def _explored(report: Report) -> str:
-    parts = "".join(
-        f"<h3>{escape(title)}</h3>{picture}<p>{escape(words)}</p>"
-        for title, picture, words in report.explored
-    )
-    return f"<h2>What I explored</h2>{parts}" if parts else ""
+def _html(name: str, report: Report) -> str:
+    template = _HERE / f"{name}.html.j2"
+    return render(template, report=report, summary=summary(report), signs=_SIGNS)
 
 
 def save(report: Report, folder: Path) -> tuple[Path, Path]:

@@ -6,29 +6,18 @@
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as ipw
 
 from course_lib import facts
-from course_lib.show.theme import TEXT_COLOUR, escape
+from course_lib.show.pages import render
+from course_lib.show.theme import TEXT_COLOUR
 from course_lib.widgets.base import Widget, choice
 
 ALL = "all"
 _MARKS = {"confirmed": "✓", "imprecise": "≈", "wrong": "✗", "outdated": "↻", "unverifiable": "?"}
-_HEADS = ("no.", "the page says", "verdict", "what is so", "for a learner", "source", "lesson")
-
-
-_HIDING = "".join(
-    f"body:has(#show-{verdict}:checked) tr[data-verdict]:not([data-verdict={verdict}]),"
-    for verdict in facts.VERDICTS
-)
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font-family:system-ui,sans-serif;margin:2em;line-height:1.4}"
-    "table{border-collapse:collapse}td,th{padding:.3em .6em;vertical-align:top;"
-    "border-bottom:1px solid #797979}label{margin-right:1.2em}fieldset{margin:1em 0}"
-    f"{_HIDING.rstrip(',')}{{display:none}}"
-)
+_HERE = Path(__file__).parent
 
 
 def chosen(verdict: str = ALL, lesson: str = ALL, most_important: bool = False) -> list[facts.Fact]:
@@ -50,12 +39,7 @@ def chosen(verdict: str = ALL, lesson: str = ALL, most_important: bool = False) 
 
 def as_html(claims: list[facts.Fact]) -> str:
     """The claims as an HTML table that needs no kernel; lessons are links to the notebooks."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
-    rows = "".join(_row(claim) for claim in claims)
-    return (
-        f'<table style="color:{TEXT_COLOUR};text-align:left"><caption>The page, claim by claim'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return render(_HERE / "claims_table.html.j2", **_values(claims))
 
 
 def page() -> str:
@@ -63,16 +47,15 @@ def page() -> str:
 
     It belongs next to the notebooks, because its links to them are relative.
     """
-    counts = Counter(claim.verdict for claim in facts.claims())
-    buttons = "".join(_button(verdict, counts[verdict]) for verdict in facts.VERDICTS)
-    every = _button(ALL, sum(counts.values()), checked=True)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>The page, claim by claim</title><style>{_STYLE}</style></head><body>"
-        f"<h1>The page, claim by claim</h1><fieldset><legend>Verdict</legend>{every}{buttons}"
-        f"</fieldset>{as_html(facts.claims())}</body></html>\n"
-    )
+    known = facts.claims()
+    counts = Counter(claim.verdict for claim in known)
+    shown = {ALL: len(known)} | {verdict: counts[verdict] for verdict in facts.VERDICTS}
+    values = {"shown": shown, "verdicts": facts.VERDICTS, **_values(known)}
+    return render(_HERE / "claims.html.j2", **values) + "\n"
+
+
+def _values(claims: list[facts.Fact]) -> dict[str, Any]:
+    return {"claims": claims, "marks": _MARKS, "colour": TEXT_COLOUR}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -111,44 +94,6 @@ class ClaimsBrowser(Widget):
         counts = Counter(claim.verdict for claim in self.chosen())
         said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in facts.VERDICTS)
         return f"{sum(counts.values())} of {len(facts.claims())} claims: {said}."
-
-
-def _button(verdict: str, count: int, checked: bool = False) -> str:
-    mark = " checked" if checked else ""
-    return (
-        f'<label><input type="radio" name="verdict" id="show-{verdict}"{mark}> '
-        f"{verdict} ({count})</label>"
-    )
-
-
-def _number(claim: facts.Fact) -> str:
-    return claim.key.removeprefix("page.").upper()
-
-
-def _value(claim: facts.Fact) -> str:
-    return f"{claim.value} {claim.unit}".strip()
-
-
-def _row(claim: facts.Fact) -> str:
-    cells = [
-        escape(claim.claim),
-        f'<span style="white-space:nowrap"><span aria-hidden="true">{_MARKS[claim.verdict]}</span> '
-        f"{claim.verdict}</span>",
-        escape(_value(claim)),
-        escape(claim.note),
-        _source(claim),
-        f'<a href="{escape(claim.notebook)}">{escape(claim.notebook.removesuffix(".ipynb"))}</a>',
-    ]
-    inner = "".join(f"<td>{cell}</td>" for cell in cells)
-    number = f'<th scope="row">{_number(claim)}</th>'
-    return f'<tr data-verdict="{claim.verdict}">{number}{inner}</tr>'
-
-
-def _source(claim: facts.Fact) -> str:
-    title, where = escape(claim.source.title), escape(claim.where)
-    if claim.source.address:
-        title = f'<a href="{escape(claim.source.address)}">{title}</a>'
-    return f"{title}{', ' + where if where else ''} ({claim.read})"
 
 
 if __name__ == "__main__":

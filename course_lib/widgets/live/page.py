@@ -8,10 +8,10 @@ import base64
 import json
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from course_lib.model import models
+from course_lib.show.pages import render
 from course_lib.task.puzzles import Puzzle
 from course_lib.widgets.live import export, script
 from course_lib.widgets.live.greedy import answers
@@ -56,10 +56,8 @@ def _html(parameters: int) -> str:
     ]
     # What these two answer, for who has no JavaScript.
     still = {OFFERED[name][1]: models.shipped(OFFERED[name][0]) for name in ("base", "r1-zero")}
-    template = jinja2.Environment(autoescape=True).from_string(
-        (script.HERE / "live.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return render(
+        script.HERE / "live.html.j2",
         offers=Markup(json.dumps(offers).replace("<", "\\u003c")),
         millions=f"{parameters / 1e6:.1f}",
         puzzle=str(_STILL),

@@ -1,0 +1,21 @@
+"""Pages and texts from templates (Jinja) that lie beside the module which fills them."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def render(template: Path, **values: Any) -> str:
+    """The text of a template, in which `values` stand by name.
+
+    In one whose name ends with `.html.j2` every value is escaped but `markupsafe.Markup`.
+    """
+    made = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=template.name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return made.get_template(template.name).render(values)
