@@ -247,8 +247,8 @@ def summary(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its pictures are the files that `pictures` names."""
-    values = {"summary": summary(report), "shown": _shown(report), "plain": _plain}
-    return render(_HERE / "report.md.j2", report=report, **values)
+    values = {"report": report, "summary": summary(report), "shown": _shown(report)}
+    return render(_HERE / "report.md.j2", filters={"plain": _plain}, **values)
 
 
 def pictures(report: Report) -> dict[str, str]:

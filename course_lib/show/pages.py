@@ -1,13 +1,16 @@
 """Pages and texts from templates (Jinja) that lie beside the module which fills them."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def render(template: Path, **values: Any) -> str:
-    """The text of a template, in which `values` stand by name.
+def render(
+    template: Path, *, filters: Mapping[str, Callable[[str], str]] | None = None, **values: Any
+) -> str:
+    """The text of a template, in which `values` stand by name and `filters` change text.
 
     In one whose name ends with `.html.j2` every value is escaped but `markupsafe.Markup`.
     """
@@ -18,4 +21,5 @@ def render(template: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters |= filters or {}
     return made.get_template(template.name).render(values)
