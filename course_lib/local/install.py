@@ -95,7 +95,7 @@ def install(args: argparse.Namespace) -> None:
     build = "cpu" if args.cpu else "auto"
     if args.collect:
         do([*pip, "install", "-q", UV], settings)
-        needed = [*_index(python, build, settings), *requirements, "setuptools>=77", UV]
+        needed = [*_index(python, build, settings), *_pins(), "setuptools>=77", UV]
         do([*pip, "download", "-d", str(args.collect), *needed], settings)
         print(f"Carry {args.collect} to the other machine and give it with --wheels.")
         return
@@ -176,8 +176,7 @@ def _room_for_cuda(folder: Path) -> None:
 
 def _index(python: Path, build: str, settings: dict[str, str]) -> list[str]:
     """Where PyTorch keeps the `build` of this machine, as uv knows it, in an option of pip's."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    torch = next(line for line in lines if line.startswith("torch=="))
+    torch = next(pin for pin in _pins() if pin.startswith("torch=="))
     compiled = subprocess.run(
         [str(python), "-m", "uv", "pip", "compile", "--python", str(python), "--no-deps",
          "--emit-index-annotation", "--torch-backend", build, "-"],
@@ -190,6 +189,12 @@ def _index(python: Path, build: str, settings: dict[str, str]) -> list[str]:
         )
     found = re.search(r"# from (\S+)", compiled.stdout)
     return ["--extra-index-url", found[1]] if found else []
+
+
+def _pins() -> list[str]:
+    """What is fetched; not the course itself, which pip would pack up with all that lies in it."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "-"))]
 
 
 def do(command: list[str], settings: dict[str, str]) -> None:

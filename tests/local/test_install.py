@@ -88,6 +88,7 @@ def test_without_a_network_nothing_is_asked_of_one(machine, tmp_path):
     steps.clear()
     assert run("--collect", str(tmp_path)) == 0
     (fetched,) = (line for line in said(steps) if "pip download" in line)
+    assert " -r " not in fetched and " -e " not in fetched and " torch==" in fetched
     assert install.UV in fetched and "--extra-index-url https://x/cpu" in fetched
     assert any("compile" in line and "--torch-backend auto" in line for line in said(steps))
     steps.clear()
