@@ -7,7 +7,7 @@ Settings of the environment, each with one default:
   theirs to read only);
 - `INSIDE_R1_CACHE`: downloads and conversions (the system's folder for caches);
 - `INSIDE_R1_DEVICE`: where models live, `cpu` or `cuda` (the GPU where CUDA finds one);
-- `INSIDE_R1_THREADS`: torch's threads (as many as there are idle cores, at most four);
+- `INSIDE_R1_THREADS`: torch's threads, or workers (as many as there are free cores, up to four);
 - an administrator's `OMP_NUM_THREADS`, `CPU_LIMIT` and `MEM_LIMIT` (JupyterHub's) are kept to.
 """
 
@@ -17,6 +17,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -54,7 +55,8 @@ _NO_HOME = (
 
 _ENDS = ", and that only as long as this program lasts"
 
-_decided: int | None = None
+_AGAIN = 1.0  # seconds until a look at the cores is out of date
+_look: tuple[float, float, float] | None = None  # when, core-seconds to spare by then, free cores
 
 
 def home() -> Path:
@@ -173,9 +175,7 @@ def allowed_cores() -> int:
 
     By its affinity, its container's quota (cgroup v2 `cpu.max` or v1) and JupyterHub's `CPU_LIMIT`.
     """
-    cores = float(os.cpu_count() or 1)
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, len(os.sched_getaffinity(0)))
+    cores = float(len(_our_cores()))
     old = _GROUPS / "cpu"
     older = f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}"
     for said in (_read(_GROUPS / "cpu.max"), older):  # "quota period"; "max" and -1 are no quota
@@ -247,37 +247,68 @@ def _whole(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def threads_for(cores: int, load: float) -> int:
-    """How many torch threads suit a machine with `cores` cores, `load` of them busy.
+def free_cores() -> int:
+    """How many cores this process may keep busy now: idle ones and its own, from 1 to 4.
 
-    Two threads on two busy cores are several times slower than one, because each waits for the
-    other at every operation; so only idle cores count.
+    What others use is looked up again when a second has passed. `INSIDE_R1_THREADS` overrides the
+    choice, `OMP_NUM_THREADS` limits it; pytest-xdist workers get one core each.
     """
-    return max(1, min(_MOST_THREADS, round(cores - load)))
-
-
-def use_threads() -> int:
-    """Set torch's thread count once per process and return it.
-
-    `INSIDE_R1_THREADS` overrides the choice, `OMP_NUM_THREADS` limits it; pytest-xdist workers get
-    one thread each.
-    """
-    import torch
-
-    global _decided
-    if _decided is None:
-        _decided = _wanted_threads()
-        torch.set_num_threads(_decided)
-    return _decided
-
-
-def _wanted_threads() -> int:
     own, administrators = (_count(n) for n in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS"))
     if own or "PYTEST_XDIST_WORKER" in os.environ:
         return own or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    wanted = threads_for(allowed_cores(), load)
-    return min(wanted, administrators) if administrators else wanted
+    most = min(_MOST_THREADS, allowed_cores(), administrators or _MOST_THREADS)
+    return max(1, min(most, round(_free_now())))
+
+
+def use_threads() -> int:
+    """Set torch's thread count to the cores that are free now, and return it.
+
+    Two threads on two busy cores are several times slower than one, because each waits for the
+    other at every operation; so a long piece of work asks again from time to time.
+    """
+    import torch
+
+    threads = free_cores()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return threads
+
+
+def processor_seconds() -> float:
+    """The processor's time that this process and those it has waited for have taken so far."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
+
+
+def _free_now() -> float:
+    """Cores that were idle or ours since the last look; at the first, by the machine's load."""
+    global _look
+    now, spare = time.monotonic(), _spare_seconds()
+    if _look and now - _look[0] < _AGAIN:
+        return _look[2]
+    if _look:
+        free = (spare - _look[1]) / (now - _look[0])
+    else:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        free = len(_our_cores()) - load
+    _look = now, spare, free
+    return free
+
+
+def _spare_seconds() -> float:
+    """Core-seconds, since some moment, in which the cores open to us were idle or worked for us."""
+    import psutil
+
+    times = dict(enumerate(psutil.cpu_times(percpu=True)))
+    ours = [times[core] for core in _our_cores() if core in times]
+    return sum(t.idle + getattr(t, "iowait", 0.0) for t in ours) + processor_seconds()
+
+
+def _our_cores() -> set[int]:
+    """The numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def _count(name: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from course_lib.errors import CourseError
-from course_lib.model import logprobs
+from course_lib.model import logprobs, workers
 from course_lib.model.own_forward import kept_logits
 from course_lib.model.rollout import Rollout
 from course_lib.rl import contract, grpo
@@ -61,7 +60,7 @@ def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value[:, :-1] for name, value in inputs.items()}
 
 
-_MOST = 6144  # tokens in one pass; more gain nothing at the small models' sizes
+_MOST = 2048  # tokens in one pass: more leave the cache, and fewer passes are shared less evenly
 _ROOM = 1.5e9  # bytes that a pass may keep for its gradient
 
 
@@ -215,7 +214,7 @@ class Learner:
         """Where the old log-probabilities cannot be had from the first pass, they are got here."""
         if self.config.old_from == "sampler" and sampled.logp is not None:
             return _Old(sampled.logp.clone(), known=True)
-        old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
+        old = _Old(workers.zeros(sampled.ids.shape, sampled.ids.device), known=False)
         if self.config.minibatches > 1:
             everything = torch.arange(len(sampled.ids), device=sampled.ids.device)
             for chunk in chunks(sampled, everything, tokens_at_once(self.model)):
@@ -233,10 +232,8 @@ class Learner:
         tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
         at_once = self.chunk_tokens or tokens_at_once(self.model)
         most = sys.maxsize if self.nature.mean == "whole" else at_once
-        total: dict[str, float] = defaultdict(float)
-        self.optimizer.zero_grad()
-        self.model.train()
-        for chunk in chunks(sampled, rows, most):
+
+        def one_pass(chunk: torch.Tensor) -> dict[str, float]:
             part = sampled.take(chunk)
             mask = grpo.completion_mask(part.ids, self.eos)  # (chunk, tokens), boolean
             logp, spread = self._logprobs(self.model, part, mask)  # (chunk, tokens) both
@@ -250,11 +247,21 @@ class Learner:
             if self.nature.mean == "token":
                 share = float(mask.sum() / whole)
             (loss * share).backward()
-            total["loss"] += float(loss.detach()) * share
-            total["entropy"] += float(spread.sum()) / tokens
-            for name, value in stats.items():
-                total[name] += float(value) * float(mask.sum()) / tokens
+            weight = float(mask.sum()) / tokens
+            figures = {name: float(value) * weight for name, value in stats.items()}
+            loss_share = float(loss.detach()) * share
+            return {"loss": loss_share, "entropy": float(spread.sum()) / tokens} | figures
+
+        self.model.train()
+        parts = list(chunks(sampled, rows, most))
+        told = workers.gradients(self.model, parts, one_pass, self._workers(len(parts)))
+        total = {name: sum(figures[name] for figures in told) for name in told[0]}
         return total | {"grad_norm": self._step(total["loss"])}
+
+    def _workers(self, passes: int) -> int:
+        """How many processes share the passes; a loss that is not ours may keep notes, so 1."""
+        ours = self.loss is grpo.policy_loss and type(self)._loss is Learner._loss
+        return workers.number(self.model, passes) if ours else 1
 
     def _loss(
         self,

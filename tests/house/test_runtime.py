@@ -38,7 +38,8 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
         (tmp_path / "cpu.max").write_text(cpu_max)
         monkeypatch.setattr(runtime, "_GROUPS", tmp_path)
-        return runtime._wanted_threads()
+        monkeypatch.setattr(runtime, "_look", None)
+        return runtime.free_cores()
 
     return of
 
@@ -62,5 +63,30 @@ def test_threads_of_an_administrator_are_kept_and_ones_own_come_first(machine):
     assert machine(64, INSIDE_R1_THREADS="0") == 4
 
 
-def test_fewer_cores_are_free_on_a_busy_machine():
-    assert runtime.threads_for(2, 0.1) == 2 and runtime.threads_for(2, 2.4) == 1
+def test_fewer_cores_are_free_on_a_busy_machine(machine, monkeypatch):
+    """At first by the machine's load, then by what the cores did since the last look."""
+    assert machine(4, OMP_NUM_THREADS="3") == 3
+    clock, spare = [100.0], [0.0]
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.1, 0, 0), raising=False)
+    monkeypatch.setattr(runtime, "_look", None)
+    monkeypatch.setattr(runtime.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(runtime, "_spare_seconds", lambda: spare[0])
+    monkeypatch.delenv("OMP_NUM_THREADS")
+
+    def later(seconds, cores):
+        clock[0], spare[0] = clock[0] + seconds, spare[0] + seconds * cores
+        return runtime.free_cores()
+
+    assert runtime.free_cores() == 1
+    assert later(0.5, 4) == 1  # too soon to tell
+    assert later(1.0, 4) == 4
+    assert later(2.0, 1.9) == 2
+    assert later(2.0, 0.1) == 1
+
+
+def test_what_this_process_and_its_children_use_is_no_other_programs(monkeypatch):
+    before = runtime._spare_seconds(), runtime.processor_seconds()
+    for _ in range(2_000_000):
+        pass
+    used = runtime.processor_seconds() - before[1]
+    assert used > 0.01 and runtime._spare_seconds() - before[0] >= used * 0.9

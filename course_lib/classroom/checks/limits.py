@@ -73,6 +73,7 @@ def in_copy(work: Callable[[], str], seconds: float) -> str:
 
 def _work_and_end(work: Callable[[], str], writer: int) -> NoReturn:
     try:
+        os.environ["INSIDE_R1_THREADS"] = "1"
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # the pool's threads were not copied
         data = work().encode("utf-8", errors="replace")
