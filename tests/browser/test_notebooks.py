@@ -47,6 +47,7 @@ FED_BY_A_RUN = {"LiveRun"}
 """Widgets that have no control: a run moves them."""
 
 VISITED: set[str] = set()
+MISSED: set[str] = set()
 MOVED: set[str] = set()
 
 
@@ -78,7 +79,8 @@ def take_over(stem, shared, runs, patience=600):
     end = time.monotonic() + patience
     while begun.exists() and not ended.exists() and time.monotonic() < end:
         time.sleep(0.5)
-    if not ended.exists():
+    MISSED.update([stem] * (stem in LATE and not ended.exists()))
+    if MISSED or not ended.exists():  # a run may rest on one of the lessons before
         return
     first, last = begun.stat().st_mtime, ended.stat().st_mtime
     for folder in (lab.ROOT / "runs").glob("*/"):

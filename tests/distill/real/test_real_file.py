@@ -90,5 +90,6 @@ def test_greedy_text_is_the_same_in_llama_cpp_for_twenty_puzzles(taught, smollm2
         ]
         assert texts[0].startswith("<think>") and len(texts[0]) > 20
         assert all(is_greedy(model, tokenizer, puzzle, text, 48) for text in texts), texts
+    assert not is_greedy(model, tokenizer, puzzles.sample(1, 6, "test")[0], texts[0], 48)
     two.close()
     three.close()
