@@ -59,6 +59,9 @@ _READY = """() => {
 
 _SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 
+IS_BUSY = """() =>
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status !== 'idle'"""
+
 _RUN_STATE = """() => {
   const panel = window.jupyterapp.shell.currentWidget;
   const cells = panel.content.widgets.filter(

@@ -142,11 +142,17 @@ def picture(widget):
     return widget.locator(".widget-html").last.inner_html()
 
 
-def changes(page, look, before, seconds=6):
-    """Whether what `look()` gives is none of `before` within so many seconds."""
-    end = time.monotonic() + seconds
+def changes(page, look, before, seconds=4, most=120):
+    """Whether what `look()` gives is none of `before`; told by the kernel's rest, not by a clock.
+
+    No is said once the kernel has been idle for so many seconds, however long it has worked.
+    """
+    end, rest = time.monotonic() + most, time.monotonic() + seconds
     while look() in before:
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if page.evaluate(lab.IS_BUSY):
+            rest = now + seconds
+        if now > min(rest, end):
             return False
         page.wait_for_timeout(50)
     return True
