@@ -121,4 +121,5 @@ def card_text(exercise: Exercise) -> str:
         ("stuck?", f'`hint("{exercise.name}", 1)`, then 2, then 3; `solution("{exercise.name}")`'),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return f"### {exercise.title}: `{exercise.name}`\n\n| | |\n|---|---|\n{table}"
+    mark = "" if exercise.title.endswith("?") else ":"
+    return f"### {exercise.title}{mark} `{exercise.name}`\n\n| | |\n|---|---|\n{table}"

@@ -11,6 +11,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from course_lib.model import models
+from course_lib.rl import experiments
+from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.task.puzzles import Puzzle
 from course_lib.widgets.live import export, script
@@ -43,6 +45,27 @@ def write(out: Path) -> Path:
     return page
 
 
+def growth() -> dict[str, str]:
+    """What grows in R1-Zero's training, from its record: `growth`, a picture; `grown`, words."""
+    record = experiments.load_record("outcome")
+    runs = list(record["runs"].values())
+    steps = runs[0]["step"]
+
+    def mean(name: str) -> list[float]:
+        return [sum(run[name][i] for run in runs) / len(runs) for i in range(len(steps))]
+
+    right, thought = [10 * value for value in mean("reward")], mean("thinking_tokens")
+    series = {"right answers, of 10": right, "thinking tokens": thought}
+    words = (
+        f"R1-Zero in miniature, the mean of {len(runs)} recorded runs of {record['steps']} steps. "
+        "Rewarded for right answers only, it comes to be right more often, and to think longer: "
+        f"from {right[0]:.1f} of 10 answers to {right[-1]:.1f}, and thoughts of {thought[0]:.1f} "
+        f"tokens become thoughts of {thought[-1]:.1f}."
+    )
+    picture = svg.lines("What grows in training", steps, series, "step", width=svg.NARROW)
+    return {"growth": picture, "grown": words}
+
+
 def as_script(name: str, header: dict, weights: bytes) -> str:
     """A model as a script that hands it to the page."""
     told = f"{json.dumps(name)}, {json.dumps(header)}"
@@ -56,10 +79,13 @@ def _html(parameters: int) -> str:
     ]
     # What these two answer, for who has no JavaScript.
     still = {OFFERED[name][1]: models.shipped(OFFERED[name][0]) for name in ("base", "r1-zero")}
+    shown = growth()
     return render(
         script.HERE / "live.html.j2",
         offers=Markup(json.dumps(offers).replace("<", "\\u003c")),
         millions=f"{parameters / 1e6:.1f}",
         puzzle=str(_STILL),
         still=answers(still, _STILL),
+        grown=shown["grown"],
+        growth=Markup(shown["growth"]),
     )

@@ -1,8 +1,23 @@
 // Draws the figures a page holds, and lets what scrolls sideways take the keyboard's focus.
 "use strict";
 
+// A phone has no room for long names beside bars, for many numbers, nor for a key close below them.
+function folded(figure) {
+  const short = (name) => typeof name === "string" ? name.replace(/(.{9,}?) /g, "$1<br>") : name;
+  const lying = (trace) => trace.orientation === "h" && Array.isArray(trace.y);
+  return {
+    data: figure.data.map((trace) => lying(trace) ? { ...trace, y: trace.y.map(short) } : trace),
+    layout: {
+      ...figure.layout,
+      xaxis: { nticks: 5, ...figure.layout.xaxis },
+      legend: { ...figure.layout.legend, y: -0.35, yanchor: "top" },
+    },
+  };
+}
+
 function draw(holder) {
-  const { data, layout } = JSON.parse(holder.querySelector("script").textContent);
+  const figure = JSON.parse(holder.querySelector("script").textContent);
+  const { data, layout } = innerWidth < 600 ? folded(figure) : figure;
   const room = document.createElement("div");
   holder.append(room);
   Plotly.newPlot(room, data, layout, { responsive: true, displayModeBar: false });

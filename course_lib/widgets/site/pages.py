@@ -11,10 +11,10 @@ import course_lib
 from course_lib.facts import findings as found_findings
 from course_lib.facts.ledger import course_ledger
 from course_lib.facts.model import Fact
-from course_lib.rl import experiments
 from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.widgets import tours as guided
+from course_lib.widgets.live.page import growth
 
 _OWN = Path(__file__).parent
 
@@ -33,25 +33,9 @@ class Page:
 
 def front(groups: Sequence[tuple[str, list[Page]]], book: bool = False) -> str:
     """The front page: what will grow, the live model, the six questions, the first command."""
-    record = experiments.load_record("outcome")
-    growth, seeds = svg.as_images(_growth(record)), len(record["runs"])
-    values = {"growth": growth, "seeds": seeds, "steps": record["steps"], "start": START}
-    return _text("front", groups=groups, book=book, **values)
-
-
-def _growth(record: dict) -> str:
-    """Reward and thinking over the steps, each as a share of its largest value's scale."""
-    runs = list(record["runs"].values())
-    steps = runs[0]["step"]
-
-    def mean(name: str) -> list[float]:
-        return [sum(run[name][i] for run in runs) / len(runs) for i in range(len(steps))]
-
-    series = {
-        "right answers, of 10": [10 * value for value in mean("reward")],
-        "thinking tokens": mean("thinking_tokens"),
-    }
-    return svg.lines("What grows in training", steps, series, "step")
+    shown = growth()
+    shown["growth"] = svg.as_images(shown["growth"])
+    return _text("front", groups=groups, book=book, start=START, **shown)
 
 
 def live() -> str:
@@ -107,7 +91,8 @@ def room(name: str) -> str:
 
 
 def _text(name: str, **values: Any) -> str:
-    return render(_OWN / f"{name}.md.j2", filters={"plain": _plain, "cell": _cell}, **values)
+    filters = {"plain": _plain, "cell": _cell, "value": _value}
+    return render(_OWN / f"{name}.md.j2", filters=filters, **values)
 
 
 def _plain(text: str) -> str:
@@ -117,3 +102,12 @@ def _plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     return _plain(" ".join(text.split()))
+
+
+def _value(value: object) -> str:
+    """A fact's value as it is read: large numbers in threes, yes and no as words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

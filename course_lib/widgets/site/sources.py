@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+from markupsafe import escape
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
@@ -120,7 +121,7 @@ def _shown(data: dict, book: bool) -> dict:
     if _PLOTLY in data:
         return {"text/html": figure(data[_PLOTLY])}
     if _WIDGET in data:
-        return {"text/plain": data["text/plain"]}
+        return {"text/html": f'<p class="ir1-live">{escape(data["text/plain"])}</p>'}
     if "text/html" in data:
         return {"text/html": html_with_pages(lowered(data["text/html"]))}
     return dict(data)
