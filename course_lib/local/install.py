@@ -228,7 +228,8 @@ def _tell(python: Path, folder: Path, seconds: float) -> None:
     print(
         f"Installed in {seconds / 60:.0f} min, {size / 1e9:.1f} GB: torch {version}, {gpu} a GPU."
     )
-    print(f"Begin with: {python.parent / 'jupyter'} lab notebooks/00_start_here.ipynb")
+    as_root = " --allow-root" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
+    print(f"Begin with: {python.parent / 'jupyter'} lab{as_root} notebooks/00_start_here.ipynb")
 
 
 if __name__ == "__main__":

@@ -146,6 +146,14 @@ def test_a_macos_that_is_too_old_is_told_before_anything_is_fetched(
     assert works or ("macOS 14" in capsys.readouterr().err and not steps)
 
 
+@pytest.mark.parametrize("user", [0, 1000])
+def test_root_is_told_what_jupyterlab_asks_of_root(machine, capsys, user):
+    _, _, run, monkeypatch = machine
+    monkeypatch.setattr(install.os, "geteuid", lambda: user, raising=False)
+    assert run() == 0
+    assert ("lab --allow-root notebooks" in capsys.readouterr().out) is (user == 0)
+
+
 def test_a_debian_without_venv_says_what_to_install(machine, capsys):
     _, _, run, monkeypatch = machine
     told = "The virtual environment was not created successfully because ensurepip is not available"
