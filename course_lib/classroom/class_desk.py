@@ -8,8 +8,6 @@ Moodle and Canvas (`moodle.csv`, `canvas.csv`, in the columns that their imports
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from jinja2 import Environment
-
 from course_lib.checklist import report
 from course_lib.checklist.progress import Progress
 from course_lib.checklist.quiz import Outcome as Answered
-from course_lib.classroom import class_files, form
+from course_lib.classroom import class_files, form, pages
 from course_lib.classroom.checks import catalogue
 from course_lib.classroom.checks.judge import Outcome
 from course_lib.classroom.checks.values import readable
 from course_lib.classroom.class_files import Person
-from course_lib.classroom.grade_report import as_text, replace
-from course_lib.errors import CourseError
-from course_lib.runtime import ASSETS
 
 STUCK = 4
 """So many checks of an exercise that is still not right: somebody should look."""
@@ -157,34 +150,18 @@ def tables(group: Sequence[Member]) -> dict[str, list[list[str]]]:
 def write(people: Sequence[Person], left: Sequence[str], out: Path) -> list[Path]:
     """Write `class.html` and the tables into `out`. Raises CourseError where it cannot."""
     group = members(people)
-    texts = {"class.html": _page(group, left)}
+    texts = {
+        "class.html": pages.page(
+            "class", group=group, questions=questions(group), exercises=exercises(group),
+            left=left, stuck=[one for one in group if one.stuck], tries=STUCK,
+            total=len(catalogue.exercises()), words=report.WORDS,
+            titles=[question.title for question in form.comparable()],
+        )
+    }  # fmt: skip
     for name, rows in tables(group).items():
-        lines = io.StringIO(newline="")
-        csv.writer(lines).writerows([as_text(readable(c, _LONGEST)) for c in row] for row in rows)
-        mark = "\ufeff" if name == "class.csv" else ""  # a gradebook takes it for a column's name
-        texts[name] = mark + lines.getvalue()
-    return written(texts, out)
-
-
-def written(texts: dict[str, str], out: Path) -> list[Path]:
-    """Write each text, whole, into the folder `out`. Raises CourseError where it cannot."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            replace(out / name, text)
-    except OSError as error:
-        raise CourseError(f"Nothing could be written to {out}: {error.strerror}.") from error
-    return [out / name for name in texts]
-
-
-def _page(group: Sequence[Member], left: Sequence[str]) -> str:
-    template = (ASSETS / "classroom" / "class.html").read_text(encoding="utf-8")
-    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return made.from_string(template).render(
-        group=group, questions=questions(group), exercises=exercises(group), left=left,
-        stuck=[one for one in group if one.stuck], tries=STUCK, total=len(catalogue.exercises()),
-        titles=[question.title for question in form.comparable()], words=report.WORDS,
-    )  # fmt: skip
+        mark = pages.MARK if name == "class.csv" else ""
+        texts[name] = mark + pages.table(rows, _LONGEST)
+    return pages.written(texts, out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,8 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="write the six questions as pages to hand out instead")  # fmt: skip
     args = parser.parse_args(argv)
     if args.form:
-        pages = {f"questions_{phase}.html": form.page(phase) for phase in form.PHASES}
-        made = written(pages | {"paper.csv": _paper()}, args.out)
+        forms = {f"questions_{phase}.html": form.page(phase) for phase in form.PHASES}
+        made = pages.written(forms | {"paper.csv": _paper()}, args.out)
     elif args.folder is None:
         parser.error("name the FOLDER with what was handed in, or give --form")
     else:
@@ -208,4 +185,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _paper() -> str:
     """An empty table to type paper into."""
-    return "\ufeff" + ",".join(("name", "phase", *form.asked("before"))) + "\n"
+    return pages.MARK + ",".join(("name", "phase", *form.asked("before"))) + "\n"

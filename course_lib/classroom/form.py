@@ -13,12 +13,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment
-
 from course_lib.checklist import questions
 from course_lib.checklist.evidence import Evidence
 from course_lib.checklist.quiz import Ask, Choice, Number, Order, Question
-from course_lib.runtime import ASSETS
+from course_lib.classroom import pages
 
 PHASES = ("before", "after")
 _OF_A_MACHINE = "fits"
@@ -102,7 +100,6 @@ def options(way: Ask) -> list[tuple[str, str]]:
 
 def page(phase: str = "before") -> str:
     """The form as one page of HTML, to click or to print."""
-    template = (ASSETS / "classroom" / "form.html").read_text(encoding="utf-8")
     rows = [
         {
             "name": name,
@@ -114,5 +111,4 @@ def page(phase: str = "before") -> str:
         }
         for name, way in asked(phase).items()
     ]
-    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return made.from_string(template).render(rows=rows, phase=phase, letters=string.ascii_lowercase)
+    return pages.page("form", rows=rows, phase=phase, letters=string.ascii_lowercase)

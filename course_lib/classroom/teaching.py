@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import plotly
-from jinja2 import Environment, FileSystemLoader
 
 from course_lib.checklist.quiz import Ask, Choice, Number, Order, say
 from course_lib.classroom import form
 from course_lib.classroom.checks import catalogue
-from course_lib.classroom.class_desk import written
 from course_lib.classroom.lessons_read import Section, sections
+from course_lib.classroom.pages import page, written
 from course_lib.errors import CourseError
-from course_lib.runtime import ASSETS, ROOT
+from course_lib.runtime import ROOT
 
 _LESSONS = (
     "01_cost_reset", "02_mixture_of_experts", "03a_rl_from_zero", "03_r1_zero",
@@ -117,15 +116,15 @@ def pages() -> dict[str, str]:
     made = {}
     for plan in told["plan"]:
         steps = [(step, _timed(plan, step), _exercises(step)) for step in plan["step"]]
-        page = _page("script", plan=plan, steps=steps, at=partial(clock, plan), **common)
-        made[f"script_{plan['name']}.html"] = page
+        script = page("script", plan=plan, steps=steps, at=partial(clock, plan), **common)
+        made[f"script_{plan['name']}.html"] = script
     lessons = [(name, [one for one in sections(name) if one.predictions]) for name in _LESSONS]
     phases = {phase: answered(phase) for phase in form.PHASES}
     groups = [(lesson, catalogue.of_lesson(lesson)) for lesson in catalogue.LESSONS]
-    made["answer_key.html"] = _page("key", lessons=lessons, phases=phases, groups=groups)
-    made["handout.html"] = _page("handout", answers=_by_title(phases["before"]))
+    made["answer_key.html"] = page("key", lessons=lessons, phases=phases, groups=groups)
+    made["handout.html"] = page("handout", answers=_by_title(phases["before"]))
     slides = [(name, _title(name), list(pictures(name))[:_PICTURES]) for name in _LESSONS]
-    made["slides.html"] = _page("slides", lessons=slides, plans=told["plan"])
+    made["slides.html"] = page("slides", lessons=slides, plans=told["plan"])
     return made
 
 
@@ -169,27 +168,15 @@ def _title(notebook: str) -> str:
     return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
 
 
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(ASSETS / "classroom" / "teaching", encoding="utf-8"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _page(name: str, **values: Any) -> str:
-    return _templates().get_template(f"{name}.html").render(**values)
-
-
-def to_pdf(page: Path) -> Path | None:
+def to_pdf(sheet: Path) -> Path | None:
     """The page printed to PDF by a Chromium of this machine; None where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
     if program is None:
         return None
-    target = page.with_suffix(".pdf")
+    target = sheet.with_suffix(".pdf")
     with tempfile.TemporaryDirectory() as own:
         command = [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={own}"]
-        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", page.resolve().as_uri()]
+        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", sheet.resolve().as_uri()]
         try:
             subprocess.run(command, capture_output=True, timeout=120, check=True)
         except (OSError, subprocess.SubprocessError):
