@@ -64,9 +64,15 @@ class KVBuffer:
         """Keep `rows` only (an index may repeat): every layer and the padding in the same step."""
         for layer in self._layers:  # one after the other, so that there are never two of all
             keys, values = self._layers[layer]
-            self._layers[layer] = keys[rows], values[rows]
+            self._layers[layer] = self._rows(keys, rows), self._rows(values, rows)
         if self.visible is not None:
             self.visible = self.visible[rows]
+
+    def _rows(self, kept: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Some rows of a buffer, of which only what is filled is copied."""
+        new = kept.new_empty(len(rows), *kept.shape[1:])
+        new[:, :, : self.filled] = kept[rows, :, : self.filled]
+        return new
 
 
 _ORDINARY = {"dropout", "is_causal", "position_ids", "cache_position", "logits_to_keep"}
@@ -94,7 +100,9 @@ def _buffered_attention(
     kv_buffer.windows[module.layer_idx] = sliding_window
     key, value = kv_buffer.write(module.layer_idx, key, value)
     mask = kv_buffer.mask(query.shape[2], key.shape[2], sliding_window)
-    if softcap or s_aux is not None:
+    # Where values are narrower than keys (MLA) torch has no fused attention on the CPU, and its
+    # other one multiplies all keys by the scale anew for every token.
+    if softcap or s_aux is not None or key.shape[-1] != value.shape[-1]:
         output = _written_out(query, key, value, mask, scaling, softcap, s_aux)
     else:
         output = nn.functional.scaled_dot_product_attention(
@@ -117,10 +125,11 @@ def _written_out(
     softcap: float | None,
     sinks: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Attention with a cap on its scores (Gemma 2) or a sink for each head (gpt-oss)."""
+    """Attention in its parts; with a cap on its scores (Gemma 2) or a sink a head (gpt-oss)."""
     repeat = query.shape[1] // key.shape[1]
-    key, value = (t.repeat_interleave(repeat, dim=1) for t in (key, value))
-    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    if repeat > 1:
+        key, value = (t.repeat_interleave(repeat, dim=1) for t in (key, value))
+    scores = query * (scaling or query.shape[-1] ** -0.5) @ key.transpose(2, 3)
     if softcap:
         scores = softcap * (scores / softcap).tanh()
     if mask is not None:
