@@ -61,22 +61,24 @@ def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 _MOST = 2048  # tokens in one pass: more leave the cache, and fewer passes are shared less evenly
-_ROOM = 1.5e9  # bytes that a pass may keep for its gradient
+_ROOM = 1e9  # bytes that a pass may keep for its gradient
 
 
 def tokens_at_once(model: PreTrainedModel) -> int:
     """How many tokens may go through `model` in one pass whose gradient is wanted.
 
-    A decoder block keeps some 16 numbers of its width for each token and 5 of its inner width.
+    A decoder block keeps some 16 numbers of its width for each token and 5 of its inner width; of
+    the logits there are at most 5: themselves, their gradient, and what probabilities are made of.
     """
     config = model.config.get_text_config()
     block = 16 * config.hidden_size + 5 * getattr(config, "intermediate_size", 0)
-    return max(256, min(_MOST, int(_ROOM // (4 * config.num_hidden_layers * block))))
+    token = config.num_hidden_layers * block + 5 * config.vocab_size
+    return max(256, min(_MOST, int(_ROOM // (4 * token))))
 
 
 def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = _MOST) -> Iterator[torch.Tensor]:
     """Split `rows` into sets of like length, so that little of a forward pass is padding."""
-    prompt = sampled.prompt_ids.shape[1]
+    prompt = sampled.prompt_ids.shape[1] - sampled.shared  # what all share is read once
     order = rows[sampled.lengths[rows].argsort()].tolist()
     current: list[int] = []
     for row in order:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer, LlamaConfig
 
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
@@ -337,6 +337,23 @@ def test_chunks_hold_every_row_once_and_stay_small(experience):
     for part in parts:
         longest = int(experience.rollout.lengths[part].max())
         assert len(part) == 1 or len(part) * (width + longest) <= 60
+
+
+def test_what_all_prompts_share_is_counted_once(experience):
+    rows = torch.arange(len(experience.texts))
+    shared = replace(experience.rollout, shared=experience.rollout.prompt_ids.shape[1] - 1)
+    count = [len(list(zero.chunks(one, rows, 60))) for one in (shared, experience.rollout)]
+    assert count[0] < count[1]
+
+
+def test_a_wide_vocabulary_leaves_room_for_fewer_tokens_in_a_pass():
+    sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
+    narrow, wide = (
+        learner.tokens_at_once(SimpleNamespace(config=LlamaConfig(vocab_size=n, **sizes)))
+        for n in (535, 49_152)
+    )
+    assert 256 <= wide < 0.7 * narrow
+    assert wide * 49_152 * 4 * 5 < 0.5e9  # of logits and all that is made of them
 
 
 def learn(base, experience, **changes):

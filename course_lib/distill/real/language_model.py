@@ -33,7 +33,7 @@ EXAMPLE = "<think> +3=10 -5=5 no -3=-4 yes</think> - + +"
 """All that a trace is written with: what a tokenizer must be able to write."""
 
 _LONGEST = 256  # tokens of a prompt and an answer
-_OVERHEAD = 1.6e9  # bytes beside the weights: activations, keys and values, the program itself
+_OVERHEAD = 1.7e9  # bytes beside the weights: activations, keys and values, the program itself
 
 
 def here() -> bool:

@@ -106,7 +106,7 @@ def test_a_tokenizer_that_cannot_write_the_traces(tmp_path, never_loaded):
 
 def test_too_little_memory_is_said_before_anything_is_loaded(tiny, monkeypatch, never_loaded):
     monkeypatch.setattr(runtime, "memory", lambda: (4e9, 1e9))
-    with pytest.raises(CourseError, match=r"takes about 1\.6 GB of memory and 1\.0 GB are free"):
+    with pytest.raises(CourseError, match=r"takes about 1\.7 GB of memory and 1\.0 GB are free"):
         language_model.folder(tiny)
 
 
