@@ -5,11 +5,14 @@ asked at the end of the course, where there is something of the learner's own to
 model that comes with the course stands in for a distill that has not been made yet.
 """
 
+import tomllib
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from course_lib.checklist import live_checks
-from course_lib.checklist.evidence import Evidence, Run
+from course_lib.checklist.evidence import Evidence, Run, Student
 from course_lib.checklist.quiz import (
     Ask,
     Choice,
@@ -60,6 +63,30 @@ def story(run: Run) -> str:
     )
 
 
+@cache
+def _words() -> Mapping[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "data" / "own.toml").read_text(encoding="utf-8"))
+
+
+Amount = float | Callable[[State], float]
+
+
+def _number(
+    name: str, right: Callable[[State], float], slips: Mapping[str, Amount], **known: Any
+) -> Number:
+    """The question `name` of `own.toml`, `known` filled in, with those slips that have a number."""
+    words = _words()[name]
+    made = [
+        Slip(amount if callable(amount) else fixed(amount), one["mistake"], one["reply"])
+        for one in words["slips"]
+        if (amount := slips.get(one["value"])) is not None
+    ]
+    given = {key: words[key] for key in ("tolerance", "near") if key in words}
+    prompt, reply = (words[part].format_map(known) for part in ("prompt", "reply"))
+    factor = known.get("factor", 1.0)
+    return Number(name, prompt, words["unit"], right, reply, slips=made, factor=factor, **given)
+
+
 def own_bill(now: Evidence) -> tuple[Prediction, ...]:
     """How many times dearer an answer became while reasoning grew; nothing without a run.
 
@@ -69,24 +96,9 @@ def own_bill(now: Evidence) -> tuple[Prediction, ...]:
     if run is None or run.thinking[0] < LEAST_THINKING:
         return ()
     ratio, price = run.thinking[1] / run.thinking[0], value("api.r1_launch.output")
-    better = run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio
-    ask = Number(
-        "own_bill",
-        f"Your own R1-Zero began with {run.thinking[0]:.2f} tokens of thinking in an answer. "
-        f"Billed at R1's launch price of ${price} per million output tokens, how many times as "
-        f"much did the thinking of an answer cost after {run.steps} steps?",
-        "times",
-        lambda s: s["ratio"],
-        "The price of a token did not move: an answer costs what its thinking is long.",
-        tolerance=0.15,
-        near=0.4,
-        slips=(
-            Slip(fixed(1), "the price of a token", "A longer answer has more tokens to pay for."),
-            Slip(
-                fixed(better), "how many times as often it was right", "What did one answer cost?"
-            ),
-        ),
-    )
+    slips = {"price": 1, "better": run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio}
+    known = {"before": run.thinking[0], "price": price, "steps": run.steps}
+    ask = _number("own_bill", lambda s: s["ratio"], slips, **known)
     return (Prediction(ask, lambda: {"ratio": ratio}, lambda _: story(run)),)
 
 
@@ -95,24 +107,10 @@ def own_growth(now: Evidence) -> tuple[Prediction, ...]:
     run = now.run
     if run is None:
         return ()
-    ask = Number(
-        "own_growth",
-        f"Your own R1-Zero began at {run.accuracy[0]:.0%} right. How many percent of the held-out "
-        f"puzzles did it get right after {run.steps} steps of reward for right answers only?",
-        "%",
-        lambda s: s["accuracy"],
-        "Only right and wrong were rewarded. Thinking grew because it paid.",
-        tolerance=0.1,
-        near=0.3,
-        slips=(
-            Slip(
-                fixed(100 * run.accuracy[0]),
-                "where it began",
-                "No example was shown, and yet it learnt: it tried, and kept what paid.",
-            ),
-        ),
-    )
-    return (Prediction(ask, lambda: {"accuracy": 100 * run.accuracy[1]}, lambda _: story(run)),)
+    first, last = run.accuracy
+    slips = {"first": 100 * first}
+    ask = _number("own_growth", lambda s: s["accuracy"], slips, first=first, steps=run.steps)
+    return (Prediction(ask, lambda: {"accuracy": 100 * last}, lambda _: story(run)),)
 
 
 def own_distill(now: Evidence, states: States) -> tuple[Prediction, ...]:
@@ -120,27 +118,20 @@ def own_distill(now: Evidence, states: States) -> tuple[Prediction, ...]:
     if now.student is None or now.config is None:
         return ()
     size, teacher = map(_trained, (now.student.config, now.config))
-    whose = "Your own distill" if now.student.own else "The distill that comes with the course"
     share = 100 * size / teacher
-    ask = Number(
-        "own_distill",
-        f"{whose} has {size:,} parameters, {share:.0f} % of its teacher's {teacher:,}. It is about "
-        f"to solve {live_checks.PUZZLES} held-out puzzles: how many percent will it get right?",
-        "%",
-        lambda s: 100 * s["right"],
-        "A distill is a smaller model of another kind that has learnt its teacher's traces.",
-        tolerance=0.05,
-        near=0.2,
-        slips=(
-            Slip(fixed(share), "size taken for skill", "Fewer parameters, the same working."),
-            Slip(fixed(GUESSING), "what guessing gives", "It has learnt to work a puzzle out."),
-        ),
-    )
+    slips = {"share": share, "guessing": GUESSING}
+    known = {"size": size, "share": share, "teacher": teacher, "puzzles": live_checks.PUZZLES}
+    whose = _whose(now.student)
+    ask = _number("own_distill", lambda s: 100 * s["right"], slips, whose=whose, **known)
 
     def run() -> State:
         return {"right": live_checks.accuracy(_student(states))}
 
     return (Prediction(ask, run, lambda s: f"It got {s['right']:.1%} of them right, just now."),)
+
+
+def _whose(student: Student) -> str:
+    return "Your own distill" if student.own else "The distill that comes with the course"
 
 
 def _trained(config: Mapping) -> int:
@@ -167,23 +158,10 @@ def ceiling(now: Evidence) -> tuple[Number, ...]:
             config, quantisation, context, s["evidence"].bandwidth
         )
 
-    number = Number(
-        "ceiling",
-        f"This machine reads {now.bandwidth / 1e9:.0f} GB a second from memory on all cores, and "
-        f"deepseek-r1:7b in Q4_K_M is {held:.1f} GB. Read at that speed, how many tokens a second "
-        "can it write at most?",
-        "tokens/s",
-        most("q4_k_m"),
-        lambda s: (
-            "For every token nearly all of the weights are read once, and the cache: at most "
-            f"{most('q4_k_m')(s):.1f} tokens/s. A graphics card reads faster."
-        ),
-        tolerance=0.15,
-        slips=(
-            Slip(most("bf16"), "the speed in 16 bits", "Q4_K_M has under 5 bits a parameter."),
-            Slip(most("fp8"), "the speed at a byte for each parameter", "Q4_K_M has under 5 bits."),
-        ),
-    )
+    number = _number(
+        "ceiling", most("q4_k_m"), {"bf16": most("bf16"), "fp8": most("fp8")},
+        reads=now.bandwidth / 1e9, held=held, most=most("q4_k_m")({"evidence": now}),
+    )  # fmt: skip
     return (number,)
 
 
@@ -191,33 +169,16 @@ def own_speed(now: Evidence, states: States) -> tuple[Prediction, ...]:
     """How fast the learner's distill writes here: it is timed there and then."""
     if now.student is None:
         return ()
-    config = now.student.config
-    read = accounting.count_parameters(config).total * 4
-    whose = "your own distill" if now.student.own else "the distill that comes with the course"
-    ask = Number(
-        "own_speed",
-        f"Run {whose}, {read / 1e6:.1f} MB in 32 bits, in transformers on this machine: how many "
-        "tokens a second will it write, one answer after the other? A busy machine is slower: "
-        f"anything within {BUSY:.0f} times of what comes is right.",
-        "tokens/s",
-        lambda s: s["speed"].speed,
-        f"A model of {read / 1e6:.1f} MB is not held up by memory but by what each step costs in "
-        "the program; for one of several GB it is the other way round.",
-        slips=_memory_bound(read, now.bandwidth),
-        factor=BUSY,
-    )
+    read = accounting.count_parameters(now.student.config).total * 4
+    slips = {"memory": now.bandwidth / read} if now.bandwidth else {}
+    name = _whose(now.student)
+    known = {"whose": name[0].lower() + name[1:], "read": read / 1e6, "factor": BUSY}
+    ask = _number("own_speed", lambda s: s["speed"].speed, slips, **known)
 
     def run() -> State:
         return {"speed": live_checks.speed(_student(states))}
 
     return (Prediction(ask, run, lambda s: f"Just now: {s['speed'].text()}."),)
-
-
-def _memory_bound(read: int, bandwidth: float) -> tuple[Slip, ...]:
-    if not bandwidth:
-        return ()
-    reply = "So small a model stays in the processor's cache, and the program takes longer."
-    return (Slip(fixed(bandwidth / read), "the ceiling that memory sets", reply),)
 
 
 def audit(now: Evidence, states: States) -> tuple[Prediction, ...]:
@@ -229,11 +190,10 @@ def audit(now: Evidence, states: States) -> tuple[Prediction, ...]:
         "here": Option("Connections within this machine only", _found),
         "out": Option("At least one look-up or connection beyond this machine", _found),
     }
-    whose = "Your own distill" if now.student.own else "The distill that comes with the course"
     ask = Choice(
         "audit",
-        f"{whose} is about to be loaded and to answer a puzzle, watched by the recorder of lesson "
-        "7. What will it ask of the network?",
+        f"{_whose(now.student)} is about to be loaded and to answer a puzzle, watched by the "
+        "recorder of lesson 7. What will it ask of the network?",
         options,
         lambda s: reach(s["flow"]),
         as_listed=True,

@@ -238,8 +238,7 @@ def answer_complaint(puzzle: Puzzle, reply: str) -> str:
     signs = puzzles.answer(reply)
     if signs is None or len(signs) != len(puzzle.numbers) - 1:
         return "there is no answer of the right length"
-    pairs = zip(signs, puzzle.numbers[1:], strict=True)
-    written = f"{puzzle.numbers[0]}{''.join(f' {sign} {digit}' for sign, digit in pairs)}"
+    written = puzzles.written(puzzle, signs)
     value = calculator.calculate(written)
     return "" if value == puzzle.target else f"{written} is {value}, not {puzzle.target}"
 

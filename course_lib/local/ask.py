@@ -65,10 +65,9 @@ def verdict(puzzle: Puzzle, completion: str) -> str:
         return f"No choice of + and - makes {puzzle}, so no answer can be right."
     if signs is None or len(signs) != len(puzzle.numbers) - 1:
         return "That is not exactly one answer, so it is worth 0."
-    pairs = zip(signs, puzzle.numbers[1:], strict=True)
-    filled = f"{puzzle.numbers[0]}{''.join(f' {sign} {number}' for sign, number in pairs)}"
     total = puzzles.total(puzzle.numbers, signs)
-    return f"{filled} = {total}: {'right' if total == puzzle.target else 'wrong'}."
+    verdict = "right" if total == puzzle.target else "wrong"
+    return f"{puzzles.written(puzzle, signs)} = {total}: {verdict}."
 
 
 def _parser() -> argparse.ArgumentParser:

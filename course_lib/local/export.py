@@ -10,7 +10,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,7 @@ from course_lib.local import quant
 from course_lib.model import lora, models
 
 KINDS = ("f32", "f16", "q8_0")
-_FAMILIES = ("qwen2", "llama")
-_NAMES = {
-    "model.embed_tokens.": "token_embd.",
-    "model.norm.": "output_norm.",
-    "lm_head.": "output.",
-    "model.layers.": "blk.",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
+_FAMILIES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "llama": gguf.MODEL_ARCH.LLAMA}
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -62,8 +47,11 @@ def export_gguf(folder: str | Path, out: str | Path, kind: str = "f32") -> Path:
     _refuse_what_does_not_fit(model, tokenizer)
     if lora.has(model):
         lora.fold(model)
-    with _whole(out) as partial:
-        _write(partial, model, tokenizer, kind)
+    with _writing(out, model) as writer:
+        _describe_model(writer, model)
+        _describe_tokenizer(writer, tokenizer, model.config.vocab_size)
+        for name, weights in _tensors(model):
+            _add_tensor(writer, name, weights, kind)
     modelfile = out.with_name("Modelfile")
     modelfile.write_text(_modelfile(out.name, model, tokenizer), encoding="utf-8")
     return modelfile
@@ -82,39 +70,31 @@ def export_adapter(folder: str | Path, out: str | Path) -> Path:
         raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
     model, tokenizer = models.load(folder)
     _refuse_what_does_not_fit(model, tokenizer)
-    with _whole(out) as partial:
-        _write_adapter(partial, model, lora.settings_of(folder).alpha)
+    with _writing(out, model) as writer:
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, lora.settings_of(folder).alpha)
+        for name, layer in lora.layers(model).items():
+            theirs = _their_name(f"{name}.weight", model)
+            writer.add_tensor(f"{theirs}.lora_a", _numbers(layer.lora_A.weight))
+            turned = _turned(theirs, _numbers(layer.lora_B.weight), model)
+            writer.add_tensor(f"{theirs}.lora_b", turned)
     return out
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A file to be written beside `out`, which takes its name when all of it is there."""
+def _writing(out: Path, model: PreTrainedModel) -> Iterator[gguf.GGUFWriter]:
+    """A GGUF file to be filled: written beside `out`, whose name it takes when it is complete."""
     partial = out.with_name(f".{out.name}.partial")
     try:
-        yield partial
+        with closing(gguf.GGUFWriter(partial, model.config.model_type)) as writer:
+            yield writer
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _write_adapter(path: Path, model: PreTrainedModel, alpha: float) -> None:
-    writer = gguf.GGUFWriter(path, model.config.model_type)
-    try:
-        writer.add_type(gguf.GGUFType.ADAPTER)
-        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
-        for name, layer in lora.layers(model).items():
-            whole = f"{name}.weight"
-            theirs = _their_name(whole)
-            writer.add_tensor(f"{theirs}.lora_a", _numbers(layer.lora_A.weight))
-            turned = _turned(theirs, _numbers(layer.lora_B.weight), model)
-            writer.add_tensor(f"{theirs}.lora_b", turned)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()
 
 
 def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -143,22 +123,6 @@ def _cut(tokenizer: PreTrainedTokenizerBase) -> str:
     raise CourseError(
         "The tokenizer cuts text neither as Qwen2's does nor as SmolLM2's; it cannot be exported."
     )
-
-
-def _write(
-    path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: str
-) -> None:
-    writer = gguf.GGUFWriter(path, model.config.model_type)
-    try:
-        _describe_model(writer, model)
-        _describe_tokenizer(writer, tokenizer, model.config.vocab_size)
-        for name, weights in _tensors(model):
-            _add_tensor(writer, name, weights, kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    finally:
-        writer.close()
 
 
 def _describe_model(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
@@ -211,15 +175,19 @@ def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
-        theirs = _their_name(name)
+        theirs = _their_name(name, model)
         yield theirs, _turned(theirs, _numbers(tensor), model)
 
 
-def _their_name(name: str) -> str:
+def _their_name(name: str, model: PreTrainedModel) -> str:
     """A weight's name in a GGUF file."""
-    for ours, theirs in _NAMES.items():
-        name = name.replace(ours, theirs)
-    return name
+    names = _names(model.config.model_type, model.config.num_hidden_layers)
+    return str(names.get_name(name, try_suffixes=(".weight", ".bias")))
+
+
+@cache
+def _names(family: str, layers: int) -> gguf.TensorNameMap:
+    return gguf.get_tensor_name_map(_FAMILIES[family], layers)
 
 
 def _numbers(tensor: Tensor) -> Array:

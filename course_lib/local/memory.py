@@ -10,29 +10,10 @@ from dataclasses import dataclass
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from course_lib.local.gguf_header import GgufError, GgufHeader, GgufTensor, read_gguf_header
-from course_lib.local.weights import QUANTISATIONS, bits_per_weight, weight_tensors, weights_bytes
+from course_lib.local.gguf_header import read_gguf_header as read_gguf_header
+from course_lib.local.weights import QUANTISATIONS as QUANTISATIONS
+from course_lib.local.weights import weights_bytes
 from course_lib.model.accounting import Config, bytes_read, count_parameters
-
-__all__ = [
-    "CACHE_TYPES",
-    "GB",
-    "GIB",
-    "QUANTISATIONS",
-    "Estimate",
-    "GgufError",
-    "GgufHeader",
-    "GgufTensor",
-    "bits_per_weight",
-    "ceiling_tokens_per_second",
-    "compute_bytes",
-    "estimate",
-    "kv_cache_bytes",
-    "longest_context",
-    "read_gguf_header",
-    "weight_tensors",
-    "weights_bytes",
-]
 
 GB, GIB = 10**9, 2**30
 BATCH = 512  # llama.cpp reads a prompt in pieces of this many tokens
@@ -161,13 +142,6 @@ def estimate(
         overhead=compute_bytes(config, max(context, BATCH)) + CUDA_CONTEXT,
         memory=memory,
     )
-
-
-def longest_context(config: Config, quantisation: str, memory: int) -> int:
-    """Tokens of context that fit into `memory` bytes, at most the model's own limit; 0 if none."""
-    left = estimate(config, quantisation, 0, memory).left or 0
-    limit = config.get("max_position_embeddings", left)
-    return max(0, min(left // kv_cache_bytes(config, 1), limit))
 
 
 def ceiling_tokens_per_second(

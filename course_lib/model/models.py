@@ -123,10 +123,22 @@ def chat_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer.encode(rendered, add_special_tokens=False)
 
 
+def _shared(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What all of the course's models have in common."""
+    return dict(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=256,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        initializer_range=0.04,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+
+
 def mini_v3_config(tokenizer: PreTrainedTokenizerBase, **changes: object) -> DeepseekV3Config:
     """The mini-V3: V3's architecture with under a million parameters; `changes` override fields."""
     settings = dict(
-        vocab_size=len(tokenizer),
         hidden_size=128,
         num_hidden_layers=3,
         first_k_dense_replace=1,
@@ -146,15 +158,9 @@ def mini_v3_config(tokenizer: PreTrainedTokenizerBase, **changes: object) -> Dee
         qk_nope_head_dim=32,
         qk_rope_head_dim=16,
         v_head_dim=32,
-        max_position_embeddings=256,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        initializer_range=0.04,
         tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
     )
-    return DeepseekV3Config(**{**settings, **changes})
+    return DeepseekV3Config(**{**_shared(tokenizer), **settings, **changes})
 
 
 def student_config(
@@ -165,19 +171,13 @@ def student_config(
     if family not in classes:
         raise ValueError(f"family is {family!r}; allowed are {' and '.join(classes)}.")
     return classes[family](
-        vocab_size=len(tokenizer),
         hidden_size=hidden,
         num_hidden_layers=layers,
         intermediate_size=2 * hidden,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        initializer_range=0.04,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
+        **_shared(tokenizer),
     )
 
 

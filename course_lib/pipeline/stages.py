@@ -131,14 +131,14 @@ def _cold_start(out: Path, config: PipelineConfig) -> Lines:
 
 def _rejection(out: Path, config: PipelineConfig) -> Lines:
     """Dev2's answers, all rules applied; nothing is rewritten any more."""
-    samples = stage_work.sample_traces(
-        out / "dev2/checkpoint",
-        config.rejection_puzzles,
-        config.seed + 2,
-        config.rejection_samples,
-    )
-    sifted = rejection_sampling.sift(samples)
+    sifted = sifted_answers(out / "dev2/checkpoint", config)
     yield _keep_samples(out / "rejection", sifted, sifted.kept)
+
+
+def sifted_answers(model: Path, config: PipelineConfig) -> rejection_sampling.Sifted:
+    """A model's answers to the puzzles for rejection sampling, all rules applied."""
+    n, each = config.rejection_puzzles, config.rejection_samples
+    return rejection_sampling.sift(stage_work.sample_traces(model, n, config.seed + 2, each))
 
 
 def _keep_samples(
@@ -217,11 +217,16 @@ def _r1(out: Path, config: PipelineConfig) -> Lines:
         task=stage_work.task(rewards.RuleReward()),
     )
     yield from ({"part": "rules", **line} for line in first)
+    second = preference_rl(out, out / "r1", "r1_rules", config)
+    yield from ({"part": "preference", **line} for line in second)
+
+
+def preference_rl(out: Path, folder: Path, start: str, config: PipelineConfig) -> Lines:
+    """The last part of RL from the model `start`: conversation is judged by the reward model."""
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
     both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
     last = rl_config(config, config.preference_steps, temperature=0.7)
-    second = zero.run(out / "r1", last, base=out / "r1_rules/checkpoint", task=both)
-    yield from ({"part": "preference", **line} for line in second)
+    yield from zero.run(folder, last, base=out / start / "checkpoint", task=both)
 
 
 MODELS = ("base", "zero", "dev1", "dev2", "dev3", "r1")

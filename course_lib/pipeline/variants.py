@@ -13,7 +13,7 @@ from typing import Any
 
 from course_lib import records
 from course_lib.model.checkpoints import read_log
-from course_lib.pipeline import rejection_sampling, reward_model, stage_work, stages
+from course_lib.pipeline import reward_model, stage_work, stages
 from course_lib.pipeline.stages import Lines, PipelineConfig, rl_config
 from course_lib.rl import zero
 from course_lib.task import rewards
@@ -44,13 +44,7 @@ def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
 
 def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """Rejection sampling straight from R1-Zero, then SFT: neither cold start nor reasoning RL."""
-    samples = stage_work.sample_traces(
-        out / "zero/checkpoint",
-        config.rejection_puzzles,
-        config.seed + 2,
-        config.rejection_samples,
-    )
-    sifted = rejection_sampling.sift(samples)
+    sifted = stages.sifted_answers(out / "zero/checkpoint", config)
     yield {"kept": len(sifted.kept)}
     pairs = stages.with_conversation(sifted.kept, config)
     yield from stage_work.fine_tune(folder / "checkpoint", pairs, config.sft_updates, config.seed)
@@ -58,10 +52,7 @@ def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
 
 def _prefer_dev2(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """The last RL straight from Dev2: no second fine-tuning, so conversation was never taught."""
-    judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
-    settings = rl_config(config, config.preference_steps, temperature=0.7)
-    yield from zero.run(folder, settings, base=out / "dev2/checkpoint", task=both)
+    yield from stages.preference_rl(out, folder, "dev2", config)
 
 
 def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:

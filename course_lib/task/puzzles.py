@@ -108,6 +108,12 @@ def format_answer(signs: Sequence[str]) -> str:
     return "".join(f" {sign}" for sign in signs)
 
 
+def written(puzzle: Puzzle, signs: Sequence[str]) -> str:
+    """The sum that an answer makes of a puzzle's numbers: `7 + 3 - 5`."""
+    rest = zip(signs, puzzle.numbers[1:], strict=True)
+    return f"{puzzle.numbers[0]}{''.join(f' {sign} {number}' for sign, number in rest)}"
+
+
 def answer(completion: str) -> tuple[str, ...] | None:
     """The signs a completion answers with, or None where it is not exactly one answer.
 

@@ -46,8 +46,13 @@ from course_lib.widgets import tours
 
 _STATES: dict[str, dict[str, Any]] = {}
 
-_WIDE = {"description_width": "min(17em, 45%)"}
 _ROW = {"width": "min(100%, 43em)"}
+
+
+def _labelled(label: str) -> dict[str, Any]:
+    """How a control with its label beside it looks, and what it is called."""
+    wide = {"description_width": "min(17em, 45%)"}
+    return {"description": label, "tooltip": label, "style": wide, "layout": _ROW}
 
 
 class Status(anywidget.AnyWidget):
@@ -87,25 +92,14 @@ def slider(
     """A slider with its label beside it: whole numbers if all four numbers are, else floats."""
     whole = all(isinstance(part, int) for part in (low, high, value, step))
     kind = ipw.IntSlider if whole else ipw.FloatSlider
-    return kind(
-        value,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        style=_WIDE,
-        layout=_ROW,
-        tooltip=label,
-    )
+    return kind(value, min=low, max=high, step=step, **_labelled(label))
 
 
 def number(
     label: str, value: float, *, minimum: float = 0, maximum: float = 1e15
 ) -> ipw.BoundedFloatText:
     """A box for a number between `minimum` and `maximum`, with its label beside it."""
-    return ipw.BoundedFloatText(
-        value, min=minimum, max=maximum, description=label, style=_WIDE, layout=_ROW, tooltip=label
-    )
+    return ipw.BoundedFloatText(value, min=minimum, max=maximum, **_labelled(label))
 
 
 def choice(
@@ -116,14 +110,25 @@ def choice(
         list(options.items()) if isinstance(options, Mapping) else [(str(o), o) for o in options]
     )
     first = pairs[0][1] if value is None else value
-    return ipw.Dropdown(
-        options=pairs, value=first, description=label, style=_WIDE, layout=_ROW, tooltip=label
-    )
+    return ipw.Dropdown(options=pairs, value=first, **_labelled(label))
 
 
 def tick(label: str, value: bool = False) -> ipw.Checkbox:
     """A box to tick, with its label."""
     return ipw.Checkbox(value, description=label, indent=False, layout=_ROW, tooltip=label)
+
+
+def radio(label: str, options: Any) -> ipw.RadioButtons:
+    """Buttons of which one is chosen, none at first; `options` are values, or label -> value."""
+    return ipw.RadioButtons(
+        options=options, value=None, description=label, tooltip=label, layout={"width": "auto"}
+    )
+
+
+def line(label: str, **more: Any) -> ipw.Text:
+    """A box for a line of text, with its whole label beside it."""
+    style = {"description_width": "initial"}
+    return ipw.Text(description=label, tooltip=label, style=style, **more)
 
 
 def button(label: str, act: Callable[[], object]) -> ipw.Button:

@@ -39,13 +39,9 @@ class Guess(base.Widget):
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         said = f"I predict ({self.unit})" if self.unit else "I predict"
-        made = (
-            ipw.RadioButtons(options=self.options, value=None, layout={"width": "auto"})
-            if self.options
-            else ipw.Text(continuous_update=False, style={"description_width": "initial"})
-        )
-        made.description = made.tooltip = said
-        return {"answer": made}
+        if self.options:
+            return {"answer": base.radio(said, self.options)}
+        return {"answer": base.line(said, continuous_update=False)}
 
     def lead(self) -> str:
         return card("question", self.prompt, "")

@@ -65,9 +65,9 @@ class Way(base.Widget):
     def controls(self) -> dict[str, ipw.ValueWidget]:
         ask = self.way.ask if isinstance(self.way, Prediction) else self.way
         if isinstance(ask, Choice):
-            return {"answer": _radio(ask.shown())}
+            return {"answer": base.radio("Your answer", ask.shown())}
         if isinstance(ask, Number):
-            return {"answer": _line(f"Your number ({ask.unit})")}
+            return {"answer": base.line(f"Your number ({ask.unit})")}
         return {f"place_{n}": _place(n, ask) for n in range(1, len(ask.items) + 1)}
 
     def extras(self) -> list[ipw.Widget]:
@@ -195,8 +195,9 @@ class OwnWords(base.Widget):
             self.state = self._read()
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
-        made: dict[str, ipw.ValueWidget] = {"name": _line("Name on the report (or nothing)")}
-        made["name"].continuous_update = False
+        made: dict[str, ipw.ValueWidget] = {
+            "name": base.line("Name on the report (or nothing)", continuous_update=False)
+        }
         for question in self.questions:
             made[question.name] = ipw.Textarea(
                 description=question.title,
@@ -219,20 +220,6 @@ class OwnWords(base.Widget):
             if said != before[name]:
                 self._notice = progress.record(name, "written", "words", text=said)
         super()._changed()
-
-
-def _radio(options: dict[str, str]) -> ipw.RadioButtons:
-    return ipw.RadioButtons(
-        options=options,
-        value=None,
-        description="Your answer",
-        tooltip="Your answer",
-        layout={"width": "auto"},
-    )
-
-
-def _line(label: str) -> ipw.Text:
-    return ipw.Text(description=label, tooltip=label, style={"description_width": "initial"})
 
 
 def _place(number: int, order: Order) -> ipw.Dropdown:

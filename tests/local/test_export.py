@@ -8,7 +8,7 @@ from course_lib.errors import CourseError
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_transformers import TransformersEngine
 from course_lib.local.export import KINDS, export_gguf
-from course_lib.local.memory import read_gguf_header
+from course_lib.local.gguf_header import read_gguf_header
 from course_lib.model import models
 
 

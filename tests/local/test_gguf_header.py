@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
 from course_lib.local import gguf_header
-from course_lib.local.memory import GgufError, read_gguf_header
+from course_lib.local.gguf_header import GgufError, read_gguf_header
 
 Q = gguf.GGMLQuantizationType
 VALUES = {"a.list": [1, 2, 3], "a.words": ["x", "é", ""], "a.flag": True, "a.float": 0.5}

@@ -74,7 +74,7 @@ def test_ollamas_big_q8_0():
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_tensors_are_all_the_parameters(name, tied):
     config = CONFIGS[name] | {"tie_word_embeddings": tied}
-    listed = sum(weight.parameters for weight in memory.weight_tensors(config))
+    listed = sum(weight.parameters for weight in weights.weight_tensors(config))
     assert listed == count_parameters(config).total
 
 
@@ -83,7 +83,7 @@ def test_the_tensors_are_all_the_parameters(name, tied):
     [("f32", 32, 32), ("bf16", 16, 16), ("q8_0", 8.5, 8.51), ("q4_0", 4.5, 4.7)],
 )
 def test_bits_per_weight(quantisation, low, high):
-    assert low <= memory.bits_per_weight(SEVEN, quantisation) <= high
+    assert low <= weights.bits_per_weight(SEVEN, quantisation) <= high
 
 
 def kinds_of(model, name):
@@ -115,7 +115,7 @@ def test_rows_that_are_no_whole_blocks_fall_back():
         "vocab_size": 100,
     }
     sizes = {}
-    for weight in memory.weight_tensors(config):
+    for weight in weights.weight_tensors(config):
         sizes[weight.name] = weights.stored_bytes(weight, config, "q8_0")
     assert sizes["attn_q"] == 2 * 48 * 48
     assert sizes["ffn_down"] == 48 * 64 // 32 * 34
@@ -138,19 +138,10 @@ def test_gb_and_gib_are_told_apart():
     assert "15.23 GB" in text and "14.19 GiB" in text and "8.59 GB" in text
 
 
-def test_longest_context_is_the_last_that_fits():
-    room = 6 * memory.GIB
-    tokens = memory.longest_context(SEVEN, "q4_k_m", room)
-    assert memory.estimate(SEVEN, "q4_k_m", tokens, room).fits
-    assert not memory.estimate(SEVEN, "q4_k_m", tokens + 1, room).fits
-    assert memory.longest_context(SEVEN, "q4_k_m", memory.GIB) == 0
-    assert memory.longest_context(SEVEN, "q4_k_m", 10**12) == 131_072
-
-
 def test_the_bandwidth_ceiling():
     """7B in Q4_K_M at 100 GB/s: the weights less the embedding table, and no cache."""
     table = 152_064 * 3584
-    per_parameter = memory.bits_per_weight(SEVEN, "q4_k_m") / 8
+    per_parameter = weights.bits_per_weight(SEVEN, "q4_k_m") / 8
     read = memory.weights_bytes(SEVEN, "q4_k_m") - (table - 3584) * per_parameter
     got = memory.ceiling_tokens_per_second(SEVEN, "q4_k_m", 0, 100e9)
     assert got == pytest.approx(100e9 / read, rel=1e-6)
@@ -220,7 +211,7 @@ def test_the_rules_are_written_in_words_that_are_known(kind):
     for tensor, rules in weights.mixtures()[kind].items():
         if tensor != "base":
             assert tensor in names | {"head"} and {when for when, _ in rules} <= words
-    bits = memory.bits_per_weight(SEVEN, kind)
+    bits = weights.bits_per_weight(SEVEN, kind)
     assert 1.5 < bits < 9
 
 

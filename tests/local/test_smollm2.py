@@ -12,7 +12,7 @@ from course_lib.local.engines import download
 from course_lib.local.engines.convert import converted
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_transformers import TransformersEngine
-from course_lib.local.memory import read_gguf_header
+from course_lib.local.gguf_header import read_gguf_header
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.task.traces import CLOSE, OPEN
 
@@ -194,6 +195,16 @@ def force_thinking(prompt: str, model: str) -> tuple[str, bool]:
     if is_deepseek(model):
         return f"{prompt}{OPEN}\n", True
     return prompt, False
+
+
+def refuse_too_large(name: str, needed: int) -> None:
+    """Raise CourseError, before it is loaded, for a model larger than the free memory."""
+    free = runtime.memory()[1]
+    if needed > free:
+        raise CourseError(
+            f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "choose a smaller model, or a stronger quantisation in Ollama or llama.cpp."
+        )
 
 
 def room(prompt_tokens: int, context: int, max_tokens: int | None) -> int:

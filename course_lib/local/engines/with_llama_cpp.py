@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.local.engines.base import (
     CONTEXT,
@@ -16,6 +15,7 @@ from course_lib.local.engines.base import (
     Stream,
     Summary,
     force_thinking,
+    refuse_too_large,
     room,
 )
 from course_lib.local.engines.wire import Wire
@@ -43,7 +43,7 @@ class LlamaCppEngine(Engine):
         if adapter is not None:
             require_whole(Path(adapter))
         header = require_whole(path)
-        _refuse_too_large(path.name, header.file_bytes)
+        refuse_too_large(path.name, header.file_bytes)
         self.model = name or path.name
         architecture = header.metadata.get("general.architecture", "")
         limit = header.metadata.get(f"{architecture}.context_length", CONTEXT)
@@ -132,12 +132,3 @@ def _start(path: Path, context: int, exact: bool, adapter: str | Path | None) ->
             f"llama.cpp cannot load {path.name}; it may be of a kind or version it does not know, "
             "or need more memory than there is."
         ) from error
-
-
-def _refuse_too_large(name: str, needed: int) -> None:
-    free = runtime.memory()[1]
-    if needed > free:
-        raise CourseError(
-            f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
-            "choose a smaller model or a stronger quantisation."
-        )

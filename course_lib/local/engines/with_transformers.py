@@ -6,8 +6,6 @@ from pathlib import Path
 import torch
 from tokenizers.decoders import DecodeStream
 
-from course_lib import runtime
-from course_lib.errors import CourseError
 from course_lib.local.engines.base import (
     CONTEXT,
     Clock,
@@ -16,6 +14,7 @@ from course_lib.local.engines.base import (
     Stream,
     Summary,
     force_thinking,
+    refuse_too_large,
     room,
 )
 from course_lib.local.engines.download import bytes_in_float32
@@ -31,7 +30,7 @@ class TransformersEngine(Engine):
     def __init__(self, folder: str | Path, name: str | None = None, context: int | None = None):
         """Load `folder`. Raises CourseError where it is no model, or too large for the memory."""
         folder = Path(folder)
-        _refuse_too_large(folder)
+        refuse_too_large(folder.name, bytes_in_float32(folder))
         use_threads()
         self.model = name or folder.resolve().name
         self._model, self._tokenizer = models.load(folder)
@@ -138,13 +137,3 @@ def _overlap(text: str, stop: str) -> int:
 
 def _listed(ends: int | list[int] | None) -> list[int]:
     return ends if isinstance(ends, list) else [] if ends is None else [ends]
-
-
-def _refuse_too_large(folder: Path) -> None:
-    """Compare the weights, in float32, with the free memory before loading them."""
-    needed, free = bytes_in_float32(folder), runtime.memory()[1]
-    if needed > free:
-        raise CourseError(
-            f"{folder.name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "
-            "free; choose a smaller model, or a quantised one in Ollama or llama.cpp."
-        )
