@@ -92,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.steps is not None:
         plan = replace(plan, distil=replace(plan.distil, steps=args.steps))
     plan = replace(plan, rl=replace(plan.rl, steps=args.rl_steps))
+    print("The model is made ready and traces are sampled first; then a line comes.", flush=True)
     _follow(run(args.out, plan, model=args.model, yes=yes))
     made = args.out / "adapter"
     print(
