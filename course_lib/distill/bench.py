@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from course_lib.distill import trace_sft
 from course_lib.distill.trace_sft import DistillConfig, Trace
 from course_lib.model import models, pretrain
 from course_lib.rl import zero
+from course_lib.runtime import processor_seconds
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -138,14 +138,14 @@ def measure(
 ) -> dict[str, Any]:
     """Accuracy, habits, speed and examples on `n` held-out puzzles; fewer of other lengths.
 
-    `tokens_per_second` counts the processor's seconds (one thread, many answers at once), so that
+    `tokens_per_second` counts the processor's seconds (many answers at once), so that
     other programs do not spoil it. `lucky` is the share of right answers with wrong working, and
     `step_errors` the share of all steps of working that are wrong.
     """
     items = puzzles.sample(n, seed, "test")
-    began = time.process_time()
+    began = processor_seconds()
     found = answers(model, tokenizer, items, 96, seed)
-    spent = time.process_time() - began
+    spent = processor_seconds() - began
     shown = puzzles.sample(3, 7, "test")
     examples = answers(model, tokenizer, shown, 96, 1)
     return {

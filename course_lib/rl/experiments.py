@@ -11,7 +11,6 @@ import argparse
 import json
 import platform
 import re
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
@@ -38,6 +37,7 @@ from course_lib.rl.variants import (
     scramble_totals,
     settings,
 )
+from course_lib.runtime import processor_seconds
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
@@ -231,12 +231,12 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
     """One seed's columns: kept from before where it was finished then, else run (on)."""
     kept = out / name / f"seed-{seed}" / "columns.json"
     if not kept.is_file():
-        began = time.process_time()
+        began = processor_seconds()
         for line in run(name, seed, out, steps=steps):
             if "accuracy" in line:
                 print(f"seed {seed} step {line['step']}: accuracy {line['accuracy']:.3f}")
         lines = checkpoints.read_log(kept.with_name("metrics.jsonl"))
-        found = columns(lines, time.process_time() - began)
+        found = columns(lines, processor_seconds() - began)
         if steps is not None and steps < find(name).config.steps:
             return found  # not the whole run: it can go on
         kept.write_text(json.dumps(found), encoding="utf-8")
