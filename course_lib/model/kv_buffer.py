@@ -101,8 +101,10 @@ def _buffered_attention(
     key, value = kv_buffer.write(module.layer_idx, key, value)
     mask = kv_buffer.mask(query.shape[2], key.shape[2], sliding_window)
     # Where values are narrower than keys (MLA) torch has no fused attention on the CPU, and its
-    # other one multiplies all keys by the scale anew for every token.
-    if softcap or s_aux is not None or key.shape[-1] != value.shape[-1]:
+    # other one multiplies all keys by the scale anew for every token. (In half precision the sum
+    # rounds elsewhere than the model's own, so there torch's is kept.)
+    slow = key.shape[-1] != value.shape[-1] and query.dtype == torch.float32
+    if softcap or s_aux is not None or slow:
         output = _written_out(query, key, value, mask, scaling, softcap, s_aux)
     else:
         output = nn.functional.scaled_dot_product_attention(
