@@ -18,8 +18,13 @@ from course_lib.model import accounting
 from course_lib.runtime import ASSETS
 
 GIB = 1 << 30
-NOT_ZERO = frozenset({"dev2", "r1", "r1_rules", "variants"})
-"""Folders of a pipeline whose logs are of RL as well, but not of R1-Zero."""
+NOT_ZERO = frozenset(
+    {"dev2", "r1", "r1_rules", "variants", "controls", "hacked", "collapse", "parity"}
+)
+"""Folders of a pipeline and of lesson 3c whose logs are of RL as well, but not of R1-Zero."""
+
+ALTERED = ("change-", "my-reward")
+"""How folders begin in which one thing was changed to see what it does."""
 
 MOST_LINES = 100_000
 """Lines of a log that are read; a run of the course has some hundreds."""
@@ -132,9 +137,12 @@ def described(evidence: Evidence) -> dict[str, str]:
 def newest_run(folder: Path) -> Run | None:
     """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
     logs = sorted(folder.glob("**/metrics.jsonl"), key=_age)
-    logs = [log for log in logs if not NOT_ZERO & set(log.relative_to(folder).parts)]
-    read = (read_run(path) for path in reversed(logs))
+    read = (read_run(path) for path in reversed(logs) if _is_zero(path.relative_to(folder).parts))
     return next((run for run in read if run is not None), None)
+
+
+def _is_zero(parts: tuple[str, ...]) -> bool:
+    return not NOT_ZERO & set(parts) and not any(part.startswith(ALTERED) for part in parts)
 
 
 def read_run(log: Path) -> Run | None:

@@ -134,3 +134,10 @@ def test_a_notebook_s_own_runs_are_looked_at_too(tmp_path, monkeypatch):
     assert evidence.gather().run.folder.as_posix() == "runs/zero"
     write(tmp_path / "runs" / "zero")
     assert evidence.gather().run.folder.as_posix() == "../runs/zero"
+
+
+@pytest.mark.parametrize("name", ["hacked", "collapse", "change-temperature-0.5", "my-reward-2"])
+def test_a_run_in_which_one_thing_was_changed_is_no_r1_zero(tmp_path, name):
+    write(tmp_path / "zero-mine")
+    write(tmp_path / name)
+    assert evidence.newest_run(tmp_path).folder.name == "zero-mine"
