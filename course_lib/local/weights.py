@@ -179,8 +179,3 @@ def weights_bytes(config: Config, quantisation: str = "bf16") -> int:
         allowed = ", ".join(QUANTISATIONS)
         raise ValueError(f"quantisation is {quantisation!r}; allowed are {allowed}.")
     return sum(stored_bytes(weight, config, kind) for weight in weight_tensors(config))
-
-
-def bits_per_weight(config: Config, quantisation: str) -> float:
-    """Bits a parameter takes on average, scales of the blocks included."""
-    return 8 * weights_bytes(config, quantisation) / count_parameters(config).total

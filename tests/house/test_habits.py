@@ -44,6 +44,8 @@ CALLED_BY_NAME = [
     "converted",  # by who runs a GGUF file in transformers
     "unmerge",  # by who has merged an adapter
     "misunderstood",  # by the template of a class's page
+    "standing",  # by the template of a learner's report
+    *("POLITICAL", "LANGUAGE", "FORM"),  # kinds of prompts, by name in their file
 ]
 
 
