@@ -3,8 +3,11 @@
 A copy is a fork, so it has the model and the reader's own functions without anything being sent,
 and it lives for one rollout or one update: a kill, an interrupt or a lost copy leaves nothing
 behind. Shares are cut from a fixed order and sums are made in it, so the number of workers changes
-no result but by rounding, where a product of under 16 rows adds up in another order. Copies share
-a busy core better than torch's threads, which wait for each other at every operation.
+no result but by rounding, where a product of under 16 rows adds up in another order.
+
+They work where `INSIDE_R1_COPIES=1` asks for it. Otherwise torch's threads do, which were faster on
+two idle cores (0.88 s a step against 1.05 s and 1.23 s by one; tests/benchmarks/bench_cores.py),
+and whose number may change last digits.
 """
 
 from __future__ import annotations
@@ -69,8 +72,11 @@ class Team:
 def number(model: Any, pieces: int) -> int:
     """How many workers suit `pieces` pieces of work on `model`: what is free now, at least 1.
 
-    More than one only where a process can be copied safely (Linux), for small models on the CPU.
+    More than one only where it was asked for and a process can be copied safely (Linux), for small
+    models on the CPU.
     """
+    if os.environ.get("INSIDE_R1_COPIES") != "1":
+        return 1
     if sys.platform != "linux" or model.device.type != "cpu" or pieces < 2:
         return 1
     if sum(p.numel() for p in model.parameters()) > _LARGEST:

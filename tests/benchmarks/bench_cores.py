@@ -51,7 +51,7 @@ def step(model: Any, tokenizer: Any, config: zero.ZeroConfig) -> tuple[float, fl
 
 def as_said(cores: int, torchs: int, act: Callable[[], Any]) -> Any:
     """What `act` gives with so many workers, of so many of torch's threads."""
-    os.environ["INSIDE_R1_THREADS"] = str(cores)
+    os.environ["INSIDE_R1_THREADS"], os.environ["INSIDE_R1_COPIES"] = str(cores), "1"
     torch.set_num_threads(torchs)
     return act()
 

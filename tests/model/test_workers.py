@@ -16,6 +16,11 @@ from course_lib.model import models, rollout, workers
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux")
 
 
+@pytest.fixture(autouse=True)
+def copies(monkeypatch):
+    monkeypatch.setenv("INSIDE_R1_COPIES", "1")
+
+
 @pytest.fixture
 def cores(monkeypatch):
     """Say how many cores are free."""

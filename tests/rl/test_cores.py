@@ -14,6 +14,11 @@ from tests.rl.test_zero import TASK, TINY, log
 CONFIG = replace(TINY, puzzles=8, samples=16, steps=3, max_new_tokens=8)
 
 
+@pytest.fixture(autouse=True)
+def copies(monkeypatch):
+    monkeypatch.setenv("INSIDE_R1_COPIES", "1")
+
+
 @pytest.fixture
 def cores(monkeypatch):
     """(count) says how many are free, and gives the sizes of the teams that have worked since."""
