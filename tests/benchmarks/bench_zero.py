@@ -1,4 +1,4 @@
-"""Seconds until R1-Zero passes 71 and 90 %, with two workers and with one, seed by seed.
+"""Seconds until R1-Zero passes 71 and 90 %, with two cores and with one, seed by seed.
 
     python tests/benchmarks/bench_zero.py [--seeds 5]
 
