@@ -2,17 +2,20 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
 from course_lib.classroom import hub
 from course_lib.classroom.hub import lay_out, settings
+from course_lib.errors import CourseError
 from tests.classroom import hub_client
 
 CONFIG = Path(hub.__file__).parent / "jupyterhub_config.py"
@@ -108,6 +111,17 @@ def test_the_values_for_kubernetes_are_those_of_the_settings():
     assert values["cull"]["timeout"] == settings.IDLE_SERVER
 
 
+def test_a_machine_whose_name_leads_nowhere_says_so_before_the_hub_waits_for_itself(monkeypatch):
+    def nowhere(*_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(settings.socket, "getaddrinfo", nowhere)
+    for given in ("http://:8000", "http://0.0.0.0:8000", "http://[::]:8000/class"):
+        with pytest.raises(CourseError, match="/etc/hosts"):
+            settings.address(given)
+    assert settings.address("http://127.0.0.1:8000") == "http://127.0.0.1:8000"
+
+
 # The real thing.
 
 
@@ -139,6 +153,8 @@ def test_four_users_at_once_learn_on_one_hub(address):
         assert kept["sections"]["exercises"]["grpo.by_hand"]["outcome"] == "right"
     (parent,) = {one.parent for one in told}  # all are copies of one process
     assert b"course_lib.classroom.hub.warm" in Path(f"/proc/{parent}/cmdline").read_bytes()
+    below = psutil.Process(int(parent)).children()
+    assert not psutil.wait_procs(below, timeout=30)[1]  # the servers were stopped, so are these
     assert time.monotonic() - began < 600
 
 

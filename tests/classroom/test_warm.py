@@ -106,6 +106,22 @@ def test_the_end_of_either_is_the_end_of_both(begun):
     until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
 
+def test_a_server_that_is_killed_leaves_no_kernel_behind(service, tmp_path):
+    path, process = service
+    own = {"JUPYTER_PATH": str(ASSETS / "classroom" / "hub"), kernel.SOCKET: str(path)}
+    code = "from jupyter_client import KernelManager as K; K().start_kernel(); input()"
+    others = set(psutil.Process(process.pid).children())
+
+    def kernels():
+        return set(psutil.Process(process.pid).children()) - others
+
+    server = [sys.executable, "-c", code]
+    with subprocess.Popen(server, stdin=subprocess.PIPE, cwd=tmp_path, env=os.environ | own) as one:
+        until(kernels)
+        one.kill()
+    until(lambda: not kernels())
+
+
 @pytest.mark.parametrize(
     "sent", [b"", b"\0\0\0\2{}", b"\xff\xff\xff\xff", b"GET / HTTP/1.0\r\n\r\n"]
 )

@@ -11,9 +11,11 @@ password then goes over it in the clear, so put a server with TLS in front, or s
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from course_lib.classroom.hub import settings
+from course_lib.errors import CourseError
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 settings.apply(c)
@@ -25,7 +27,10 @@ password = os.environ.get("CLASS_PASSWORD") or secrets.token_urlsafe(9)
 if "CLASS_PASSWORD" not in os.environ:
     print(f"The password of the class, until the hub is started again: {password}")
 
-c.JupyterHub.bind_url = os.environ.get("CLASS_ADDRESS", "http://127.0.0.1:8000")
+try:
+    c.JupyterHub.bind_url = settings.address(os.environ.get("CLASS_ADDRESS", settings.LOOPBACK))
+except CourseError as error:
+    sys.exit(str(error))
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = password
 c.Authenticator.allow_all = True

@@ -1,11 +1,13 @@
 """A kernel by way of `warm.py`: asks for a copy of the process that has everything loaded.
 
-It is what JupyterLab sees of that kernel: it hands on signals, and ends when the kernel does. Where
-nobody listens (the hub has just started, or is of another kind) it becomes a kernel itself.
+It is what JupyterLab sees of that kernel: it hands on signals, ends when the kernel does, and ends
+the kernel when its server has gone. Where nobody listens (the hub has just started, or is of
+another kind) it becomes a kernel itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +16,8 @@ import sys
 
 SOCKET = "INSIDE_R1_KERNELS"
 """The variable that names the socket on which `warm.py` listens."""
+
+_LOOK = 2.0  # seconds between two looks at whether the server is still there
 
 
 def main(argv: list[str]) -> None:
@@ -26,7 +30,12 @@ def main(argv: list[str]) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *argv])
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda number, _: asked.send(bytes([number])))
-    asked.recv(1)  # nothing is ever said: it ends
+    server = os.getppid()
+    asked.settimeout(_LOOK)
+    while os.getppid() == server:  # a server that is stopped or killed ends no kernel by itself
+        with contextlib.suppress(TimeoutError):
+            asked.recv(1)  # nothing is ever said: the kernel has ended
+            return
 
 
 def begin(asked: socket.socket, argv: list[str]) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from course_lib.classroom.hub.kernel import SOCKET
+from course_lib.errors import CourseError
 from course_lib.runtime import ASSETS, QUIET
+
+LOOPBACK = "http://127.0.0.1:8000"
+"""Where a hub listens unless told otherwise: for this machine only."""
 
 SECONDS = 180
 """How long a server may take to start: thirty at once are slow."""
@@ -63,6 +69,24 @@ def share_imports(c: Any, folder: Path) -> None:
     c.JupyterHub.services.append({"name": "kernels", "command": warm, "environment": environment})
     specs = str(ASSETS / "classroom" / "hub")
     c.Spawner.environment = {**c.Spawner.environment, SOCKET: path, "JUPYTER_PATH": specs}
+
+
+def address(given: str) -> str:
+    """The address at which a hub listens. Raises CourseError where it would not find itself.
+
+    On all interfaces JupyterHub looks for its proxy by the machine's name, and gives up in the end.
+    """
+    if urlsplit(given).hostname in (None, "0.0.0.0", "::"):
+        name = socket.gethostname()
+        try:
+            socket.getaddrinfo(name, None)
+        except OSError as error:
+            raise CourseError(
+                f"This machine is called {name}, and nothing says where that is. As root: "
+                f"echo '127.0.1.1 {name}' >> /etc/hosts; or name one address of it, such as "
+                "CLASS_ADDRESS=http://192.168.1.20:8000 (hostname -I lists them)."
+            ) from error
+    return given
 
 
 def _end_idle_servers(c: Any) -> None:

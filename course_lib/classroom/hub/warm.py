@@ -59,6 +59,7 @@ def main(argv: list[str]) -> None:
     path = Path(argv[0])
     path.unlink(missing_ok=True)
     os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # how a hub ends it; a shell's `&` ignores it
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.fspath(path))
         listening.listen(64)
