@@ -1,4 +1,4 @@
-"""What a teacher needs of a lesson, read from its notebook: sections, cells, predictions."""
+"""What a teacher needs of a lesson, read from its notebook: sections, predictions, figures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from course_lib.runtime import ROOT
 
+_PLOTLY = "application/vnd.plotly.v1+json"
 _ASKED = re.compile(r"(\w+)\s*=\s*predict\(\s*\"([\w.]+)\",\s*(\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
 _COMPARED = re.compile(r"(\w+)\.compare\(")
 _CAME = re.compile(r"it came to (.+?)(?:\.\s|\.$|$)", re.MULTILINE)
@@ -28,12 +29,13 @@ class Predicted:
 @dataclass
 class Section:
     """A section of a notebook: its heading, how it opens, the numbers of its code cells, its
-    predictions, and what it says there is to see."""
+    predictions, its figures as (JSON, words), and what it says there is to see."""
 
     heading: str
     opening: str = ""
     cells: list[int] = field(default_factory=list)
     predictions: list[Predicted] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
     @property
@@ -52,9 +54,9 @@ class Section:
 
 @cache
 def sections(notebook: str, folder: Path = ROOT / "notebooks") -> list[Section]:
-    """The sections of a lesson in order, the first of them what stands before any heading."""
+    """The sections of a lesson in order, the first of them its title and what stands below it."""
     cells = json.loads((folder / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    found = [Section("")]
+    found = [Section("".join(cells[0]["source"]).splitlines()[0].lstrip("# "))]
     asked: dict[str, Predicted] = {}
     for cell in cells:
         source = "".join(cell["source"])
@@ -62,6 +64,7 @@ def sections(notebook: str, folder: Path = ROOT / "notebooks") -> list[Section]:
             _read_text(source, found)
         elif cell["cell_type"] == "code":
             _read_code(cell, source, found[-1], asked)
+            _read_figures(cell["outputs"], found[-1])
     return found
 
 
@@ -108,6 +111,17 @@ def _read_code(
     for variable, said in zip(_COMPARED.findall(source), came, strict=False):
         if variable in asked:
             asked[variable].came = said
+
+
+def _read_figures(outputs: list[dict[str, Any]], section: Section) -> None:
+    """Each figure with the words that are printed after it; one without words is left out."""
+    drawn = ""
+    for output in outputs:
+        if _PLOTLY in output.get("data", {}):
+            drawn = json.dumps(output["data"][_PLOTLY]).replace("<", "\\u003c")
+        elif drawn and output["output_type"] == "stream":
+            section.figures.append((drawn, " ".join("".join(output["text"]).split())[:500]))
+            drawn = ""
 
 
 def _printed(cell: dict[str, Any]) -> str:

@@ -9,12 +9,11 @@ any server; the handout is printed to PDF where a Chromium is there.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -35,7 +34,6 @@ _LESSONS = (
     "03c_what_made_it_grow", "04_r1_pipeline", "05_distillation", "06_local_inference",
     "09_a_real_language_model", "07_your_data_your_limits",
 )  # fmt: skip
-_PLOTLY = "application/vnd.plotly.v1+json"
 _DRAWS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PICTURES = 3  # of a lesson, on the slides
 
@@ -123,8 +121,7 @@ def pages() -> dict[str, str]:
     groups = [(lesson, catalogue.of_lesson(lesson)) for lesson in catalogue.LESSONS]
     made["answer_key.html"] = page("key", lessons=lessons, phases=phases, groups=groups)
     made["handout.html"] = page("handout", answers=_by_title(phases["before"]))
-    slides = [(name, _title(name), list(pictures(name))[:_PICTURES]) for name in _LESSONS]
-    made["slides.html"] = page("slides", lessons=slides, plans=told["plan"])
+    made["slides.html"] = page("slides", lessons=[_slides(name) for name in _LESSONS])
     return made
 
 
@@ -145,27 +142,11 @@ def _by_title(answers: Sequence[Answered]) -> dict[str, list[Answered]]:
     return found
 
 
-def pictures(notebook: str, folder: Path = ROOT / "notebooks") -> Iterator[tuple[str, str, str]]:
-    """(section, figure as JSON, words) of the figures in a lesson's outputs."""
-    heading = ""
-    for cell in json.loads((folder / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "markdown":
-            heads = [line[3:] for line in cell["source"] if line.startswith("## ")]
-            heading = heads[-1].strip() if heads else heading
-        drawn = ""
-        for output in cell.get("outputs", []):
-            if _PLOTLY in output.get("data", {}):
-                drawn = json.dumps(output["data"][_PLOTLY]).replace("<", "\\u003c")
-            elif drawn and output["output_type"] == "stream":  # its words come after it
-                yield heading, drawn, " ".join("".join(output["text"]).split())[:500]
-                drawn = ""
-
-
-def _title(notebook: str) -> str:
-    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))[
-        "cells"
-    ]
-    return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+def _slides(notebook: str) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """A lesson's file, its title, and (section, figure as JSON, words) of its first figures."""
+    parts = sections(notebook)
+    drawn = [(part.heading, *figure) for part in parts for figure in part.figures]
+    return notebook, parts[0].heading, drawn[:_PICTURES]
 
 
 def to_pdf(sheet: Path) -> Path | None:

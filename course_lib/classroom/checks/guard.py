@@ -21,23 +21,9 @@ _MOST_THREADS = 64  # and as many again as there are cores, for libraries start 
 _MOST_OPEN = 160
 _NAMES_APART = 0x7E020000  # CLONE_NEW*: namespaces inside the sandbox
 _TOO_NEW = 0x40000000  # x86's third set of calls
-_LAST_FAMILY = (
-    10  # sockets: local and internet; no kernel crypto, no way to a virtual machine's host
-)
+_LAST_FAMILY = 10  # sockets: local and internet; no kernel crypto, no way to a machine's host
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
-_SAME_EVERYWHERE = (
-    425,
-    426,
-    427,
-    428,
-    429,
-    430,
-    431,
-    432,
-    433,
-    442,
-    447,
-)  # io_uring, mounts, memfd
+_SAME_EVERYWHERE = (*range(425, 434), 442, 447)  # io_uring, mounts, memfd
 # The machine's mark, clone, socket, seccomp, clone3, and what is refused: memory that no limit
 # counts (memfd_create, shmget), other cores than its own (sched_setaffinity), mounts and
 # namespaces, other processes' memory, kernel keys, bpf.

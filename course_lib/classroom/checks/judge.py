@@ -11,14 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.classroom.checks.callers import ERROR, NOT_ATTEMPTED, TIME_UP, Caller, Failure
-from course_lib.classroom.checks.exercise import (
-    Case,
-    Exercise,
-    Mistake,
-    expected_gradients,
-    inputs,
-)
+from course_lib.classroom.checks.callers import NOT_ATTEMPTED, TIME_UP, Caller, Failure
+from course_lib.classroom.checks.exercise import Case, Exercise, Mistake, expected_gradients, inputs
 from course_lib.classroom.checks.values import difference, is_numbers, readable, show
 
 
@@ -297,6 +291,3 @@ def _call(exercise: Exercise, one: Case) -> str:
     ]
     named += [f"{name}={show(value)}" for name, value in one.kwargs.items()]
     return f"{exercise.symbol}({', '.join(named)})"
-
-
-__all__ = ["ERROR", "Outcome", "Verdict", "judge", "time_up"]

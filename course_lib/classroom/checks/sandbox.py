@@ -161,19 +161,13 @@ def _bubblewrap(shown: list[Path], covered: list[Path], drops: bool) -> tuple[st
 
 def _unshare(shown: list[Path], covered: list[Path], drops: bool) -> tuple[str, ...]:
     """The same by util-linux: a shell lays out the new root and goes there with few rights."""
-    apart = [
-        "--mount",
-        "--net",
-        "--ipc",
-        "--uts",
-        *([] if drops else ["--user", "--map-root-user"]),
-    ]
+    own = () if drops else ("--user", "--map-root-user")
     script = (ASSETS / "classroom" / "sandbox.sh").read_text(encoding="utf-8")
     rights = "-all,+setuid,+setgid" if drops else "-all"
     return (
-        "unshare", *apart, "setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork",
-        "--kill-child", "sh", "-euc", script, str(ROOM), rights, *_SYSTEM, *_SETTINGS,
-        *map(str, shown), "", *map(str, covered), "--",
+        "unshare", "--mount", "--net", "--ipc", "--uts", *own, "setpriv", "--pdeathsig", "KILL",
+        "unshare", "--pid", "--fork", "--kill-child", "sh", "-euc", script, str(ROOM), rights,
+        *_SYSTEM, *_SETTINGS, *map(str, shown), "", *map(str, covered), "--",
     )  # fmt: skip
 
 

@@ -7,15 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 from course_lib.classroom.checks.cards import exercise, value
 from course_lib.classroom.checks.draws import array, assume, configs, masks, real, st
 from course_lib.classroom.checks.exercise import Case, Draw, case
-
-
-def _log_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
-    top = logits.max(axis=axis, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=axis, keepdims=True))
 
 
 def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -27,7 +23,7 @@ def _jsd(
     student_logits: np.ndarray, teacher_logits: np.ndarray, beta: float, *, kind: str = "right"
 ) -> float:
     axis = 0 if kind == "wrong axis" else -1
-    student, teacher = _log_softmax(student_logits, axis), _log_softmax(teacher_logits, axis)
+    student, teacher = log_softmax(student_logits, axis), log_softmax(teacher_logits, axis)
     if kind == "beta turned round":
         beta = 1 - beta
     total = np.sum if kind == "sum" else np.mean
@@ -39,7 +35,7 @@ def _jsd(
     with np.errstate(divide="ignore"):
         middle = np.log(weight * np.exp(teacher) + (1 - weight) * np.exp(student))
     if kind == "mixed logits":
-        middle = _log_softmax(beta * teacher_logits + (1 - beta) * student_logits)
+        middle = log_softmax(beta * teacher_logits + (1 - beta) * student_logits, -1)
     to_teacher, to_student = _kl(teacher, middle), _kl(student, middle)
     if kind == "reverse":
         to_teacher, to_student = _kl(middle, teacher), _kl(middle, student)
@@ -81,14 +77,9 @@ def _vote(
 
 
 _FIELDS = (
-    "num_hidden_layers",
-    "hidden_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "vocab_size",
-)
+    "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "intermediate_size", "vocab_size",
+)  # fmt: skip
 
 
 def _count(config: dict, *, kind: str = "right") -> int:
@@ -119,19 +110,14 @@ def _next_loss(
     sign: float = -1.0,
     mask_at: str = "target",
 ) -> float:
-    logs = _log_softmax(logits)
-    if shift == 2:  # rolled: the last logits are asked for the first token
-        taken = np.take_along_axis(np.roll(logs, 1, axis=1), ids[..., None], -1)[..., 0]
-        kept = mask
-    elif shift == 0:
-        taken = np.take_along_axis(logs, ids[..., None], -1)[..., 0]
-        kept = mask
-    elif shift == -1:
-        taken = np.take_along_axis(logs[:, 1:], ids[:, :-1, None], -1)[..., 0]
-        kept = mask[:, :-1]
-    else:
-        taken = np.take_along_axis(logs[:, :-1], ids[:, 1:, None], -1)[..., 0]
-        kept = mask[:, :-1] if mask_at == "input" else mask[:, 1:]
+    logs = log_softmax(logits, -1)
+    at, asked, kept = {
+        0: (logs, ids, mask),
+        1: (logs[:, :-1], ids[:, 1:], mask[:, :-1] if mask_at == "input" else mask[:, 1:]),
+        2: (np.roll(logs, 1, axis=1), ids, mask),  # the last logits are asked for the first token
+        -1: (logs[:, 1:], ids[:, :-1], mask[:, :-1]),
+    }[shift]
+    taken = np.take_along_axis(at, asked[..., None], -1)[..., 0]
     if mean == "padded":
         return float(sign * (taken * kept).mean())
     if mean == "unmasked":
@@ -190,7 +176,7 @@ def _teach(
             teacher if kind == "teacher" else student, lambda at: _jsd(at, teacher, beta)
         )
         student = student + (lr if kind == "ascent" else -lr) * slope
-    return student if kind == "logits" else np.exp(_log_softmax(student))
+    return student if kind == "logits" else softmax(student, -1)
 
 
 def _slope(at: np.ndarray, loss: Callable[[np.ndarray], float]) -> np.ndarray:

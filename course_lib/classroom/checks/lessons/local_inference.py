@@ -19,11 +19,8 @@ def _kv(config: dict, tokens: int, bytes_per_value: int = 2, *, kind: str = "rig
         shared = heads if kind == "all heads" else config["num_key_value_heads"]
         width = shared * config["head_dim"] * (1 if kind == "keys only" else 2)
     factor = {"no layers": 1}.get(kind, layers)
-    size = 2 if kind == "always two" else bytes_per_value
-    if kind == "no bytes":
-        size = 1
-    if kind == "bits":
-        size = 8 * bytes_per_value
+    sizes = {"always two": 2, "no bytes": 1, "bits": 8 * bytes_per_value}
+    size = sizes.get(kind, bytes_per_value)
     return factor * width * size * (1 if kind == "one token" else tokens)
 
 
@@ -81,11 +78,8 @@ def _parse(text: str, prefilled: bool = False, *, kind: str = "right") -> tuple[
     if kind == "needs flag" and not (opened or prefilled):
         return "", text.strip()
     if "</think>" not in body:
-        inside = opened or (prefilled and kind != "no prefill")
-        if kind == "unclosed answers":
-            inside = False
-        if kind == "always inside":
-            inside = True
+        known = {"unclosed answers": False, "always inside": True}
+        inside = known.get(kind, opened or (prefilled and kind != "no prefill"))
         body = body if kind == "blanks" else body.strip()
         return (body, "") if inside else ("", body)
     cut = body.rindex("</think>") if kind == "last" else body.index("</think>")

@@ -8,23 +8,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
+from scipy.special import expit, softmax
 
 from course_lib.classroom.checks.cards import exercise, value
 from course_lib.classroom.checks.draws import array, assume, configs, real, st
 from course_lib.classroom.checks.exercise import Case, Draw, case
 from course_lib.runtime import ASSETS
-
-EPSILON = 1e-20
-
-
-def _scores(logits: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def _without_losers(
@@ -53,18 +42,16 @@ def _route(
     worth: str = "two",
     mask: float = -math.inf,
     weigh: str = "unbiased",
-    epsilon: float = EPSILON,
+    epsilon: float = 1e-20,
     use_bias: bool = True,
     extra: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    scores = _scores(logits) if score == "sigmoid" else _softmax(logits)
+    scores = expit(logits) if score == "sigmoid" else softmax(logits, axis=-1)
     biased = scores + bias if use_bias else scores
     topk_group = min(max(topk_group + extra, 1), n_group)
-    left = (
-        biased
-        if worth == "no groups"
-        else _without_losers(scores, biased, n_group, topk_group, worth, mask)
-    )
+    left = biased
+    if worth != "no groups":
+        left = _without_losers(scores, biased, n_group, topk_group, worth, mask)
     experts = np.argsort(-left, axis=-1, kind="stable")[:, :top_k]
     chosen = np.take_along_axis(biased if weigh == "biased" else scores, experts, -1)
     if weigh == "raw":
@@ -141,7 +128,7 @@ def _a_route(draw: Draw) -> Case:
 
 def _assume_no_ties(logits: np.ndarray, bias: np.ndarray, n_group: int) -> None:
     """Leave out inputs in which rounding would decide which expert or which group is better."""
-    biased = _scores(logits) + bias
+    biased = expit(logits) + bias
     worth = np.sort(biased.reshape(len(biased), n_group, -1), axis=-1)[..., -2:].sum(-1)
     for each in (biased, worth):
         assume((np.diff(np.sort(each, axis=-1), axis=-1) > 1e-5).all())

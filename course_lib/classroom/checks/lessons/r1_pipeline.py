@@ -123,13 +123,10 @@ def _a_thought(draw: Draw) -> Case:
 
 def _some_samples(draw: Draw) -> Case:
     often = st.sampled_from([True, True, True, False])
+    texts = st.sampled_from(["a", "b", "A", "a ", "", "a b"])
+    shares = st.sampled_from([1.0, 1.0, 1.0, 0.99, 0.5, 0.0])
     sample = st.fixed_dictionaries(
-        {
-            "text": st.sampled_from(["a", "b", "A", "a ", "", "a b"]),
-            "closed": often,
-            "right": often,
-            "consistency": st.sampled_from([1.0, 1.0, 1.0, 0.99, 0.5, 0.0]),
-        }
+        {"text": texts, "closed": often, "right": often, "consistency": shares}
     )
     why = "the first reason counts; only texts already kept are duplicates"
     return case(why, draw(st.lists(sample, max_size=8)))

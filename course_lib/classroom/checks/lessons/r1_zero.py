@@ -6,6 +6,7 @@ from itertools import product
 from math import comb
 
 import numpy as np
+from scipy.special import softmax
 
 from course_lib.classroom.checks.cards import exercise, value
 from course_lib.classroom.checks.draws import array, masks, real, st
@@ -228,13 +229,11 @@ def _train(
     first = logits
     for group in sampled[:1].repeat(len(sampled), 0) if kind == "first group" else sampled:
         logits = first if kind == "restart" else logits
-        powers = np.exp(logits - logits.max())
         gains = rewards[group] if kind == "rewards" else _advantages(rewards[group][None])[0]
-        pushes = gains[:, None] * (np.eye(len(logits))[group] - powers / powers.sum())
+        pushes = gains[:, None] * (np.eye(len(logits))[group] - softmax(logits))
         step = pushes.sum(0) if kind == "sum" else pushes.mean(0)
         logits = logits + (-lr if kind == "ascent" else lr) * step
-    powers = np.exp(logits - logits.max())
-    return logits if kind == "logits" else powers / powers.sum()
+    return logits if kind == "logits" else softmax(logits)
 
 
 def _a_policy(draw: Draw) -> Case:

@@ -150,30 +150,24 @@ def _a_host(draw: Draw) -> Case:
     return case("127.0.0.0 to 127.255.255.255, ::1 and localhost are this machine", host)
 
 
-_ARGUMENTS = st.sampled_from(
-    [
-        "1", " 7 + 3 ", "a: b", "1 < 2", "a > b", "</", "", "  ", "a\nb", "\n", "x" * 99, "x" * 100,
-        "x" * 101, f"  {'x' * 100} ", f"{'x' * 50} {'y' * 49}", "</b>", "tool", "A",
-    ]
-)  # fmt: skip
+_ARGUMENTS = st.sampled_from([
+    "1", " 7 + 3 ", "a: b", "1 < 2", "a > b", "</", "", "  ", "a\nb", "\n", "x" * 99, "x" * 100,
+    "x" * 101, f"  {'x' * 100} ", f"{'x' * 50} {'y' * 49}", "</b>", "tool", "A",
+])  # fmt: skip
 _NAMES = st.sampled_from(
     ["search", "search", "calculate", "look_up2", "delete", "calc", "Search", "calculate2"]
 )
 
 
+_SPOILT = (
+    "<TOOL>{}:{}</TOOL>", "<tool>{} {}</tool>", "<tool>{}:{}", "{}:{}</tool>",
+    "<tool> {}:{}</tool>", "<tools>{}:{}</tools>", "<tool>my-{}:{}</tool>",
+)  # fmt: skip
+
+
 def _a_request(draw: Draw) -> Case:
     call = st.builds("<tool>{}:{}</tool>".format, _NAMES, _ARGUMENTS)
-    spoilt = st.builds(
-        draw(
-            st.sampled_from(
-                [
-                    "<TOOL>{}:{}</TOOL>", "<tool>{} {}</tool>", "<tool>{}:{}", "{}:{}</tool>",
-                    "<tool> {}:{}</tool>", "<tools>{}:{}</tools>", "<tool>my-{}:{}</tool>",
-                ]
-            )
-        ).format,
-        _NAMES, _ARGUMENTS,
-    )  # fmt: skip
+    spoilt = st.builds(draw(st.sampled_from(_SPOILT)).format, _NAMES, _ARGUMENTS)
     one = draw(call)
     others = draw(st.sampled_from([(), (), (), (one,), (draw(call),), (draw(spoilt),)]))
     text = draw(st.sampled_from(["", "so ", "a: b\n"])) + " and ".join((one, *others))
@@ -195,9 +189,8 @@ def _some_documents(draw: Draw) -> Case:
     scores = sorted(_scores(query, documents))
     # a tie is one word against one word; sums that rounding could tip are left out
     assume(all(b == a or b - a > 1e-6 for a, b in pairwise(scores)))
-    return case(
-        "count in the document x log(documents / documents with it), summed", query, documents
-    )
+    why = "count in the document x log(documents / documents with it), summed"
+    return case(why, query, documents)
 
 
 def _some_working(draw: Draw) -> Case:
