@@ -53,11 +53,8 @@ class Member:
     @cached_property
     def stuck(self) -> list[str]:
         """The exercises that were checked `STUCK` times or more and are not right."""
-        return [
-            name
-            for name in catalogue.exercises()
-            if self.person.outcome(name) != Outcome.RIGHT and self.person.tries(name) >= STUCK
-        ]
+        often = [name for name in catalogue.exercises() if self.person.tries(name) >= STUCK]
+        return [name for name in often if self.person.outcome(name) != Outcome.RIGHT]
 
 
 @dataclass(frozen=True)
@@ -96,17 +93,10 @@ def questions(group: Sequence[Member]) -> list[Asked]:
     both = [one for one in group if one.took("before") and one.took("after")]
     found = []
     for place, question in enumerate(form.comparable()):
-        parts = [one.parts[place] for one in both]
-        last = [one.parts[place] for one in group]
-        found.append(
-            Asked(
-                question.title,
-                len(both),
-                sum(part.before is Answered.RIGHT for part in parts),
-                sum(part.after is Answered.RIGHT for part in parts),
-                sum(part.after is Answered.MISUNDERSTOOD for part in last),
-            )
-        )
+        before = sum(one.parts[place].before is Answered.RIGHT for one in both)
+        after = sum(one.parts[place].after is Answered.RIGHT for one in both)
+        wrong = sum(one.parts[place].after is Answered.MISUNDERSTOOD for one in group)
+        found.append(Asked(question.title, len(both), before, after, wrong))
     return found
 
 
@@ -134,10 +124,8 @@ def tables(group: Sequence[Member]) -> dict[str, list[list[str]]]:
         for part in one.parts:
             long.append([one.person.name, "question", part.title, part.before, part.after, ""])
         for name in catalogue.exercises():
-            tries = one.person.tries(name)
-            long.append(
-                [one.person.name, "exercise", name, "", one.person.outcome(name), str(tries)]
-            )
+            outcome, tries = one.person.outcome(name), str(one.person.tries(name))
+            long.append([one.person.name, "exercise", name, "", outcome, tries])
     scores = [(one.person.name, one.right("before"), one.right("after"), one.done) for one in group]
     heads = ["Inside R1: before", "Inside R1: after", "Inside R1: exercises"]
     moodle = [["Username", *heads], *([n, *map(str, s)] for n, *s in scores)]

@@ -67,6 +67,29 @@ def test_a_damaged_list_of_what_was_given_costs_nobody_their_work(course, tmp_pa
     assert (mine / "exercises/01.ipynb").read_text() == "my answer"
 
 
+def test_a_disk_that_fills_up_leaves_whole_files_and_the_rest_comes_later(
+    course, tmp_path, monkeypatch
+):
+    mine, write = tmp_path / "mine", Path.write_bytes
+    lay_out.lay_out(mine, course)
+    (mine / "notebooks/own.ipynb").write_text("my own")
+    for name in ("notebooks/00.ipynb", "exercises/01.ipynb"):
+        (course / name).write_text("mended")
+
+    def fills_up(path, data):
+        write(path, data[:3] if "01" in path.name else data)
+        if "01" in path.name:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr(Path, "write_bytes", fills_up)
+        lay_out.lay_out(mine, course)
+    assert (mine / "exercises/01.ipynb").read_text() == "exercises/01.ipynb"
+    assert lay_out.lay_out(mine, course) == ["exercises/01.ipynb"]
+    assert (mine / "exercises/01.ipynb").read_text() == "mended"
+    assert (mine / "notebooks/own.ipynb").read_text() == "my own"
+
+
 def test_a_home_that_is_full_still_gets_its_server(tmp_path, monkeypatch):
     from course_lib.classroom.hub import __main__ as begin
 

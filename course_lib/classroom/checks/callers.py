@@ -24,7 +24,7 @@ import numpy as np
 
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
-from course_lib.classroom.checks.values import plain
+from course_lib.classroom.checks.values import mapped, plain
 from course_lib.runtime import LIBRARY
 
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
@@ -196,20 +196,14 @@ def _does_nothing(code: CodeType) -> bool:
 
 def as_tensors(value: Any) -> Any:
     """`value` with its numpy arrays as torch tensors: float32 for numbers, int64, bool."""
-    if isinstance(value, np.ndarray):
-        import torch
+    return mapped(value, lambda one: _tensor(one) if isinstance(one, np.ndarray) else one)
 
-        floating = value.dtype.kind == "f"
-        return torch.tensor(value.tolist(), dtype=torch.float32 if floating else None).reshape(
-            value.shape
-        )
-    if isinstance(value, tuple):
-        return tuple(as_tensors(item) for item in value)
-    if isinstance(value, list):
-        return [as_tensors(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_tensors(item) for key, item in value.items()}
-    return value
+
+def _tensor(array: np.ndarray) -> Any:
+    import torch
+
+    kind = torch.float32 if array.dtype.kind == "f" else None
+    return torch.tensor(array.tolist(), dtype=kind).reshape(array.shape)
 
 
 class _Output(io.TextIOBase):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from fractions import Fraction
@@ -20,8 +20,23 @@ _LONGEST = 300
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # C0 without tab and line feed, C1
 
 
+def mapped(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """`value` with `leaf` of all that is in its tuples, lists and dictionaries, at any depth."""
+    if isinstance(value, tuple):
+        return tuple(mapped(item, leaf) for item in value)
+    if isinstance(value, list):
+        return [mapped(item, leaf) for item in value]
+    if isinstance(value, dict):
+        return {key: mapped(item, leaf) for key, item in value.items()}
+    return leaf(value)
+
+
 def plain(value: Any) -> Any:
     """`value` with tensors as numpy arrays and fractions as numbers; containers keep their kind."""
+    return mapped(value, _plain)
+
+
+def _plain(value: Any) -> Any:
     if hasattr(value, "detach") and hasattr(value, "numpy"):
         tensor = value.detach().cpu()
         whole = not (tensor.is_floating_point() or tensor.is_complex())
@@ -32,12 +47,6 @@ def plain(value: Any) -> Any:
         return value.numerator if value.denominator == 1 else float(value)
     if isinstance(value, Decimal):
         return float(value)
-    if isinstance(value, tuple):
-        return tuple(plain(item) for item in value)
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
     return value
 
 
