@@ -7,8 +7,8 @@ Settings of the environment, each with one default:
   theirs to read only);
 - `INSIDE_R1_CACHE`: downloads and conversions (the system's folder for caches);
 - `INSIDE_R1_DEVICE`: where models live, `cpu` or `cuda` (the GPU where CUDA finds one);
-- `INSIDE_R1_THREADS`: torch's threads, or workers (as many as there are free cores, up to four);
-- `INSIDE_R1_COPIES`: `1` for workers instead of threads: slower, and equal whatever their number;
+- `INSIDE_R1_THREADS`: torch's threads (as many as there are free cores, up to four; their number
+  may change a result's last digits);
 - an administrator's `OMP_NUM_THREADS`, `CPU_LIMIT` and `MEM_LIMIT` (JupyterHub's) are kept to.
 """
 

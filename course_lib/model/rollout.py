@@ -15,13 +15,11 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from course_lib.model import workers
 from course_lib.model.kv_buffer import KVBuffer
 from course_lib.model.own_forward import next_logits, sampling, shared_beginning, way
 
 _ROOM = 1e9  # bytes of keys and values
 _PROMPT = 64  # tokens that a prompt is taken to have, where room is reckoned
-_SHARE = 32  # completions that are worth a worker of their own
 _DROP_BELOW = 0.85  # finished rows are dropped once fewer than this share of rows is running
 
 
@@ -97,22 +95,12 @@ def pick(
 
     Sampling inverts the cumulative distribution, which needs one random number a row.
     """
-    return _pick(logits, temperature, _uniform(len(logits), temperature, generator))
-
-
-def _uniform(rows: int, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
-    """The random numbers (rows, 1) of one token each; greedy picking uses none up."""
-    return torch.rand(rows, 1, generator=generator) if temperature else torch.zeros(rows, 1)
-
-
-def _pick(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
-    wanted = uniform.to(logits.device) * cumulative[:, -1:]
-    return (
-        torch.searchsorted(cumulative, wanted, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
-    )
+    uniform = torch.rand(len(logits), 1, generator=generator).to(logits.device)
+    below = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
+    return below.clamp(max=logits.shape[1] - 1)
 
 
 def _check(prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int) -> None:
@@ -147,16 +135,8 @@ def generate(
     _check(prompts, samples, max_new_tokens)
     ends = torch.as_tensor(eos, device=model.device).view(-1)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
-    chance = generator or torch.default_generator
-    begun = chance.get_state()
-    experts = way(model).experts
-
-    def work(team: workers.Team) -> int:
-        chance.set_state(begun)
-        with sampling(model, experts):
-            return _sample(model, batch, team, temperature, banned, chance)
-
-    longest = workers.together(workers.number(model, len(batch.rows) // _SHARE), work)
+    with sampling(model, way(model).experts):
+        longest = _sample(model, batch, temperature, banned, generator)
     ids = batch.ids[:, :longest]
     ended = torch.isin(ids, ends)
     lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, longest)
@@ -211,7 +191,7 @@ def _prefill(
 
 @dataclass
 class _Batch:
-    """What is sampled by all workers together: `rows` (completions,) says whose prompt each has.
+    """What is sampled together: `rows` (completions,) says whose prompt each has.
 
     `ids` (completions, tokens), which holds ends, and `logp`, where it is kept, are filled in.
     """
@@ -237,48 +217,39 @@ def _batch(
     asked = pad_left(prompts, max(0, int(ends[0])), model.device, shared)
     rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
     shape = len(rows), max_new_tokens
-    ids = workers.zeros(shape, model.device, torch.long).fill_(int(ends[0]))
-    logp = workers.zeros(shape, model.device) if keep_logp else None
+    ids = rows.new_full(shape, int(ends[0]))
+    logp = torch.zeros(shape, device=model.device) if keep_logp else None
     return _Batch(*asked, shared, rows, ids, logp, ends)
 
 
 def _sample(
     model: PreTrainedModel,
     batch: _Batch,
-    team: workers.Team,
     temperature: float,
     banned: Sequence[int],
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> int:
-    """The token loop: pick, append, drop what has finished; returns how many tokens were needed.
-
-    A worker has keys, values and logits of its own share of rows. Of the rest it knows which have
-    finished, and draws their random numbers too, so that each gets the same whoever samples it.
-    """
+    """The token loop: pick, append, drop what has finished; returns how many tokens were needed."""
     most = batch.ids.shape[1]
     rows = torch.arange(len(batch.ids), device=model.device)  # of `batch.ids`, still sampled
-    mine = team.share(len(rows))  # of `rows`
     buffer = KVBuffer(batch.prompt_ids.shape[1] + most, model.device)
     logits = _prefill(model, batch.prompt_ids, batch.prompt_mask, buffer, batch.shared)
-    buffer.select(batch.rows[mine])
-    logits = logits[batch.rows[mine]]
+    buffer.select(batch.rows)
+    logits = logits[batch.rows]
     positions = batch.prompt_mask.sum(1)[batch.rows]
     running = torch.ones_like(rows, dtype=torch.bool)
     for step in range(most):
         logits[:, list(banned)] = -torch.inf
-        uniform = _uniform(len(rows), temperature, generator)[mine]
-        token = torch.where(running[mine], _pick(logits, temperature, uniform), batch.ends[0])
-        _write(batch, rows[mine], step, token, logits, temperature or 1.0, running[mine])
-        team.meet()  # from here the batch holds everybody's tokens of this step
-        running = running & ~torch.isin(batch.ids[rows, step], batch.ends)
+        token = torch.where(running, pick(logits, temperature, generator), batch.ends[0])
+        _write(batch, rows, step, token, logits, temperature or 1.0, running)
+        running = running & ~torch.isin(token, batch.ends)
         if step + 1 == most or not running.any():
             break
         if running.float().mean() < _DROP_BELOW:
-            buffer.select(running[mine].nonzero().squeeze(1))
-            mine = slice(int(running[: mine.start].sum()), int(running[: mine.stop].sum()))
-            rows, positions, running = rows[running], positions[running], running[running]
-        fed = batch.ids[rows[mine], step, None]  # none where this worker's rows have all finished
-        logits = next_logits(model, fed, positions[mine, None], buffer) if len(fed) else logits[:0]
+            buffer.select(running.nonzero().squeeze(1))
+            rows, positions, token = rows[running], positions[running], token[running]
+            running = running[running]
+        logits = next_logits(model, token[:, None], positions[:, None], buffer)
         positions = positions + 1
     return step + 1
 

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from course_lib.errors import CourseError
-from course_lib.model import logprobs, workers
+from course_lib.model import logprobs
 from course_lib.model.own_forward import kept_logits
 from course_lib.model.rollout import Rollout
 from course_lib.rl import contract, grpo
@@ -60,7 +60,7 @@ def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value[:, :-1] for name, value in inputs.items()}
 
 
-_MOST = 2048  # tokens in one pass: more leave the cache, and fewer passes are shared less evenly
+_MOST = 2048  # tokens in one pass: more leave the cache
 _ROOM = 1e9  # bytes that a pass may keep for its gradient
 
 
@@ -216,7 +216,7 @@ class Learner:
         """Where the old log-probabilities cannot be had from the first pass, they are got here."""
         if self.config.old_from == "sampler" and sampled.logp is not None:
             return _Old(sampled.logp.clone(), known=True)
-        old = _Old(workers.zeros(sampled.ids.shape, sampled.ids.device), known=False)
+        old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
         if self.config.minibatches > 1:
             everything = torch.arange(len(sampled.ids), device=sampled.ids.device)
             for chunk in chunks(sampled, everything, tokens_at_once(self.model)):
@@ -255,15 +255,10 @@ class Learner:
             return {"loss": loss_share, "entropy": float(spread.sum()) / tokens} | figures
 
         self.model.train()
-        parts = list(chunks(sampled, rows, most))
-        told = workers.gradients(self.model, parts, one_pass, self._workers(len(parts)))
+        self.model.zero_grad()
+        told = [one_pass(chunk) for chunk in chunks(sampled, rows, most)]
         total = {name: sum(figures[name] for figures in told) for name in told[0]}
         return total | {"grad_norm": self._step(total["loss"])}
-
-    def _workers(self, passes: int) -> int:
-        """How many processes share the passes; a loss that is not ours may keep notes, so 1."""
-        ours = self.loss is grpo.policy_loss and type(self)._loss is Learner._loss
-        return workers.number(self.model, passes) if ours else 1
 
     def _loss(
         self,

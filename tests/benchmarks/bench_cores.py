@@ -1,12 +1,12 @@
-"""A GRPO step by one process and by two, and how its cost grows.
+"""A GRPO step by one thread and by two, and how its cost grows.
 
     python tests/benchmarks/bench_cores.py [--rounds 5] [--out DIR]
 
-Two workers, one worker and torch's own two threads take the same step in turn, so that whatever
-else the machine does falls on all; figures are medians over the rounds after the first. Then one
-worker samples and learns from more completions, longer ones, and wider models; the slope is that of
-the straight line through the logarithms (1: twice as much costs twice as much). With `--out` the
-growth is also drawn (`growth.svg`).
+The two take the same step in turn, so that whatever else the machine does falls on both; figures
+are medians over the rounds after the first. Then one thread samples and learns from more
+completions, longer ones, and wider models; the slope is that of the straight line through the
+logarithms (1: twice as much costs twice as much). With `--out` the growth is also drawn
+(`growth.svg`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +47,15 @@ def step(model: Any, tokenizer: Any, config: zero.ZeroConfig) -> tuple[float, fl
     return clock[1] - clock[0], clock[2] - clock[1]
 
 
-def as_said(cores: int, torchs: int, act: Callable[[], Any]) -> Any:
-    """What `act` gives with so many workers, of so many of torch's threads."""
-    os.environ["INSIDE_R1_THREADS"], os.environ["INSIDE_R1_COPIES"] = str(cores), "1"
-    torch.set_num_threads(torchs)
-    return act()
-
-
 def cores(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Medians of seconds (sampling, update, whole step) by name."""
     model, tokenizer = models.load(folder)
-    ways = {"two workers": (2, 1), "one worker": (1, 1), "two threads": (1, 2)}
+    ways = {"two threads": 2, "one thread": 1}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
-        for name, (processes, threads) in ways.items():
-            act = lambda: step(model, tokenizer, zero.ZeroConfig())  # noqa: E731
-            taken[name].append(as_said(processes, threads, act))
+        for name, threads in ways.items():
+            torch.set_num_threads(threads)
+            taken[name].append(step(model, tokenizer, zero.ZeroConfig()))
     return {
         name: [*(statistics.median(x) for x in zip(*lines[1:], strict=True)),
                statistics.median(map(sum, lines[1:]))]
@@ -145,7 +136,8 @@ def main() -> None:
         for way, seconds in cores(models.shipped(name), args.rounds).items():
             said = "sampling {:.3f} s, update {:.3f} s, step {:.3f} s".format(*seconds)
             print(f"{name}, {way}: {said}", flush=True)
-    found = as_said(1, 1, lambda: growth(max(1, args.rounds // 2)))
+    torch.set_num_threads(1)
+    found = growth(max(1, args.rounds // 2))
     for name, points in found.items():
         told = ", ".join(f"{x:,} {y:.2f} s" for x, y in points)
         print(f"{name}: slope {slope(points):.2f} ({told})")
