@@ -4,16 +4,19 @@ A record is a dict in a JSON file that says what was measured and how, where and
 own stand in `assets/recorded/`; a reader's are in the folder of the run that made them.
 """
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.runtime import ASSETS
+from course_lib.runtime import ASSETS, LIBRARY, runs
 
 RECORDED = ASSETS / "recorded"
 
@@ -30,7 +33,7 @@ def stamp(machine: str, command: str) -> Record:
     }
 
 
-def write(path: Path, record: Mapping[str, Any]) -> None:
+def write(path: Path, record: Any) -> None:
     """Keep a record in one piece: whoever reads meanwhile sees the old one or the new one."""
     write_text(path, json.dumps(record) + "\n")
 
@@ -68,3 +71,31 @@ def said(record: Mapping[str, Any], about: str = "") -> str:
     """Where, when and how a record was made, in a sentence; `about` is what else is to be said."""
     torch = f", torch {record['torch']}" if "torch" in record else ""
     return f"Recorded {record['date']} on {record['machine']}{torch}{about}: {record['command']}"
+
+
+def once(name: str, settings: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+    """What `make()` gives (what JSON can hold), from a reader's runs where it was made before.
+
+    Other settings or another version of the course make it anew; a file that cannot be read, too.
+    Where nothing can be written it is made each time.
+    """
+    text = json.dumps([name, settings, _course()], sort_keys=True)
+    folder = runs() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    try:
+        found = json.loads((folder / "kept.json").read_text(encoding="utf-8"))
+        print(f"Kept from before; to run it again, delete {folder}.")
+        return found
+    except (OSError, ValueError):
+        found = make()
+    with contextlib.suppress(OSError):
+        write(folder / "kept.json", found)
+    return found
+
+
+@cache
+def _course() -> str:
+    """A fingerprint of all code of the course, which a result may depend on."""
+    whole = hashlib.sha256()
+    for file in sorted(LIBRARY.rglob("*.py")):
+        whole.update(file.read_bytes())
+    return whole.hexdigest()

@@ -13,23 +13,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What takes longest begins first, so that both processes are busy to the end; and nbval trains in
+# What takes longest begins first, so that all processes are busy to the end; and nbval trains in
 # these notebooks while the browser is at others, so that it finds their runs (see `NotebooksRun`).
 FIRST = (
-    "tests/browser/test_notebooks.py",
-    *(f"notebooks/{name}.ipynb" for name in ("03_r1_zero", "03c_what_made_it_grow")),
-    "notebooks/05_distillation.ipynb",
+    *(f"notebooks/{name}.ipynb" for name in ("03c_what_made_it_grow", "03_r1_zero")),
     "tests/browser/test_site.py",
+    "notebooks/02_mixture_of_experts.ipynb",
+    "tests/browser/test_notebooks.py",
+    *(f"notebooks/{name}.ipynb" for name in ("05_distillation", "03d_bug_lab")),
+    "notebooks/02b_how_v3_is_built.ipynb",
     "tests/classroom/test_honest_notebooks.py",
     "tests/distill/real/test_real_file.py",
     "tests/exercises/test_build.py",
     "tests/classroom/test_attacks.py",
-    "notebooks/03d_bug_lab.ipynb",
     "tests/browser/test_live.py",
-    "notebooks/02_mixture_of_experts.ipynb",
     "tests/local/test_offline.py",
     "tests/widgets/test_site.py",
-    "notebooks/02b_how_v3_is_built.ipynb",
 )
 
 

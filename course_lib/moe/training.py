@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
+from course_lib import records
 from course_lib.model import models, pretrain, router
 from course_lib.model.sft import sft_loss
 from course_lib.moe.routes import Routes, recording, routers
@@ -157,6 +158,17 @@ def compete(name: str, seed: int = 0, steps: int = 250, **other: float) -> Run:
     one = CONTESTANTS[name]
     settings = {"rate": one.rate, "strength": one.strength, **other}
     return train(one.balancing, one.make(seed=seed), name=name, steps=steps, seed=seed, **settings)
+
+
+def competed(name: str, steps: int = 250) -> Run:
+    """`compete` with seed 0, once: the next time what it left is shown (`records.once`)."""
+
+    def make() -> dict[str, Any]:
+        run = compete(name, steps=steps)
+        return vars(run) | {"loads": run.loads.tolist()}
+
+    kept = records.once("mixture", {"name": name, "steps": steps}, make)
+    return Run(**kept | {"loads": torch.tensor(kept["loads"])})
 
 
 def schedule(step: int, steps: int) -> float:

@@ -14,8 +14,11 @@ from . import lab
 
 pytestmark = pytest.mark.slow
 
-LATE = ("03_r1_zero", "03c_what_made_it_grow", "05_distillation", "08_checklist")
-"""By then nbval has trained in them, on the other processor; the checklist looks back at them."""
+LATE = (
+    *("02_mixture_of_experts", "02b_how_v3_is_built", "03_r1_zero", "03c_what_made_it_grow"),
+    *("03d_bug_lab", "05_distillation", "08_checklist"),
+)
+"""By then nbval has trained in them, in another process; the checklist looks back at them."""
 
 NOTEBOOKS = sorted(
     (path.name for path in lab.ROOT.glob("notebooks/*.ipynb")),

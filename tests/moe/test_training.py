@@ -179,3 +179,11 @@ def test_longer_padding_changes_nothing(balancing, monkeypatch):
 def pad(batch, extra):
     wider = functools.partial(torch.nn.functional.pad, pad=(0, extra))
     return pretrain.Batch(wider(batch.ids), wider(batch.weights))
+
+
+def test_a_kept_run_is_the_one_that_was_made(monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIDE_R1_RUNS", str(tmp_path))
+    first, second = (training.competed("sparse", steps=2) for _ in range(2))
+    assert first.seconds == second.seconds and first.losses == second.losses
+    assert torch.equal(first.loads, second.loads) and first.loads.shape == (2, 2, 16)
+    assert training.competed("no balance", steps=2).losses != first.losses

@@ -1,0 +1,47 @@
+"""A result that is made once: shown again for equal settings and an equal course alone."""
+
+import pytest
+
+from course_lib import records
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """(settings) -> what `once` gives; `made.count` says how often it was made."""
+    monkeypatch.setenv("INSIDE_R1_RUNS", str(tmp_path))
+
+    def ask(**settings):
+        return records.once("kind", settings, lambda: (ask.count.append(1), {"a": [0.1, 2]})[1])
+
+    ask.count = []
+    return ask
+
+
+def test_it_is_made_once_and_said_to_be_kept(made, capsys, tmp_path):
+    first, second = made(seed=0), made(seed=0)
+    assert first == second == {"a": [0.1, 2]} and len(made.count) == 1
+    (folder,) = tmp_path.iterdir()
+    assert capsys.readouterr().out == f"Kept from before; to run it again, delete {folder}.\n"
+
+
+def test_other_settings_and_another_course_make_it_anew(made, monkeypatch):
+    made(seed=0), made(seed=1)
+    monkeypatch.setattr(records, "_course", lambda: "another")
+    made(seed=1)
+    assert len(made.count) == 3
+
+
+def test_a_spoilt_file_is_made_anew_and_mended(made, tmp_path):
+    made(seed=0)
+    (file,) = tmp_path.rglob("kept.json")
+    file.write_text('{"a": [0.1')
+    assert made(seed=0) == {"a": [0.1, 2]} and made(seed=0) == {"a": [0.1, 2]}
+    assert len(made.count) == 2
+
+
+def test_where_nothing_can_be_written_it_is_made_each_time(made, tmp_path, monkeypatch):
+    def full(path, record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records, "write", full)
+    assert made(seed=0) == made(seed=0) and len(made.count) == 2
