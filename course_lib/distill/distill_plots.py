@@ -41,10 +41,14 @@ def real_distills(metric: str = "aime_2024.pass_at_1") -> Figure:
         )  # fmt: skip
         pairs = zip(sizes, found, strict=True)
         said += [f"{family.capitalize()} {size:.2f}B {score:g}" for size, score in pairs]
-    for score in scores.scores(metric, CLOSED):
+    levels = scores.scores(metric, CLOSED)
+    for score in levels:
+        # On the left are no points; of two lines that nearly meet the lower one is named below.
+        crowded = any(0 < other.value - score.value < 4 for other in levels)
         figure.add_hline(
             y=score.value, line={"dash": "dot", "color": MID_GREY},
             annotation_text=f"{facts.label(score.model)} {score.value:g}",
+            annotation_position="bottom left" if crowded else "top left",
         )  # fmt: skip
         said.append(f"level line {facts.label(score.model)} {score.value:g}")
     figure.update_xaxes(type="log", title_text="parameters, billions", tickvals=[2, 5, 10, 20, 50])

@@ -238,13 +238,16 @@ class Widget:
             self._picture.value = self.picture()
             self._status.words = self.text()
 
+    def given(self) -> str:
+        """How the controls stand, for the twin. Override where they ask and do not set."""
+        controls = self._controls.values()
+        settings = "; ".join(f"{control.description}: {_shown(control)}" for control in controls)
+        return f"Settings: {settings}" if settings else ""
+
     def static_html(self) -> str:
         """The twin: title, lead, settings, picture and words as HTML that needs no kernel."""
-        settings = "; ".join(
-            f"{control.description}: {_shown(control)}" for control in self._controls.values()
-        )
         head = f"<p><strong>{escape(self.title)}</strong></p>" if self.title else ""
-        given = f"<p>Settings: {escape(settings)}</p>" if settings else ""
+        given = f"<p>{escape(self.given())}</p>" if self.given() else ""
         picture, words = self.still()
         return (
             f'<div class="ir1-twin {self._mark()} {NO_MATHS}" role="group" '

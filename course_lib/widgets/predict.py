@@ -46,6 +46,15 @@ class Guess(base.Widget):
     def lead(self) -> str:
         return card("question", self.prompt, "")
 
+    def given(self) -> str:
+        """What there is to choose from: without a kernel it is seen only here."""
+        if self.options:
+            return f"One of: {' · '.join(self.options)}."
+        return f"A number ({self.unit})." if self.unit else "A number."
+
+    def still(self) -> tuple[str, str]:
+        return "", self.text() if self.state["answer"] else "Decide before you read on."
+
     def text(self) -> str:
         answer = self.state["answer"]
         if not answer:

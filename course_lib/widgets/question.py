@@ -70,6 +70,17 @@ class Way(base.Widget):
             return {"answer": base.line(f"Your number ({ask.unit})")}
         return {f"place_{n}": _place(n, ask) for n in range(1, len(ask.items) + 1)}
 
+    def given(self) -> str:
+        """The answer, else what there is to choose from: without a kernel it is seen only here."""
+        if any(self.state.values()):
+            return super().given()
+        ask = self.way.ask if isinstance(self.way, Prediction) else self.way
+        if isinstance(ask, Choice):
+            return f"One of: {' · '.join(ask.shown())}"
+        if isinstance(ask, Number):
+            return f"A number ({ask.unit})."
+        return f"To be put in order: {' · '.join(ask.items.values())}"
+
     def extras(self) -> list[ipw.Widget]:
         label = "Predict, then run" if isinstance(self.way, Prediction) else "Check my answer"
         return [base.row(base.button(label, self.check))]

@@ -20,6 +20,34 @@ AXE = """async () => {
     n => `${v.id} (${v.impact}): ${n.target.join(' ')} ${n.html.slice(0, 200)}`));
 }"""
 
+# What an eye stumbled over, by kind: a part of the page and what is wrong with it.
+FAULTS = """() => {
+  const found = [];
+  const look = (kind, selector, wrong) => document.querySelectorAll(selector).forEach((part) => {
+    if (!part.checkVisibility() || !wrong(part)) return;
+    found.push(`${kind}: ${part.textContent.trim().slice(0, 60)}`);
+  });
+  const cut = (part) => part.scrollWidth > part.clientWidth + 1;
+  const outside = (words) => {
+    const [is, room] = [words, words.ownerSVGElement].map((part) => part.getBoundingClientRect());
+    return is.width && (is.left < room.left - 2 || is.right > room.right + 2);
+  };
+  const high = (part) => part.getBoundingClientRect().height;
+  look("an empty head of a table", ".bd-article thead", (head) => !head.textContent.trim());
+  look("a title wider than its figure", ".gtitle, .annotation-text", outside);
+  look("blank under a figure", ".figure:has(.main-svg)", (figure) =>
+    high(figure) > high(figure.querySelector(".main-svg")) + 40);
+  if (innerWidth > 1200) {
+    look("the list of contents is cut", ".bd-sidebar-secondary", cut);
+    look("code is cut", ".cell_input pre", cut);
+  }
+  if (innerWidth < 500) {
+    look("a row of sentences is cut", ":is(.wide, .ledger, .ir1-of-ClaimsBrowser) table",
+      (table) => table.getBoundingClientRect().width > innerWidth);
+  }
+  return found;
+}"""
+
 WIDTHS = (390, 768, 1366)
 
 
@@ -72,8 +100,8 @@ def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
             page.set_viewport_size({"width": width, "height": 900})
             wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}"
-        page.wait_for_timeout(100)
-        page.evaluate(DRAWN)
+            page.evaluate(DRAWN)
+            assert page.evaluate(FAULTS) == [], f"{path.name} at {width}"
         if path.stem in ("index", "03_r1_zero"):
             page.screenshot(path=lab.ARTEFACTS / f"site-{path.parent.name}-{path.stem}-{name}.png")
         if axe:
@@ -91,6 +119,28 @@ def test_the_notes_would_hold_a_request_to_another_server_and_an_error(scheme, b
     page.wait_for_timeout(300)
     assert "http://a.example/p.png" in page.notes
     assert any("no is not defined" in note for note in page.notes)
+    page.notes.clear()
+
+
+def test_each_kind_of_fault_would_be_seen(scheme, built):
+    _, page = scheme
+    out, _ = built
+    long = "x" * 400
+    title = '<text class="gtitle" y="20">longer than it is wide</text>'
+    narrow = 'style="width: 90px; overflow: auto"'
+    (out / "bad.html").write_text(f"""<title>x</title><div class="bd-article">
+      <table><thead><tr><th><p></p></th></tr></thead><tr><td>1</td></tr></table>
+      <div class="figure" style="height: 300px">
+        <svg class="main-svg" width="50" height="50">{title}</svg></div>
+      <div class="bd-sidebar-secondary" {narrow}>{long}</div>
+      <div class="cell_input"><pre {narrow}>{long}</pre></div>
+      <div class="ledger"><table><tr><td>{long}</td></tr></table></div></div>""")
+    page.goto((out / "bad.html").as_uri())
+    seen = set()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        seen |= {fault.split(":")[0] for fault in page.evaluate(FAULTS)}
+    assert len(seen) == FAULTS.count('look("')
     page.notes.clear()
 
 

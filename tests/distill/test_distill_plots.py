@@ -1,6 +1,7 @@
 """The lesson's pictures and its explorer say in words what their records hold, seeds and all."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 
@@ -60,6 +61,9 @@ def test_the_six_stand_at_their_true_sizes_and_the_70b_below_the_32b():
     levels = {shape.y0 for shape in figure.layout.shapes}
     assert facts.value("o1_mini.aime_2024.pass_at_1") in levels and len(levels) == 4
     assert "level line o1-mini 63.6" in words
+    named = sorted(figure.layout.annotations, key=lambda note: note.y)
+    for lower, upper in pairwise(named):  # two names that nearly meet stand on either side
+        assert upper.y - lower.y > 4 or (lower.yanchor, upper.yanchor) == ("top", "bottom")
 
 
 def test_a_loss_is_drawn_from_the_lines_that_have_one():

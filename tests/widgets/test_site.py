@@ -15,6 +15,7 @@ import pytest
 
 from course_lib.__main__ import main
 from course_lib.errors import CourseError
+from course_lib.widgets.live import page as live
 from course_lib.widgets.site import build, sources
 from course_lib.widgets.site import pages as made
 from tests.readme_command import command
@@ -262,6 +263,8 @@ def test_the_front_page_has_what_grows_the_live_model_the_questions_and_the_comm
     asked = [link for link in links if link.startswith(tuple(f"notebooks/{name}" for name in six))]
     assert "live.html" in links and len({*asked}) == len(six)
     assert front.count("ir1-still") == 1 and 'alt="What grows in training' in front
+    said = html.unescape(front)  # a puzzle, and what was written before and after
+    assert all(text in said for text in (str(live.STILL), "Before:", "After:", "=11 yes", "Wrong."))
     assert made.START.split()[-1] in html.unescape(re.sub("<[^>]*>", "", front))
     assert command("start", (build.ROOT / "README.md").read_text()).strip().endswith(made.START)
 

@@ -38,7 +38,13 @@ def test_it_is_there_again_in_another_session(monkeypatch):
 
 def test_the_twin_asks_too():
     asked = predict("t.a", "How <many>?", unit="s")
-    assert "How &lt;many&gt;?" in asked.static_html() and "No prediction yet" in asked.static_html()
+    assert "How &lt;many&gt;?" in asked.static_html() and "A number (s)." in asked.static_html()
+    chosen = predict("t.b", "Which?", ["a < b", "neither"])
+    assert "a &lt; b · neither" in chosen.static_html(), (
+        "without a kernel they are seen nowhere else"
+    )
+    chosen.set(answer="neither")
+    assert "You predict: neither" in chosen.static_html()
 
 
 @pytest.mark.parametrize("how", [{}, {"options": ["one"]}, {"options": ["a", "b"], "unit": "s"}])

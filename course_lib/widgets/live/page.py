@@ -6,6 +6,7 @@ weights as text, because a page that is opened from a folder may not fetch files
 
 import base64
 import json
+from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
@@ -16,14 +17,14 @@ from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.task.puzzles import Puzzle
 from course_lib.widgets.live import export, script
-from course_lib.widgets.live.greedy import answers
+from course_lib.widgets.live.greedy import Greedy, answers
 
 OFFERED = {
     "base": ("mini-v3-base", "Base", "has only read text"),
     "r1-zero": ("mini-r1-zero", "R1-Zero", "rewarded for right answers"),
     "distill": ("mini-r1-distill", "Distill", "dense, taught by R1-Zero"),
 }
-_STILL = Puzzle((7, 3, 5, 2), 11)
+STILL = Puzzle((7, 3, 5, 2), 11)
 
 
 def write(out: Path) -> Path:
@@ -60,10 +61,18 @@ def growth() -> dict[str, str]:
         f"R1-Zero in miniature, the mean of {len(runs)} recorded runs of {record['steps']} steps. "
         "Rewarded for right answers only, it comes to be right more often, and to think longer: "
         f"from {right[0]:.1f} of 10 answers to {right[-1]:.1f}, and thoughts of {thought[0]:.1f} "
-        f"tokens become thoughts of {thought[-1]:.1f}."
+        "tokens (pieces of text, such as “+3” and “=10”) become thoughts of "
+        f"{thought[-1]:.1f}."
     )
     picture = svg.lines("What grows in training", steps, series, "step", width=svg.NARROW)
     return {"growth": picture, "grown": words}
+
+
+@cache
+def still() -> list[Greedy]:
+    """What the base and R1-Zero answer to `STILL`, each always taking its likeliest token."""
+    shown = (OFFERED[name] for name in ("base", "r1-zero"))
+    return answers({label: models.shipped(folder) for folder, label, _ in shown}, STILL)
 
 
 def as_script(name: str, header: dict, weights: bytes) -> str:
@@ -77,15 +86,13 @@ def _html(parameters: int) -> str:
         {"name": name, "label": label, "about": about}
         for name, (_, label, about) in OFFERED.items()
     ]
-    # What these two answer, for who has no JavaScript.
-    still = {OFFERED[name][1]: models.shipped(OFFERED[name][0]) for name in ("base", "r1-zero")}
     shown = growth()
     return render(
         script.HERE / "live.html.j2",
         offers=Markup(json.dumps(offers).replace("<", "\\u003c")),
         millions=f"{parameters / 1e6:.1f}",
-        puzzle=str(_STILL),
-        still=answers(still, _STILL),
+        puzzle=str(STILL),
+        still=still(),  # for who has no JavaScript
         grown=shown["grown"],
         growth=Markup(shown["growth"]),
     )

@@ -329,7 +329,7 @@ class Group {
     this.body = make("div", {});
     this.element = make("section", { class: "live-group", "aria-label": "GRPO's step by hand" },
       make("h3", {}, "GRPO’s step by hand"),
-      make("p", {}, "R1-Zero was trained with nothing but this: sample a group of answers to one puzzle, let the verifier reward each with 1 or 0, and make what the better ones wrote more likely. The first model chosen above answers, at the temperature above."),
+      make("p", {}, "R1-Zero was trained with nothing but this (GRPO, group relative policy optimisation): sample a group of answers to one puzzle, let the verifier reward each with 1 or 0, and make what the better ones wrote more likely. How much better an answer is than the group's mean is its advantage. The first model chosen above answers, at the temperature above."),
       make("p", { class: "live-row" }, this.button), this.body);
   }
 
@@ -362,7 +362,7 @@ class Group {
       return [show, (answerOf(texts[i]) ?? ["none"]).join(" "), String(ids.length), texts[i].includes(OPEN) ? "yes" : "no", String(rewards[i]), signed(found.plain[i], 2), signed(found.divided[i], 2)];
     });
     const words = right === 0 || right === GROUP
-      ? `${right ? "All" : "None"} of ${GROUP} answers of ${label} are right. All rewards are equal, so every advantage is 0 and the step changes nothing: this puzzle is too ${right ? "easy" : "hard"} to teach anything now.`
+      ? `${right ? "All" : "None"} of ${GROUP} answers of ${label} are right. All rewards are equal, so every advantage is 0 and the step changes nothing: this puzzle is too ${right ? "easy" : "hard"} to teach anything now. ${right || temperature >= 1 ? "Sample again, or draw another puzzle." : "Sample again at temperature 1, or draw another puzzle."}`
       : `${right} of ${GROUP} answers of ${label} are right: the mean reward is ${found.mean.toFixed(3)}. A right answer gets the advantage ${signed(1 - found.mean, 2)}, a wrong one ${signed(-found.mean, 2)}. Divided by the standard deviation, ${found.std.toFixed(3)}, as in DeepSeekMath, that is ${signed((1 - found.mean) / (found.std + 1e-4), 2)} and ${signed(-found.mean / (found.std + 1e-4), 2)}.`;
     this.body.replaceChildren(make("p", {}, words),
       make("div", { class: "live-columns" },

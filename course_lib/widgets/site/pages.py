@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import escape
+
 import course_lib
 from course_lib.facts import findings as found_findings
 from course_lib.facts.ledger import course_ledger
@@ -14,7 +16,7 @@ from course_lib.facts.model import Fact
 from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.widgets import tours as guided
-from course_lib.widgets.live.page import growth
+from course_lib.widgets.live.page import STILL, growth, still
 
 _OWN = Path(__file__).parent
 
@@ -35,7 +37,10 @@ def front(groups: Sequence[tuple[str, list[Page]]], book: bool = False) -> str:
     """The front page: what will grow, the live model, the six questions, the first command."""
     shown = growth()
     shown["growth"] = svg.as_images(shown["growth"])
-    return _text("front", groups=groups, book=book, start=START, **shown)
+    base, zero = still()
+    tries = [escape(one) for one in re.split(r"(?<=no) |(?<=<think>) |(?=</think>)", zero.text)]
+    more = {"puzzle": STILL, "base": base, "zero": zero, "tries": tries}
+    return _text("front", groups=groups, book=book, start=START, **shown, **more)
 
 
 def live() -> str:
@@ -71,8 +76,11 @@ def facts() -> str:
 
 
 def findings() -> str:
-    """Every comparison of the course, computed from its records as the site is built."""
-    return _text("findings", findings=found_findings.all())
+    """Every comparison of the course by lesson, computed from its records as the site is built."""
+    lessons: dict[str, list[found_findings.Finding]] = defaultdict(list)
+    for found in found_findings.all():
+        lessons[found.entered.lesson].append(found)
+    return _text("findings", lessons=lessons)
 
 
 def room(name: str) -> str:
