@@ -26,9 +26,9 @@ from course_lib.classroom.checks import check, hint, solution
 # %% [markdown]
 # <!-- card: costs.ratio -->
 #
-# At its launch R1 cost \$0.55 per million input tokens and \$2.19 per million output tokens; o1
-# cost \$15 and \$60. How many times cheaper was R1's **output**? Work it out by hand, to one
-# decimal.
+# At its launch R1 cost <span>\$</span>0.55 per million input tokens and <span>\$</span>2.19 per
+# million output tokens; o1 cost <span>\$</span>15 and <span>\$</span>60. How many times cheaper was
+# R1's **output**? Work it out by hand, to one decimal.
 
 # %%
 ### BEGIN SOLUTION

@@ -102,7 +102,12 @@ def _label(picture: str) -> str:
 
 def _as_image(found: re.Match[str]) -> str:
     data = base64.b64encode(standalone(found[0]).encode()).decode()
-    return f'<img class="{STILL}" alt="{_label(found[0])}" src="data:image/svg+xml;base64,{data}">'
+    size = re.search(r'viewBox="0 0 (\d+)', found[0])
+    width = f' width="{size[1]}"' if size else ""  # else JupyterLab makes it as wide as the page
+    return (
+        f'<img class="{STILL}"{width} alt="{_label(found[0])}" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
 
 
 def _finite(values: Sequence[float], what: str) -> list[float]:

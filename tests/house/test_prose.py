@@ -10,7 +10,11 @@ import pytest
 
 from course_lib.facts import findings
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+_BARE = re.compile(r"(?<!<span>)\\\$.{0,20}")
+"""JupyterLab unescapes a dollar, then reads from it to the next as a formula; in an element of its
+own it is left alone."""
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -25,6 +29,20 @@ def test_every_number_in_prose_is_backed(notebook):
 def test_every_comparison_in_prose_has_a_finding(name):
     found = prose_lint.unfound_sentences(NOTEBOOKS[0].with_name(f"{name}.ipynb"))
     assert not found, "\n".join(f"cell {cell}: {lack}: “{text}”" for cell, text, lack in found)
+
+
+def prices_read_as_formulas(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    return [found for text in texts for found in _BARE.findall(text)]
+
+
+def test_no_price_becomes_a_formula(tmp_path):
+    for notebook in [*NOTEBOOKS, *sorted((ROOT / "exercises").glob("*.ipynb"))]:
+        assert prices_read_as_formulas(notebook) == [], f"{notebook.name}: write <span>\\$</span>"
+    cell = {"cell_type": "markdown", "source": "from <span>\\$</span>2.19 to \\$0.28"}
+    (tmp_path / "bad.ipynb").write_text(json.dumps({"cells": [cell]}))
+    assert prices_read_as_formulas(tmp_path / "bad.ipynb") == ["\\$0.28"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

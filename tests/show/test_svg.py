@@ -99,7 +99,7 @@ def test_pictures_become_images_that_need_no_page_of_the_notebooks():
     html = svg.as_images(f"<p>a</p>{svg.bars('t <1>', {'a': 2})}<b>c</b><svg><g/></svg>")
     before, first, second = html.split("<img ")
     assert before == "<p>a</p>" and "<b>c</b>" in first and "<svg" not in html
-    begins = 'class="ir1-still" alt="t &lt;1&gt;. a: 2" src="data:image/svg+xml;base64,'
+    begins = 'class="ir1-still" width="640" alt="t &lt;1&gt;. a: 2" src="data:image/svg+xml;base64,'
     assert first.startswith(begins)
     for part in (first, second):
         picture = base64.b64decode(part.split("base64,")[1].split('"')[0]).decode()

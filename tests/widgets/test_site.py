@@ -205,7 +205,7 @@ def test_formulas_are_mathml_and_dollars_stay_dollars(built):
     lesson = pages["notebooks/03_r1_zero.html"]
     assert lesson.count("<math") >= 3 and 'display="block"' in lesson
     assert "$$" not in re.sub(r"<script.*?</script>|<pre.*?</pre>", "", lesson, flags=re.S)
-    assert "$5.576M" in html.unescape(pages["notebooks/01_cost_reset.html"])
+    assert "<span>$</span>5.576M" in html.unescape(pages["notebooks/01_cost_reset.html"])
     assert "<math" not in pages["notebooks/01_cost_reset.html"]
 
 
