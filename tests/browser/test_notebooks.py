@@ -46,6 +46,10 @@ KEYS = (
     ("textarea", ("7 Tab",)),
 )
 
+TOPS = """viewer => [...viewer.querySelectorAll('.ir1-at-fold, .ir1-at-step')].map(
+  control => Math.round(control.getBoundingClientRect().top))"""
+"""How high the controls of the trace viewer stand, which are one row on a wide page."""
+
 FED_BY_A_RUN = {"LiveRun"}
 """Widgets that have no control: a run moves them."""
 
@@ -224,6 +228,7 @@ def test_a_tour_is_walked_and_left_by_keyboard_alone(ran):
     for number, step in enumerate(steps, 1):
         place.filter(has_text=f"step {number} of {len(steps)}").wait_for()
         assert tour.evaluate("card => card === document.activeElement"), "the card has the focus"
+        assert len(set(viewer.evaluate(TOPS))) == 1, "the card parts no row of controls"
         if step.ask:
             page.keyboard.press("Tab")  # the first of the options
             page.keyboard.press("Enter")
