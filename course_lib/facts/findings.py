@@ -145,7 +145,7 @@ def recompute(entry: Entered, folder: Path) -> Finding:
     unlike = _tested_unlike(kept) or _timed_unlike(entry, kept)
     most = [strongest(statistic, len(entry.seeds)), "suggested" if unlike else "shown"]
     weaker = max(*most, entry.strength, key=STRENGTHS.index)
-    why = "" if weaker != "not shown here" else f"The records say {statistic.value:.3g}."
+    why = "" if weaker != "not shown here" else "Its records do not carry it."
     picks = [pick for pick in (entry.a, entry.b) if isinstance(pick, Pick)]
     wheres = [[dict(pick.where), pick.after] for pick in picks]
     conditions = tuple(_numbers([*map(settings, kept.values()), *wheres]))
