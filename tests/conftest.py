@@ -1,4 +1,4 @@
-"""Shared by the tests: quiet libraries, small models, and what several processes make once for both."""
+"""Shared by the tests: quiet libraries, small models, and what processes make once for all."""
 
 import os
 import tempfile
