@@ -52,13 +52,10 @@ class Guess(base.Widget):
             return f"One of: {' · '.join(self.options)}."
         return f"A number ({self.unit})." if self.unit else "A number."
 
-    def still(self) -> tuple[str, str]:
-        return "", self.text() if self.state["answer"] else "Decide before you read on."
-
     def text(self) -> str:
         answer = self.state["answer"]
         if not answer:
-            return "No prediction yet. Make one, then run the next cell."
+            return "No prediction yet: make one before you see what comes next."
         return f"You predict: {answer} {self.unit}".strip() + ". Now run the next cell."
 
     def compare(self, came: float | str, near: float = predictions.NEAR) -> None:
