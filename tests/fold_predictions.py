@@ -43,6 +43,9 @@ def fold(path):
     """Fold what follows predictions in a notebook's file; returns how many cells that are."""
     book = json.loads(path.read_text(encoding="utf-8"))
     cells = list(after_a_prediction(book))
+    for cell in filter(is_code, book["cells"]):
+        if not cell["outputs"]:  # a fold over nothing is three dots that open on nothing
+            cell["metadata"].get("jupyter", {}).pop("outputs_hidden", None)
     for cell in cells:
         cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
         checked = "NBVAL_CHECK_OUTPUT" in "".join(cell["source"])  # nbval would miss the cover

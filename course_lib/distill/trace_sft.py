@@ -20,6 +20,7 @@ from course_lib.model import models, pretrain, rollout
 from course_lib.model.own_forward import kept_logits, shared_beginning
 from course_lib.model.sft import weighted_loss
 from course_lib.rl import zero
+from course_lib.runtime import use_threads
 from course_lib.task import puzzles, rewards
 
 
@@ -242,6 +243,7 @@ def descend(
     optimizer = optimizer or pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
     model.train()
     for step in range(start + 1, config.steps + 1):
+        use_threads()  # other programs come and go
         # 1. How far to go: the learning rate rises for `warmup` steps and then falls to 0.
         rise, fall = min(1.0, step / config.warmup), 1 - (step - 1) / config.steps
         for group in optimizer.param_groups:

@@ -219,6 +219,7 @@ def _go_on(out: Path, config: PretrainConfig, architecture: PretrainedConfig) ->
     began = time.perf_counter() - state["seconds"]
     model.train()
     for step in range(state["step"] + 1, config.steps + 1):
+        use_threads()  # other programs come and go
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step - 1)
         loss = update(model, optimizer, next(stream))

@@ -44,6 +44,14 @@ def test_an_epoch_holds_every_trace_once_and_prompts_weigh_nothing():
     assert sorted(seen) == [3 + i for i in range(40)]
 
 
+def test_the_cores_that_are_free_are_looked_up_at_every_update(random_models, monkeypatch):
+    looks = []
+    monkeypatch.setattr(trace_sft, "use_threads", lambda: looks.append(1))
+    made = [trace_sft.Trace([1, 2], [3, 4, 5])] * 8
+    list(trace_sft.finetune(copy.deepcopy(random_models["qwen2"]), made, SMALL, pad=0))
+    assert len(looks) == SMALL.steps
+
+
 def test_no_trace_at_all_is_a_clear_error(random_models):
     with pytest.raises(CourseError, match="not one trace"):
         next(trace_sft.finetune(random_models["qwen2"], [], SMALL, pad=0))
