@@ -25,7 +25,7 @@ from course_lib.runtime import use_threads
 TRACES = "traces.json"
 """The file in a run's folder that holds what the teacher said that was right."""
 
-_EVERY = 50  # updates from one checkpoint to the next
+_EVERY = 20  # updates from one checkpoint to the next
 
 
 def run(
