@@ -9,6 +9,8 @@ from course_lib.local.engines.with_ollama import ADDRESS
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
+_LOOK, _ROUNDS = 50, 20  # a look every so many pieces for a stretch that came so often in a row
+_CIRCLE = "\nStopped: it goes round in a circle. Ask with another --seed, or --temperature above 0."
 _WORDS = 1000  # tokens; the course's own models know far fewer, a language needs more
 
 
@@ -28,8 +30,11 @@ def main(argv: list[str]) -> int:
     try:
         with engine.stream(messages, temperature=args.temperature, **options) as stream:
             print(traces.OPEN * stream.prefilled, end="")
-            for piece in stream:
+            for number, piece in enumerate(stream):
                 print(piece, end="", flush=True)
+                if number % _LOOK == 0 and traces.find_loop(stream.text, times=_ROUNDS):
+                    print(_CIRCLE, end="")
+                    break
     finally:
         engine.close()
     print(f"\n{stream.summary.text() if stream.summary else ''}")

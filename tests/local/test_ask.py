@@ -60,3 +60,40 @@ def test_what_looks_like_a_path_and_is_none_is_called_so(standin, alone):  # noq
         engines.named("C:\\models\\r1", ollama=alone)
     with pytest.raises(CourseError, match=r"^Ollama has no model 'other'.*If ollama.com has it"):
         engines.named("other", ollama=standin.address)
+
+
+class Speaker:
+    """An engine and its stream in one: it says pieces and counts them."""
+
+    vocabulary, prefilled, summary = 9999, False, None
+
+    def __init__(self, pieces):
+        self.pieces, self.text, self.said = pieces, "", 0
+
+    def stream(self, messages, **options):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *problem):
+        pass
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        for piece in self.pieces:
+            self.text, self.said = self.text + piece, self.said + 1
+            yield piece
+
+
+def test_an_answer_that_goes_round_in_a_circle_is_stopped(monkeypatch, capsys):
+    circle = Speaker(f" {word}" for _ in range(10_000) for word in "no -3=0 -5=-5 -2=-3".split())
+    monkeypatch.setattr(engines, "named", lambda *given, **more: circle)
+    assert ask.main(["--model", "m:1b", "Why?"]) == 0
+    assert circle.said < 300 and "goes round in a circle" in capsys.readouterr().out
+    thoughts = Speaker(f" {a}+{b}={a + b}" for a in range(30) for b in range(30))
+    monkeypatch.setattr(engines, "named", lambda *given, **more: thoughts)
+    assert ask.main(["--model", "m:1b", "Why?"]) == 0
+    assert thoughts.said == 900 and "circle" not in capsys.readouterr().out
