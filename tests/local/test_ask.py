@@ -89,7 +89,7 @@ class Speaker:
 
 
 def test_an_answer_that_goes_round_in_a_circle_is_stopped(monkeypatch, capsys):
-    circle = Speaker(f" {word}" for _ in range(10_000) for word in "no -3=0 -5=-5 -2=-3".split())
+    circle = Speaker(f" {word}" for _ in range(10_000) for word in ["no", "-3=0", "-5=-5", "-2=-3"])
     monkeypatch.setattr(engines, "named", lambda *given, **more: circle)
     assert ask.main(["--model", "m:1b", "Why?"]) == 0
     assert circle.said < 300 and "goes round in a circle" in capsys.readouterr().out
