@@ -57,7 +57,8 @@ def main(lesson: str = "03_r1_zero", size: str = "30", jobs: str = "2") -> None:
     good = 0
     for grade in grades:
         kind = kinds[grade.student]
-        right = {total} if kind in HOSTILE else {0} if kind == "empty" else {total, total - 1}
+        mistaken = {total, total - 2}  # or not: the exercise, and the one that uses what was written
+        right = {total} if kind in HOSTILE else {0} if kind == "empty" else mistaken
         good += grade.right in right
     processors.done.set()
     cpu, memory = sum(processors.seconds.values()), psutil.Process().memory_info().rss

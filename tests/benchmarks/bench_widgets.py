@@ -35,7 +35,7 @@ def other_values(control: ipw.ValueWidget) -> list[Any]:
     """Values that a control can take."""
     if isinstance(control, ipw.Checkbox):
         return [False, True]
-    if isinstance(control, ipw.Text):
+    if isinstance(control, (ipw.Text, ipw.Textarea)):
         return [str(number) for number in range(10)]
     if hasattr(control, "options"):
         return [value for _, value in control._options_full]

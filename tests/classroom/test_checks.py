@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from course_lib.classroom.checks import catalogue
+from course_lib.classroom.checks import callers, catalogue, judge
 from course_lib.classroom.checks.exercise import NOTHING, Exercise, inputs
 from course_lib.classroom.checks.values import difference, plain
 
@@ -120,3 +120,18 @@ def test_a_difference_says_where_and_shows_digits_that_differ():
     got = (np.array([[0.5, 1.0]]), {"a": [1.0, 2.5]})
     assert difference(got, expected, 1e-5, 1e-6) == "at [1]['a'][1]: 2.5 is not 2"
     assert difference(255.92451, 255.92452, 1e-9, 0) == "255.92451 is not 255.92452"
+
+
+@pytest.mark.parametrize("first", [-1.0, None], ids=["wrong", "right"])
+def test_what_is_wrong_before_its_time_is_up_is_told_as_wrong(first):
+    exercise, tried = catalogue.exercises()["costs.standard_error"], []
+
+    def call(one):
+        tried.append(one)
+        if len(tried) > 2:
+            raise callers.Failure(callers.TIME_UP)
+        return one.expected if first is None else first
+
+    verdict = judge.judge(exercise, call)
+    late = verdict.outcome is judge.Outcome.ERROR
+    assert late == (first is None) == ("was stopped after" in verdict.headline)
