@@ -57,7 +57,7 @@ def main(lesson: str = "03_r1_zero", size: str = "30", jobs: str = "2") -> None:
     good = 0
     for grade in grades:
         kind = kinds[grade.student]
-        mistaken = {total, total - 2}  # or not: the exercise, and the one that uses what was written
+        mistaken = {total, total - 2}  # the exercise, and the one that uses it
         right = {total} if kind in HOSTILE else {0} if kind == "empty" else mistaken
         good += grade.right in right
     processors.done.set()
