@@ -33,7 +33,7 @@ def stamp(machine: str, command: str) -> Record:
     }
 
 
-def write(path: Path, record: Any) -> None:
+def write(path: Path, record: Mapping[str, Any]) -> None:
     """Keep a record in one piece: whoever reads meanwhile sees the old one or the new one."""
     write_text(path, json.dumps(record) + "\n")
 
@@ -76,26 +76,32 @@ def said(record: Mapping[str, Any], about: str = "") -> str:
 def once(name: str, settings: Mapping[str, Any], make: Callable[[], Any]) -> Any:
     """What `make()` gives (what JSON can hold), from a reader's runs where it was made before.
 
-    Other settings or another version of the course make it anew; a file that cannot be read, too.
-    Where nothing can be written it is made each time.
+    Other settings or another version of the course make it anew; so does a file that is not as it
+    was written. Where nothing can be written it is made each time.
     """
     text = json.dumps([name, settings, _course()], sort_keys=True)
-    folder = runs() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    try:
-        found = json.loads((folder / "kept.json").read_text(encoding="utf-8"))
-        print(f"Kept from before; to run it again, delete {folder}.")
-        return found
-    except (OSError, ValueError):
-        found = make()
+    folder = runs() / f"{name}-{_digest(text)[:8]}"
+    with contextlib.suppress(OSError, ValueError):
+        mark, kept = (folder / "kept.json").read_text(encoding="utf-8").split("\n", 1)
+        if mark == _digest(kept):
+            print(f"Kept from before; to run it again, delete {folder}.")
+            return json.loads(kept)
+    found = make()
+    kept = json.dumps(found)
     with contextlib.suppress(OSError):
-        write(folder / "kept.json", found)
+        write_text(folder / "kept.json", f"{_digest(kept)}\n{kept}")
     return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
 def _course() -> str:
-    """A fingerprint of all code of the course, which a result may depend on."""
+    """A fingerprint of all that a result may depend on: the course's code, settings and models."""
     whole = hashlib.sha256()
-    for file in sorted(LIBRARY.rglob("*.py")):
-        whole.update(file.read_bytes())
+    for file in sorted(LIBRARY.rglob("*")):
+        if file.suffix in (".py", ".toml", ".safetensors"):
+            whole.update(file.read_bytes())
     return whole.hexdigest()

@@ -9,7 +9,8 @@ from course_lib.local.engines.with_ollama import ADDRESS
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
-_LOOK, _ROUNDS = 50, 20  # a look every so many pieces for a stretch that came so often in a row
+_LOOK = 50  # pieces from one look for a circle to the next
+_ROUNDS, _LONG = 8, 400  # rounds, and characters in all: a ruled line of a table is no circle
 _CIRCLE = "\nStopped: it goes round in a circle. Ask with another --seed, or --temperature above 0."
 _WORDS = 1000  # tokens; the course's own models know far fewer, a language needs more
 
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
             print(traces.OPEN * stream.prefilled, end="")
             for number, piece in enumerate(stream):
                 print(piece, end="", flush=True)
-                if number % _LOOK == 0 and traces.find_loop(stream.text, times=_ROUNDS):
+                if number % _LOOK == 0 and _is_circle(stream.text):
                     print(_CIRCLE, end="")
                     break
     finally:
@@ -41,6 +42,11 @@ def main(argv: list[str]) -> int:
     if puzzle:
         print(verdict(puzzle, stream.text))
     return 0
+
+
+def _is_circle(text: str) -> bool:
+    found = traces.find_loop(text, times=_ROUNDS)
+    return found is not None and len(found.unit) * found.times >= _LONG
 
 
 def _open(args: argparse.Namespace) -> Engine:

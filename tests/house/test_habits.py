@@ -42,6 +42,7 @@ CALLED_BY_NAME = [
     *("DynamicSampling", "hack"),  # by the table of experiments
     "record_child",  # by a child process, from a file
     "converted",  # by who runs a GGUF file in transformers
+    "__getattr__",  # by Python, for a name that a package has not
     "unmerge",  # by who has merged an adapter
     "misunderstood",  # by the template of a class's page
     "standing",  # by the template of a learner's report

@@ -31,17 +31,19 @@ def test_other_settings_and_another_course_make_it_anew(made, monkeypatch):
     assert len(made.count) == 3
 
 
-def test_a_spoilt_file_is_made_anew_and_mended(made, tmp_path):
+@pytest.mark.parametrize("spoilt", ["", "{}", "\n{}", '0\n{"a": 1}', "\x00\xff", "cut", "other"])
+def test_a_spoilt_file_is_made_anew_and_mended(made, tmp_path, spoilt):
     made(seed=0)
     (file,) = tmp_path.rglob("kept.json")
-    file.write_text('{"a": [0.1')
+    whole = file.read_text()
+    file.write_text({"cut": whole[:-2], "other": whole.replace("0.1", "0.2")}.get(spoilt, spoilt))
     assert made(seed=0) == {"a": [0.1, 2]} and made(seed=0) == {"a": [0.1, 2]}
     assert len(made.count) == 2
 
 
 def test_where_nothing_can_be_written_it_is_made_each_time(made, tmp_path, monkeypatch):
-    def full(path, record):
+    def full(path, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records, "write", full)
+    monkeypatch.setattr(records, "write_text", full)
     assert made(seed=0) == made(seed=0) and len(made.count) == 2

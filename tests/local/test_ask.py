@@ -88,12 +88,27 @@ class Speaker:
             yield piece
 
 
-def test_an_answer_that_goes_round_in_a_circle_is_stopped(monkeypatch, capsys):
-    circle = Speaker(f" {word}" for _ in range(10_000) for word in ["no", "-3=0", "-5=-5", "-2=-3"])
-    monkeypatch.setattr(engines, "named", lambda *given, **more: circle)
-    assert ask.main(["--model", "m:1b", "Why?"]) == 0
-    assert circle.said < 300 and "goes round in a circle" in capsys.readouterr().out
-    thoughts = Speaker(f" {a}+{b}={a + b}" for a in range(30) for b in range(30))
-    monkeypatch.setattr(engines, "named", lambda *given, **more: thoughts)
-    assert ask.main(["--model", "m:1b", "Why?"]) == 0
-    assert thoughts.said == 900 and "circle" not in capsys.readouterr().out
+@pytest.fixture
+def says(monkeypatch, capsys):
+    """(pieces) -> how many of them `ask` took, and what it printed."""
+
+    def asked(pieces):
+        speaker = Speaker(pieces)
+        monkeypatch.setattr(engines, "named", lambda *given, **more: speaker)
+        assert ask.main(["--model", "m:1b", "Why?"]) == 0
+        return speaker.said, capsys.readouterr().out
+
+    return asked
+
+
+@pytest.mark.parametrize("words", [4, 30])
+def test_an_answer_that_goes_round_in_a_circle_is_stopped(says, words):
+    said, printed = says(f" {number}=0" for _ in range(10_000) for number in range(words))
+    assert said < 500 and "goes round in a circle" in printed
+
+
+def test_one_that_goes_on_is_heard_to_its_end(says):
+    sums = [f" {a}+{b}={a + b}" for a in range(30) for b in range(30)]
+    for pieces in (sums, ["-"] * 151, [*sums[:50], *["| --- "] * 40, *sums]):
+        said, printed = says(pieces)
+        assert said == len(pieces) and "circle" not in printed

@@ -48,3 +48,11 @@ def test_a_figure_comes_with_its_words_and_no_javascript(monkeypatch, capsys):
 def test_a_figure_without_words_is_refused():
     with pytest.raises(ValueError, match="text twin"):
         notebook.show(go.Figure(), "  ")
+
+
+def test_a_notebook_from_before_the_rooms_still_finds_its_first_cell():
+    from course_lib import notebook as old
+
+    assert old is notebook
+    with pytest.raises(ImportError, match="cannot import name 'notebooks'"):
+        from course_lib import notebooks  # noqa: F401
