@@ -42,8 +42,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}.new")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def read(
@@ -86,11 +89,10 @@ def once(name: str, settings: Mapping[str, Any], make: Callable[[], Any]) -> Any
         if mark == _digest(kept):
             print(f"Kept from before; to run it again, delete {folder}.")
             return json.loads(kept)
-    found = make()
-    kept = json.dumps(found)
+    kept = json.dumps(make())
     with contextlib.suppress(OSError):
         write_text(folder / "kept.json", f"{_digest(kept)}\n{kept}")
-    return found
+    return json.loads(kept)  # as it will be the next time
 
 
 def _digest(text: str) -> str:
@@ -102,6 +104,6 @@ def _course() -> str:
     """A fingerprint of all that a result may depend on: the course's code, settings and models."""
     whole = hashlib.sha256()
     for file in sorted(LIBRARY.rglob("*")):
-        if file.suffix in (".py", ".toml", ".safetensors"):
+        if file.suffix in (".py", ".toml", ".safetensors") and file.is_file():
             whole.update(file.read_bytes())
     return whole.hexdigest()

@@ -10,7 +10,7 @@ from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
 _LOOK = 50  # pieces from one look for a circle to the next
-_ROUNDS, _LONG = 8, 400  # rounds, and characters in all: a ruled line of a table is no circle
+_SHORT, _LONG, _LONGER = 12, 800, 1900  # characters: rows of zeros or blanks may go on for longer
 _CIRCLE = "\nStopped: it goes round in a circle. Ask with another --seed, or --temperature above 0."
 _WORDS = 1000  # tokens; the course's own models know far fewer, a language needs more
 
@@ -45,8 +45,11 @@ def main(argv: list[str]) -> int:
 
 
 def _is_circle(text: str) -> bool:
-    found = traces.find_loop(text, times=_ROUNDS)
-    return found is not None and len(found.unit) * found.times >= _LONG
+    """Whether a text ends in a stretch said again and again: `_LONG` characters of it in all."""
+    found = traces.find_loop(text)
+    if found is None:
+        return False
+    return len(found.unit) * found.times >= (_LONG if len(found.unit) >= _SHORT else _LONGER)
 
 
 def _open(args: argparse.Namespace) -> Engine:

@@ -139,10 +139,21 @@ def test_a_machine_whose_name_leads_nowhere_says_so_before_the_hub_waits_for_its
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(settings.socket, "getaddrinfo", nowhere)
-    for given in ("http://:8000", "http://0.0.0.0:8000", "http://[::]:8000/class"):
+    everywhere = (":8000", "0.0.0.0:8000", "0:8000", "*:8000", "[::]:8000/class", "[0:0:0::0]:8000")
+    for given in (f"http://{host}" for host in everywhere):
         with pytest.raises(CourseError, match="/etc/hosts"):
             settings.address(given)
-    assert settings.address("http://127.0.0.1:8000") == "http://127.0.0.1:8000"
+    for given in ("http://127.0.0.1:8000", "https://[::1]:8000", "http://a.example:8000"):
+        assert settings.address(given) == given
+
+
+@pytest.mark.parametrize(
+    "given", ["", ":8000", "8000", "localhost:8000", "192.168.1.20:8000", "[::1]:8000", "ftp://a:1",
+              "http://", "http://[::1:8000", "http://x:abc", "http://0.0.0.0:99999"],
+)  # fmt: skip
+def test_what_is_no_address_is_one_sentence(given):
+    with pytest.raises(CourseError, match="allowed is http://HOST:PORT"):
+        settings.address(given)
 
 
 # The real thing.

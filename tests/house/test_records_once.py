@@ -47,3 +47,18 @@ def test_where_nothing_can_be_written_it_is_made_each_time(made, tmp_path, monke
 
     monkeypatch.setattr(records, "write_text", full)
     assert made(seed=0) == made(seed=0) and len(made.count) == 2
+
+
+def test_the_first_time_gives_what_the_second_will(tmp_path, monkeypatch):
+    monkeypatch.setenv("INSIDE_R1_RUNS", str(tmp_path))
+    first, second = (records.once("pair", {}, lambda: {"a": (1, 2)}) for _ in range(2))
+    assert first == second == {"a": [1, 2]}
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(made, tmp_path):
+    made(seed=0)
+    (file,) = tmp_path.rglob("kept.json")
+    file.unlink()
+    file.mkdir()
+    assert made(seed=0) == {"a": [0.1, 2]}
+    assert list(file.parent.iterdir()) == [file]

@@ -101,14 +101,14 @@ def says(monkeypatch, capsys):
     return asked
 
 
-@pytest.mark.parametrize("words", [4, 30])
+@pytest.mark.parametrize("words", [4, 30, 90])
 def test_an_answer_that_goes_round_in_a_circle_is_stopped(says, words):
     said, printed = says(f" {number}=0" for _ in range(10_000) for number in range(words))
-    assert said < 500 and "goes round in a circle" in printed
+    assert said < 800 and "goes round in a circle" in printed
 
 
 def test_one_that_goes_on_is_heard_to_its_end(says):
     sums = [f" {a}+{b}={a + b}" for a in range(30) for b in range(30)]
-    for pieces in (sums, ["-"] * 151, [*sums[:50], *["| --- "] * 40, *sums]):
+    for pieces in (sums, ["-"] * 151, ["0, "] * 300, [*sums[:50], *["| --- "] * 40, *sums]):
         said, printed = says(pieces)
         assert said == len(pieces) and "circle" not in printed

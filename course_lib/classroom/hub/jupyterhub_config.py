@@ -28,7 +28,7 @@ if "CLASS_PASSWORD" not in os.environ:
     print(f"The password of the class, until the hub is started again: {password}")
 
 try:
-    c.JupyterHub.bind_url = settings.address(os.environ.get("CLASS_ADDRESS", settings.LOOPBACK))
+    c.JupyterHub.bind_url = settings.address(os.environ.get("CLASS_ADDRESS") or settings.LOOPBACK)
 except CourseError as error:
     sys.exit(str(error))
 c.JupyterHub.authenticator_class = "shared-password"

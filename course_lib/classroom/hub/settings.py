@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import socket
 import sys
@@ -72,21 +74,40 @@ def share_imports(c: Any, folder: Path) -> None:
 
 
 def address(given: str) -> str:
-    """The address at which a hub listens. Raises CourseError where it would not find itself.
-
-    On all interfaces JupyterHub looks for its proxy by the machine's name, and gives up in the end.
+    """The address at which a hub listens. Raises CourseError where it is none, or where the hub
+    would not find itself: on all interfaces it looks for its proxy by the machine's name.
     """
-    if urlsplit(given).hostname in (None, "0.0.0.0", "::"):
-        name = socket.gethostname()
-        try:
-            socket.getaddrinfo(name, None)
-        except OSError as error:
-            raise CourseError(
-                f"This machine is called {name}, and nothing says where that is. As root: "
-                f"echo '127.0.1.1 {name}' >> /etc/hosts; or name one address of it, such as "
-                "CLASS_ADDRESS=http://192.168.1.20:8000 (hostname -I lists them)."
-            ) from error
+    try:
+        parts = urlsplit(given)
+        host, is_one = parts.hostname or "", parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # a port or brackets that are none
+        host, is_one = "", False
+    if not is_one or not parts.netloc:
+        raise CourseError(
+            f"CLASS_ADDRESS is {given!r}; allowed is http://HOST:PORT, such as {LOOPBACK} for this "
+            "machine alone or http://:8000 for all that reach it."
+        )
+    if _is_everywhere(host):
+        _find(socket.gethostname())
     return given
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether a host stands for all interfaces of the machine."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_unspecified
+    return host in ("", "*", "0")
+
+
+def _find(name: str) -> None:
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        raise CourseError(
+            f"This machine is called {name}, and nothing says where that is. As root: "
+            f"echo '127.0.1.1 {name}' >> /etc/hosts; or name one address of it, such as "
+            "CLASS_ADDRESS=http://192.168.1.20:8000 (hostname -I lists them)."
+        ) from error
 
 
 def _end_idle_servers(c: Any) -> None:
