@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 import warnings
 from decimal import Decimal
 from fractions import Fraction
@@ -137,3 +138,16 @@ def test_what_is_wrong_by_hand_before_its_time_is_up_is_told_as_wrong(first, mos
     late = verdict.outcome is judge.Outcome.ERROR
     assert len(exercise.cases) <= 9
     assert late == (first is None or most == 1) == ("was stopped after" in verdict.headline)
+
+
+def test_a_value_that_comes_after_the_stop_was_caught_is_no_value():
+    def stubborn(score, problems):
+        try:
+            time.sleep(5)
+        except BaseException:
+            return 7.0
+
+    call = callers.LocalCaller(stubborn, seconds=0.2)
+    with pytest.raises(callers.Failure) as failed:
+        call(catalogue.exercises()["costs.standard_error"].cases[0])
+    assert failed.value.kind == callers.TIME_UP

@@ -92,6 +92,8 @@ class LocalCaller:
                 value = self._limited(args, kwargs)
         finally:
             self.printed = output.text.rstrip()
+        if self.left <= 0:  # it caught the stop and gave back what nobody waited for
+            raise Failure(TIME_UP)
         if value is Ellipsis:  # a stub of one line
             raise Failure(NOT_ATTEMPTED)
         return value
