@@ -14,19 +14,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What takes longest begins first, so that all processes are busy to the end; and nbval trains in
-# these notebooks while the browser is at others, so that it finds their runs (see `NotebooksRun`).
+# these notebooks before the browser opens them, so that it finds their runs (see `NotebooksRun`).
 FIRST = (
-    *(f"notebooks/{name}.ipynb" for name in ("03c_what_made_it_grow", "03_r1_zero")),
-    "tests/browser/test_site.py",
-    "notebooks/02_mixture_of_experts.ipynb",
+    *(f"notebooks/{name}.ipynb" for name in ("03_r1_zero", "03c_what_made_it_grow")),
+    *(f"notebooks/{name}.ipynb" for name in ("02_mixture_of_experts", "03d_bug_lab")),
+    *(f"notebooks/{name}.ipynb" for name in ("05_distillation", "02b_how_v3_is_built")),
     "tests/browser/test_notebooks.py",
-    *(f"notebooks/{name}.ipynb" for name in ("05_distillation", "03d_bug_lab")),
-    "notebooks/02b_how_v3_is_built.ipynb",
+    "tests/browser/test_site.py",
     "tests/classroom/test_honest_notebooks.py",
+    "tests/exercises/test_bank.py",
+    "tests/classroom/test_attacks.py",
+    "tests/exercises/test_grade.py",
+    "tests/browser/test_live.py",
     "tests/distill/real/test_real_file.py",
     "tests/exercises/test_build.py",
-    "tests/classroom/test_attacks.py",
-    "tests/browser/test_live.py",
     "tests/local/test_offline.py",
     "tests/widgets/test_site.py",
 )

@@ -17,7 +17,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.distill import experiments, fight, lost
+from course_lib.distill import experiments, fight, guesses, lost
 from course_lib.distill.bench import PRETRAINED, Bench, Row
 from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import CourseError
@@ -78,6 +78,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "With as much budget again: GRPO after distillation, or more distillation?",
         fight.second_budget,
         {"grpo": asdict(fight.FIGHT), "rates": fight.BEST},
+    ),
+    "guesses": Experiment(
+        "How much is to be had without any reasoning?",
+        guesses.guesses,
+        {"seen": guesses.SEEN, "tests": guesses.TESTS},
     ),
     "real-arms": Experiment(
         "Traces, rewards, or answers alone: what makes a real language model reason?",

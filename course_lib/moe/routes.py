@@ -97,22 +97,25 @@ def choices(
 
 
 def shares_by_kind(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    named: Callable[[str], str] = kind,
 ) -> dict[str, Tensor]:
     """How each kind of token in `texts` spreads over the experts: kind to (layers, experts).
 
-    Every row sums to 1; kinds that do not occur are left out. Raises ValueError as `choices` does.
+    `named` gives a token's text its kind. Every row sums to 1; kinds that do not occur are left
+    out. Raises ValueError as `choices` does.
     """
     read = choices(model, tokenizer, texts)
-    kinds = [kind(token) for tokens, _ in read for token in tokens]
+    kinds = [named(token) for tokens, _ in read for token in tokens]
     experts = torch.cat([chosen for _, chosen in read], dim=1)
     n = max(gate.num_experts for gate in routers(model).values())
     shares = {}
-    for name in KINDS:
+    for name in sorted(set(kinds), key=lambda name: (KINDS.index(name) if name in KINDS else 0)):
         mine = torch.tensor([k == name for k in kinds])
-        if mine.any():
-            counts = torch.stack([load(layer[mine], n) for layer in experts])
-            shares[name] = counts / counts.sum(-1, keepdim=True)
+        counts = torch.stack([load(layer[mine], n) for layer in experts])
+        shares[name] = counts / counts.sum(-1, keepdim=True)
     return shares
 
 

@@ -59,19 +59,17 @@ def built(site, tmp_path_factory):
     return out, [out / page.relative_to(once) for page in pages]
 
 
-@pytest.fixture(scope="module", params=lab.THEMES)
-def scheme(request, engine, built):
-    """A browser without network in one colour scheme: its name, and a page that takes notes."""
-    context = engine.new_context(
-        color_scheme=request.param, viewport={"width": 1280, "height": 900}
-    )
+@pytest.fixture(scope="module")
+def page(engine, built):
+    """A page without network that takes notes."""
+    context = engine.new_context(viewport={"width": 1280, "height": 900})
     context.set_offline(True)
     page = context.new_page()
     page.notes = []
     page.on("pageerror", lambda error: page.notes.append(str(error)))
     page.on("console", lambda said: quiet(said.text) or page.notes.append(said.text))
     page.on("request", lambda asked: outside(asked.url) and page.notes.append(asked.url))
-    yield request.param, page
+    yield page
     context.close()
 
 
@@ -85,8 +83,7 @@ def outside(url):
     return not url.startswith(("file:", "data:", "blob:"))
 
 
-def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
-    name, page = scheme
+def test_every_page_is_drawn_offline_and_clean_in_both_themes(page, built, axe):
     _, pages = built
     for path in pages:
         page.goto(path.as_uri())
@@ -102,16 +99,22 @@ def test_every_page_is_drawn_offline_and_clean(scheme, built, axe):
             assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}"
             page.evaluate(DRAWN)
             assert page.evaluate(FAULTS) == [], f"{path.name} at {width}"
-        if path.stem in ("index", "03_r1_zero"):
-            page.screenshot(path=lab.ARTEFACTS / f"site-{path.parent.name}-{path.stem}-{name}.png")
         if axe:
             page.evaluate(axe)
-            assert page.evaluate(AXE) == [], f"{path.name}, {name}"
+        for name in lab.THEMES:  # the theme changes colours and no lengths
+            page.emulate_media(color_scheme=name)
+            page.evaluate(DRAWN)
+            shown = page.evaluate("() => document.documentElement.dataset.theme ?? 'light'")
+            assert shown == name or path.stem == "live", path.name
+            if path.stem in ("index", "03_r1_zero"):
+                picture = f"site-{path.parent.name}-{path.stem}-{name}.png"
+                page.screenshot(path=lab.ARTEFACTS / picture)
+            if axe:
+                assert page.evaluate(AXE) == [], f"{path.name}, {name}"
         assert page.notes == [], path.name  # last: a page's faults may take a moment
 
 
-def test_the_notes_would_hold_a_request_to_another_server_and_an_error(scheme, built):
-    _, page = scheme
+def test_the_notes_would_hold_a_request_to_another_server_and_an_error(page, built):
     out, _ = built
     bad = out / "bad.html"
     bad.write_text('<title>x</title><img alt="" src="http://a.example/p.png"><script>no()</script>')
@@ -122,8 +125,7 @@ def test_the_notes_would_hold_a_request_to_another_server_and_an_error(scheme, b
     page.notes.clear()
 
 
-def test_each_kind_of_fault_would_be_seen(scheme, built):
-    _, page = scheme
+def test_each_kind_of_fault_would_be_seen(page, built):
     out, _ = built
     long = "x" * 400
     title = '<text class="gtitle" y="20">longer than it is wide</text>'
@@ -144,8 +146,7 @@ def test_each_kind_of_fault_would_be_seen(scheme, built):
     page.notes.clear()
 
 
-def test_the_pages_are_turned_and_the_text_is_reached_by_keyboard(scheme, built):
-    _, page = scheme
+def test_the_pages_are_turned_and_the_text_is_reached_by_keyboard(page, built):
     out, _ = built
     page.goto((out / "index.html").as_uri())
     page.keyboard.press("Tab")
@@ -168,8 +169,7 @@ def test_the_pages_are_turned_and_the_text_is_reached_by_keyboard(scheme, built)
     page.wait_for_url("**/02_mixture_of_experts.html")
 
 
-def test_what_is_searched_is_found_without_a_server(scheme, built):
-    _, page = scheme
+def test_what_is_searched_is_found_without_a_server(page, built):
     out, _ = built
     page.goto(f"{(out / 'search.html').as_uri()}?q=advantage")
     found = page.locator("#search-results li a")
@@ -178,10 +178,10 @@ def test_what_is_searched_is_found_without_a_server(scheme, built):
     assert page.notes == []
 
 
-def test_the_live_page_follows_the_theme_that_was_chosen(scheme, built):
-    name, page = scheme
+@pytest.mark.parametrize(("name", "other"), [("light", "dark"), ("dark", "light")])
+def test_the_live_page_follows_the_theme_that_was_chosen(page, built, name, other):
     out, _ = built
-    other = {"light": "dark", "dark": "light"}[name]
+    page.emulate_media(color_scheme=name)
     page.goto((out / "index.html").as_uri())
     page.evaluate("(mode) => localStorage.setItem('mode', mode)", other)
     page.goto((out / "live.html").as_uri())
@@ -190,8 +190,7 @@ def test_the_live_page_follows_the_theme_that_was_chosen(scheme, built):
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}[other]
 
 
-def test_a_figure_is_live(scheme, built):
-    _, page = scheme
+def test_a_figure_is_live(page, built):
     out, _ = built
     page.goto((out / "notebooks" / "03_r1_zero.html").as_uri())
     folded = page.locator("details:has(.figure) > summary").first

@@ -168,11 +168,35 @@ def test_content_of_another_server_is_seen(bad, tmp_path):
     assert foreign(bad, tmp_path, "index.html")
 
 
+def weight(out, address, text):
+    """Bytes of a page with all that it loads but the runtime: plotly, which draws its figures."""
+    loads = {load for load in Parts(text).loads if is_there(out, address, load)}
+    files = {(out / address).parent / unquote(urlsplit(load).path) for load in loads}
+    return len(text.encode()) + sum(
+        file.stat().st_size for file in files if file.name != "plotly.min.js"
+    )
+
+
+def test_a_page_weighs_less_than_one_and_a_half_megabytes_without_the_runtime(built):
+    out, _, pages = built
+    heavy = {name: weight(out, name, text) for name, text in pages.items() if name != "live.html"}
+    assert {name: size for name, size in heavy.items() if size > 1_500_000} == {}
+
+
+def test_the_icons_that_are_shown_are_there_and_the_others_are_not(built):
+    out, _, pages = built
+    icons = (out / "_static/scripts/fontawesome.js").read_text("utf-8")
+    shown = set(re.findall(r'class="fa-solid fa-([\w-]+)', "".join(pages.values()))) | {"xmark"}
+    assert len(shown) > 5
+    for name in shown:
+        assert re.search(rf'[{{,"]{name}"?:\[\d+,', icons), name
+    assert "helicopter" not in icons
+
+
 def test_every_figure_is_in_its_page_and_has_its_words(built):
     _, _, pages = built
     for path in NOTEBOOKS:
         text = pages[f"notebooks/{path.stem}.html"]
-        assert len(text) < 1_500_000, "a page is small without the runtime"
         drawn = re.findall(FIGURE_AND_WORDS, text, re.S)
         saved = [
             output.data[PLOTLY]

@@ -36,6 +36,13 @@ _NAMES = (
     (re.compile(r'(search-button-field[^>]*?aria-label=")Search"'), r'\1Search Ctrl+K"'),
     (re.compile(r'<summary aria-label="[^"]*">'), "<summary>"),
 )
+# The theme looks for words on the page of the search alone, and shows a dozen of its 2,000 icons.
+_SEARCH = re.compile(r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>')
+_ICONS = Path("_static") / "scripts" / "fontawesome.js"
+_ICON = re.compile(
+    r'(?P<quote>"?)(?P<name>[\w$-]+)(?P=quote):'
+    r'\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
+)
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK = "inside-r1.epub"
 
@@ -65,8 +72,25 @@ def build(out: Path, root: Path = ROOT, launch: dict[str, str] | None = None) ->
     found = [out / "index.html", *(out / f"{name}.html" for name in names)]
     for path in out.rglob("*.html"):
         path.write_text(_sealed(path, out), encoding="utf-8")
+    _trim_icons(out)
+    for written_for_its_makers in out.rglob("*.js.map"):
+        written_for_its_makers.unlink()
     live.write(out)  # in place of the few words that Sphinx has made of it
     return found
+
+
+def _trim_icons(out: Path) -> None:
+    """Leave out the icons that no page and no other script of the theme names."""
+    file = out / _ICONS
+    using = [*out.rglob("*.html"), *(one for one in file.parent.glob("*.js") if one != file)]
+    names = {
+        name
+        for one in using
+        for name in re.findall(r"\bfa-([\w-]+)", one.read_text(encoding="utf-8"))
+    }
+    text = file.read_text(encoding="utf-8")
+    kept = _ICON.sub(lambda icon: icon[0] if icon["name"] in names else "", text)
+    file.write_text(kept, encoding="utf-8")
 
 
 def book(out: Path, root: Path = ROOT) -> Path:
@@ -165,6 +189,8 @@ def _sealed(path: Path, out: Path) -> str:
 
     text = _SCRIPT.sub(as_file, path.read_text(encoding="utf-8"))
     text = _PRINTED.sub("", text)
+    if path.name != "search.html":
+        text = _SEARCH.sub("", text)
     for found, better in _NAMES:
         text = found.sub(better, text)
     return re.sub(r'(<meta charset="utf-8"\s*/?>)', rf"\1{_POLICY}", text, count=1)

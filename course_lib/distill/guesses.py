@@ -1,0 +1,56 @@
+"""What is to be had without reasoning: guesses on the very items that models were tested on.
+
+A coin is no fair rival for a model that has read right answers: some signs, and some numbers, are
+right more often than others, and that much can be learnt without doing a sum.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from statistics import mean
+
+from course_lib.distill.bench import Bench, Row
+from course_lib.distill.real import stories
+from course_lib.task import puzzles
+from course_lib.task.puzzles import Puzzle
+
+Guess = Callable[[Puzzle], tuple[str, ...]]
+
+SEEN = 20_000
+"""How many training items the guesses by frequency are made from."""
+
+TESTS = {"puzzles": (512, 256), "stories": (64,)}
+"""How many held-out items: lesson 5's and lesson 9's puzzles, and lesson 9's stories."""
+
+
+def guesses(bench: Bench) -> Iterator[Row]:
+    """`items`, how many (`of`), the `guess` and its `accuracy` on the bench's seed's items."""
+    for of in TESTS["puzzles"]:
+        asked = puzzles.sample(of, bench.seed, "test")
+        for name, guess in by_signs(bench.seed).items():
+            right = mean(puzzles.total(p.numbers, guess(p)) == p.target for p in asked)
+            yield {"items": "puzzles", "of": of, "guess": name, "accuracy": right}
+    for of in TESTS["stories"]:
+        told = [story.totals[-1] for story in stories.sample(of, bench.seed, "test")]
+        right = mean(total == commonest_total(bench.seed) for total in told)
+        yield {"items": "stories", "of": of, "guess": "the commonest number", "accuracy": right}
+
+
+def by_signs(seed: int) -> dict[str, Guess]:
+    """Ways of answering a puzzle of four digits that do no sum: a name, and the signs it gives."""
+    seen: defaultdict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    for puzzle in puzzles.sample(SEEN, seed):
+        seen[puzzle.target].update(puzzles.solutions(puzzle))
+    plus = ("+", "+", "+")
+    table = {target: signs.most_common(1)[0][0] for target, signs in seen.items()}
+    return {
+        "always plus": lambda puzzle: plus,
+        "by the target": lambda puzzle: table.get(puzzle.target, plus),
+    }
+
+
+def commonest_total(seed: int) -> int:
+    """The number that is right in most training stories."""
+    totals = Counter(story.totals[-1] for story in stories.sample(SEEN // 10, seed))
+    return totals.most_common(1)[0][0]
