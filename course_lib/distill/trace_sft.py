@@ -1,7 +1,8 @@
 """Distillation as DeepSeek did it: a dense student, fine-tuned on its teacher's correct traces.
 
 The student starts from a base of its own, as Qwen2.5 was one: it has read the same kinds of text
-as the mini-V3, mostly bare guesses at their end. It sees no reward and no logits of the teacher, only text.
+as the mini-V3, mostly bare guesses at their end. It sees no reward and no logits of the teacher,
+only text.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def test_a_class_with_hostile_submissions_is_graded_right(tmp_path):
     folder.mkdir()
     kinds = make(folder, LESSON, len(HOSTILE) + 3, [{}, FORGETS_THINKING, {"empty": True}])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    grades = {one.student: one for one in grade_class(folder, jobs=1, limits=QUICK)}
+    grades = {one.student: one for one in grade_class(folder, jobs=3, limits=QUICK)}
     for student, kind in kinds.items():
         if kind in HOSTILE:
             assert grades[student].right == len(NAMES), grades[student]
