@@ -1,6 +1,7 @@
 """`python -m course_lib COMMAND`: what the notebooks do, without a notebook."""
 
 import argparse
+import collections
 import importlib
 import io
 import itertools
@@ -65,15 +66,22 @@ def pretrain(args: argparse.Namespace) -> None:
 
 
 def zero(args: argparse.Namespace) -> None:
-    """R1-Zero: GRPO on the base, rewarded for right answers only."""
+    """R1-Zero: GRPO on the base, rewarded for right answers only.
+
+    By `torchrun --nproc-per-node N -m course_lib zero --out DIR` N processes share the same run.
+    """
     from course_lib.local import preflight
+    from course_lib.model import team
     from course_lib.rl import zero
 
     preflight.require_memory()
     config = zero.ZeroConfig(seed=args.seed, **_given(args, "steps"))
     shown = ("reward", "accuracy", "thinking_tokens", "attempts")
-    last = _follow(zero.run(args.out, config, base=args.base), config.steps, shown)
-    print(json.dumps(last))
+    run = zero.run(args.out, config, base=args.base)
+    if not team.join().lead:  # the first process shows the run
+        collections.deque(run, maxlen=0)
+        return
+    print(json.dumps(_follow(run, config.steps, shown)))
 
 
 def distill(args: argparse.Namespace) -> None:

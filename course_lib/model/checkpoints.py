@@ -203,13 +203,17 @@ def _sum(file: Path) -> str:
 class Log:
     """One JSON object a line, one line a step, in a file that a resumed run goes on writing."""
 
-    def __init__(self, path: Path, keep: int, lines: Sequence[Line] | None = None) -> None:
+    def __init__(self, path: Path | None, keep: int, lines: Sequence[Line] | None = None) -> None:
         """Open `path` for appending, keeping only lines whose `step` is at most `keep`.
 
-        `lines` are those that a checkpoint holds; without them the file's own are taken.
+        `lines` are those that a checkpoint holds; without them the file's own are taken. Without a
+        `path` the log is not written.
         """
         self.path = path
-        self.lines = [x for x in (read_log(path) if lines is None else lines) if x["step"] <= keep]
+        found = lines if lines is not None else read_log(path) if path else []
+        self.lines = [x for x in found if x["step"] <= keep]
+        if path is None:
+            return
         aside = path.with_suffix(".new")
         with telling(path):
             aside.write_text("".join(json.dumps(x) + "\n" for x in self.lines), encoding="utf-8")
@@ -218,6 +222,8 @@ class Log:
     def write(self, line: Line) -> None:
         """Append one line."""
         self.lines.append(line)
+        if self.path is None:
+            return
         with telling(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from course_lib.model.kv_buffer import KVBuffer
 from course_lib.model.own_forward import next_logits, sampling, shared_beginning, way
+from course_lib.model.team import ALONE, Ours, Team
 
 _ROOM = 1e9  # bytes of keys and values
 _PROMPT = 64  # tokens that a prompt is taken to have, where room is reckoned
@@ -89,16 +90,21 @@ def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
 
 
 def pick(
-    logits: torch.Tensor, temperature: float, generator: torch.Generator | None = None
+    logits: torch.Tensor,
+    temperature: float,
+    generator: torch.Generator | None = None,
+    ours: Ours = slice(None),
+    among: int = 0,
 ) -> torch.Tensor:
     """One token a row from logits (rows, vocabulary): the likeliest at 0, else sampled.
 
-    Sampling inverts the cumulative distribution, which needs one random number a row.
+    Sampling inverts the cumulative distribution, which needs one random number a row. Rows that
+    are `ours` among so many get the numbers that they would get if all were sampled here.
     """
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
-    uniform = torch.rand(len(logits), 1, generator=generator).to(logits.device)
+    uniform = torch.rand(among or len(logits), 1, generator=generator).to(logits.device)[ours]
     below = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
     return below.clamp(max=logits.shape[1] - 1)
 
@@ -122,25 +128,28 @@ def generate(
     banned: Sequence[int] = (),
     generator: torch.Generator | None = None,
     keep_logp: bool = False,
+    team: Team = ALONE,
 ) -> Rollout:
     """Sample `samples` completions for each prompt (a list of token ids).
 
     `eos` is one id, or several of which any ends a completion. `temperature` 0 is greedy; `banned`
     tokens are never sampled; `generator` (on the CPU) makes a run repeatable; `keep_logp` keeps the
     tokens' log-probabilities, as they were when sampled. Each prompt goes through the model once,
-    however many samples it gets, and what all prompts begin with once for all of them.
+    however many samples it gets, and what all prompts begin with once for all of them. The
+    processes of a `team` share the completions, and each returns all of them.
 
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
     _check(prompts, samples, max_new_tokens)
     ends = torch.as_tensor(eos, device=model.device).view(-1)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
+    team = team.of(len(batch.ids))
     with sampling(model, way(model).experts):
-        longest = _sample(model, batch, temperature, banned, generator)
+        longest = _sample(model, batch, temperature, banned, generator, team)
     ids = batch.ids[:, :longest]
     ended = torch.isin(ids, ends)
     lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, longest)
-    logp = None if batch.logp is None else batch.logp[:, :longest]
+    logp = None if batch.logp is None else team.add(batch.logp)[:, :longest]
     asked = batch.prompt_ids[batch.rows], batch.prompt_mask[batch.rows]
     return Rollout(*asked, ids, ended.any(1), lengths, logp, batch.shared)
 
@@ -228,28 +237,34 @@ def _sample(
     temperature: float,
     banned: Sequence[int],
     generator: torch.Generator | None,
+    team: Team,
 ) -> int:
     """The token loop: pick, append, drop what has finished; returns how many tokens were needed."""
     most = batch.ids.shape[1]
     rows = torch.arange(len(batch.ids), device=model.device)  # of `batch.ids`, still sampled
+    ours = team.ours(rows)  # by this process; the others' tokens are heard of
+    asked, prompt = batch.rows[ours].unique(return_inverse=True)
     buffer = KVBuffer(batch.prompt_ids.shape[1] + most, model.device)
-    logits = _prefill(model, batch.prompt_ids, batch.prompt_mask, buffer, batch.shared)
-    buffer.select(batch.rows)
-    logits = logits[batch.rows]
+    given = batch.prompt_ids[asked], batch.prompt_mask[asked]
+    logits = _prefill(model, *given, buffer, batch.shared)
+    buffer.select(prompt)
+    logits = logits[prompt]
     positions = batch.prompt_mask.sum(1)[batch.rows]
     running = torch.ones_like(rows, dtype=torch.bool)
     for step in range(most):
         logits[:, list(banned)] = -torch.inf
-        token = torch.where(running, pick(logits, temperature, generator), batch.ends[0])
-        _write(batch, rows, step, token, logits, temperature or 1.0, running)
+        picked = pick(logits, temperature, generator, ours, len(rows))
+        token = torch.where(running, team.whole(picked, ours, len(rows)), batch.ends[0])
+        _write(batch, rows, step, token, logits, temperature or 1.0, running, ours)
         running = running & ~torch.isin(token, batch.ends)
         if step + 1 == most or not running.any():
             break
         if running.float().mean() < _DROP_BELOW:
-            buffer.select(running.nonzero().squeeze(1))
+            buffer.select(running[ours].nonzero().squeeze(1))
             rows, positions, token = rows[running], positions[running], token[running]
-            running = running[running]
-        logits = next_logits(model, token[:, None], positions[:, None], buffer)
+            running, ours = running[running], team.ours(rows)
+        new, at = token[ours, None], positions[ours, None]
+        logits = next_logits(model, new, at, buffer) if len(new) else logits[:0]
         positions = positions + 1
     return step + 1
 
@@ -262,9 +277,11 @@ def _write(
     logits: torch.Tensor,
     temperature: float,
     running: torch.Tensor,
+    ours: Ours,
 ) -> None:
     """Put down one token of some rows, and the log-probability that it was sampled with."""
     batch.ids[rows, step] = token
     if batch.logp is not None:
         scores = (logits.float() / temperature).log_softmax(-1)
-        batch.logp[rows, step] = scores.gather(1, token[:, None]).squeeze(1) * running
+        chosen = scores.gather(1, token[ours, None]).squeeze(1)
+        batch.logp[rows[ours], step] = chosen * running[ours]

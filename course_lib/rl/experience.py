@@ -12,8 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.model import models, rollout
 from course_lib.model.rollout import Rollout
+from course_lib.model.team import ALONE, Team
 from course_lib.rl.rewards import overlong_punishment
-from course_lib.rl.settings import PUZZLES, Task, ZeroConfig, judge
+from course_lib.rl.settings import PUZZLES, RewardError, Task, ZeroConfig, judge
 
 
 @dataclass
@@ -51,9 +52,11 @@ def collect(
     items: Sequence[Any],
     config: ZeroConfig,
     generator: torch.Generator,
+    team: Team = ALONE,
 ) -> Experience:
     """Sample `config.samples` completions for every item and reward each.
 
+    The processes of a `team` share both, and each returns the whole.
     Raises RewardError, naming the prompt, where a reward is not a finite number.
     """
     # 1 rollout: (groups,) items to (groups * samples, tokens) ids
@@ -68,12 +71,12 @@ def collect(
         banned=banned_ids(tokenizer, config.banned),
         generator=generator,
         keep_logp=config.needs_sampler_logp,
+        team=team,
     )
     texts = models.decode(tokenizer, sampled.ids.tolist())
     rows = [item for item in items for _ in range(config.samples)]
     # 2 reward: one number a completion, (groups, samples)
-    judged = [judge(task, item, text) for item, text in zip(rows, texts, strict=True)]
-    rewards = torch.tensor(judged).view(len(items), -1)
+    rewards = _judged(task, rows, texts, team).view(len(items), -1)
     found = Experience(sampled, rows, texts, rewards)
     if config.overlong:
         lengths = sampled.lengths.view(rewards.shape).to(rewards.device)
@@ -82,6 +85,25 @@ def collect(
             lengths, config.max_new_tokens, config.overlong
         )
     return found
+
+
+def _judged(task: Task, rows: Sequence[Any], texts: Sequence[str], team: Team) -> torch.Tensor:
+    """The rewards (completions,), each found by one process; one that fails is an error in all."""
+    team = team.of(len(rows))
+    ours = slice(team.rank, None, team.size)
+    pairs = zip(rows[ours], texts[ours], strict=True)
+    try:
+        found = torch.tensor([judge(task, item, text) for item, text in pairs])
+    except RewardError:
+        if team is ALONE:
+            raise
+        found = torch.full((len(rows[ours]),), torch.nan)
+    rewards = team.whole(found, ours, len(rows))
+    for row in rewards.isnan().nonzero().flatten().tolist():  # which of them it was, and why
+        judge(task, rows[row], texts[row])
+    if rewards.isnan().any():
+        raise RewardError("A reward failed in one process and not in the others.")
+    return rewards
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -111,6 +133,7 @@ def evaluate(
     max_new_tokens: int = 96,
     temperature: float = 1.0,
     banned: tuple[str, ...] = (),
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Accuracy and habits on `n` held-out items (or on `items`), one sampled completion each.
 
@@ -130,7 +153,7 @@ def evaluate(
     total: dict[str, float] = {}
     for start in range(0, len(items), rows):
         part = items[start : start + rows]
-        found = collect(model, tokenizer, judged, part, config, generator)
+        found = collect(model, tokenizer, judged, part, config, generator, team)
         told = {"accuracy": float(found.rewards.mean()), **summarise(found, task, tokenizer)}
         for name, value in told.items():
             total[name] = total.get(name, 0.0) + value * (len(part) / len(items))

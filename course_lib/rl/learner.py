@@ -16,6 +16,7 @@ from course_lib.errors import CourseError
 from course_lib.model import logprobs
 from course_lib.model.own_forward import kept_logits
 from course_lib.model.rollout import Rollout
+from course_lib.model.team import ALONE, Team
 from course_lib.rl import contract, grpo
 from course_lib.rl.experience import Experience
 from course_lib.rl.identity import name_of
@@ -120,6 +121,7 @@ class Learner:
     advantages: Advantages = grpo.group_advantages
     loss: Loss = grpo.policy_loss
     chunk_tokens: int = 0  # of one forward pass, a micro-batch; 0 is what the model can take
+    team: Team = ALONE  # the processes that share the passes
     nature: contract.Nature = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +176,7 @@ class Learner:
         `advantages` is (completions,), or (completions, tokens) where each token has its own.
         """
         # 4 update: every completion is used `updates` times, in `minibatches` parts
-        sampled = experience.rollout
+        sampled, advantages = experience.rollout, self.team.as_lead(advantages)
         old = self._old_logprobs(sampled)
         for _ in range(self.config.updates):
             told = [
@@ -219,10 +221,13 @@ class Learner:
         old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
         if self.config.minibatches > 1:
             everything = torch.arange(len(sampled.ids), device=sampled.ids.device)
-            for chunk in chunks(sampled, everything, tokens_at_once(self.model)):
+            us = self.team.of(len(everything))
+            ours = everything[us.rank :: us.size]
+            for chunk in chunks(sampled, ours, tokens_at_once(self.model)):
                 part = sampled.take(chunk)
                 mask = grpo.completion_mask(part.ids, self.eos)
                 old.logp[chunk, : mask.shape[1]] = self._logprobs(self.model, part, mask)[0]
+            us.add(old.logp)
             old.known = True
         return old
 
@@ -234,6 +239,8 @@ class Learner:
         tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
         at_once = self.chunk_tokens or tokens_at_once(self.model)
         most = sys.maxsize if self.nature.mean == "whole" else at_once
+        us = ALONE if self.nature.mean == "whole" else self.team.of(len(rows))
+        ours = rows[us.rank :: us.size]
 
         def one_pass(chunk: torch.Tensor) -> dict[str, float]:
             part = sampled.take(chunk)
@@ -256,8 +263,10 @@ class Learner:
 
         self.model.train()
         self.model.zero_grad()
-        told = [one_pass(chunk) for chunk in chunks(sampled, rows, most)]
+        told = [one_pass(chunk) for chunk in chunks(sampled, ours, most)]
         total = {name: sum(figures[name] for figures in told) for name in told[0]}
+        total = us.add_figures(total)
+        us.add_gradients(self.model.parameters())
         return total | {"grad_norm": self._step(total["loss"])}
 
     def _loss(

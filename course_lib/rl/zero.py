@@ -3,7 +3,9 @@
 One step is: puzzles -> rollouts -> rewards -> advantages -> one update or a few. The arithmetic of
 the advantages and of the loss is in `course_lib.rl.grpo`; here is the loop around it, which works
 for any causal language model, any tokenizer and any reward (see `Task`). Deviations from DeepSeek's
-settings are fields of `ZeroConfig` and stand there with their reasons.
+settings are fields of `ZeroConfig` and stand there with their reasons. By `torchrun` several
+processes make the same run, but for rounding (`course_lib.model.team`); for many GPUs there is
+`trl_script`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, models
+from course_lib.model import checkpoints, models, team
 from course_lib.model.checkpoints import Line
 from course_lib.rl import contract, grpo, run_folder
 from course_lib.rl.experience import (
@@ -88,21 +90,23 @@ def run(
     first. `until` ends it after that step, with a checkpoint, on the schedule of the whole run.
 
     `advantages` and `loss` may be your own (see `Learner`; they are tried first, by `contract`),
-    and `method` is how rollouts become updates. Raises CourseError for a folder whose run was made
-    with anything else, or is running.
+    and `method` is how rollouts become updates. By `torchrun` every process yields the lines, and
+    the first alone writes. Raises CourseError for a folder whose run was made with anything else,
+    or is running.
     """
     config, out = config or ZeroConfig(), Path(out)
     use_threads()
     functions = _functions(method, advantages, loss)
     check_functions(advantages, loss)
-    with checkpoints.alone(out):
-        if again:
-            run_folder.set_aside(out)
-        start = Path(base or models.shipped("mini-v3-base"))
-        made = run_folder.made_with(config, task, start, functions)
-        run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
-        last = config.steps if until is None else min(until, config.steps)
-        yield from _steps(out, config, start, task, functions, made, last)
+    us, start = team.join(), Path(base or models.shipped("mini-v3-base"))
+    with checkpoints.alone(out) if us.lead else nullcontext():
+        with us.lead_first():
+            if again and us.lead:
+                run_folder.set_aside(out)
+            made = run_folder.made_with(config, task, start, functions)
+            run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
+            begun = _start(out, config, start, functions)
+        yield from _steps(out, task, begun, made, until, us)
 
 
 def _functions(
@@ -111,22 +115,22 @@ def _functions(
     return {"method": method or Learner, "advantages": advantages, "loss": loss}
 
 
+Begun = tuple[Learner, PreTrainedTokenizerBase, Line]
+
+
 def _steps(
-    out: Path,
-    config: ZeroConfig,
-    base: Path,
-    task: Task,
-    functions: dict[str, Any],
-    made: Made,
-    last: int,
+    out: Path, task: Task, begun: Begun, made: Made, until: int | None, us: team.Team
 ) -> Iterator[Line]:
     """The steps that are still to be taken, in a folder that is ours alone."""
-    learner, tokenizer, state = _start(out, config, base, functions)
-    done = state["step"]
-    log = checkpoints.Log(out / "metrics.jsonl", done or -1, state.get("lines"))
+    learner, tokenizer, state = begun
+    learner.team, config, done = us, learner.config, state["step"]
+    last = config.steps if until is None else min(until, config.steps)
+    us.refuse_unlike(f"{[part['sum'] for part in made.values()]} {done} {last} {config.steps}")
+    path = out / "metrics.jsonl" if us.lead else None
+    log = checkpoints.Log(path, done or -1, state.get("lines"))
     if done >= config.steps > 0:
         return
-    about = run_folder.begin(out, made, config.steps)
+    about = run_folder.begin(out, made, config.steps) if us.lead else {}
     if done == 0:
         yield _record(log, _first_line(learner, tokenizer, config, task))
     began = time.perf_counter() - (log.lines[-1]["seconds"] if log.lines else 0.0)
@@ -135,7 +139,7 @@ def _steps(
         line["seconds"] = time.perf_counter() - began
         # The line first: a run that is killed between the two goes on from before it.
         _record(log, line)
-        if step == last or step % config.checkpoint_every == 0:
+        if us.lead and (step == last or step % config.checkpoint_every == 0):
             state = {"step": step, "config": asdict(config), "lines": log.lines, "run": about}
             _save(out, learner, tokenizer, state)
         yield line
@@ -231,7 +235,7 @@ def _train(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, ste
     began = processor_seconds()
     line: Line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
     learner.refresh(step)
-    line["cpu_seconds"] = processor_seconds() - began
+    line |= learner.team.add_figures({"cpu_seconds": processor_seconds() - began})
     if step == config.steps or step % config.evaluate_every == 0:
         line |= _held_out(learner, tokenizer, config, task)
     return line
@@ -276,6 +280,7 @@ def _held_out(
         task=task,
         max_new_tokens=config.max_new_tokens,
         banned=config.banned,
+        team=learner.team,
     )
     return {name if name == "accuracy" else f"test_{name}": found[name] for name in found}
 
@@ -298,7 +303,7 @@ def _one_step(
     try:
         # 1 rollout: G items to (G * n, T) tokens    2 reward: (G, n)
         items = task.draw(config.puzzles, seed)
-        found = collect(model, tokenizer, task, items, config, generator)
+        found = collect(model, tokenizer, task, items, config, generator, learner.team)
     except RewardError as error:
         return {"skipped": str(error)}
     found.seed = seed
@@ -323,9 +328,7 @@ def _sampler(model: PreTrainedModel, config: ZeroConfig) -> PreTrainedModel:
     return copy.deepcopy(model).to(getattr(torch, config.sampler))
 
 
-def _start(
-    out: Path, config: ZeroConfig, base: Path, functions: dict[str, Any]
-) -> tuple[Learner, PreTrainedTokenizerBase, Line]:
+def _start(out: Path, config: ZeroConfig, base: Path, functions: dict[str, Any]) -> Begun:
     """The learner to begin with: from the base, or from the checkpoint in `out`."""
     folder = out / "checkpoint"
     resume = checkpoints.has_state(folder)
