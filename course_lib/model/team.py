@@ -31,6 +31,7 @@ class Team:
 
     rank: int = 0
     size: int = 1
+    parent: int = 0  # torchrun itself, without which no worker stays
 
     @property
     def lead(self) -> bool:
@@ -57,6 +58,8 @@ class Team:
         """The sum over all processes, in place; they wait for each other here."""
         if self.size > 1:
             try:
+                if os.getppid() != self.parent:
+                    raise RuntimeError("torchrun was killed")
                 dist.all_reduce(values)
             except RuntimeError as error:
                 raise CourseError(
@@ -117,4 +120,4 @@ def join() -> Team:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         dist.init_process_group("gloo")
-    return Team(dist.get_rank(), dist.get_world_size())
+    return Team(dist.get_rank(), dist.get_world_size(), os.getppid())
