@@ -230,23 +230,25 @@ def _agreement(
 
     It must give all that came out by hand and nearly all that was wrong. With tensors a few may
     differ, and drawn ones count less: what a mistake does with ties depends on how it is written.
+    Most mistakes do not explain what came out by hand, and are tried on nothing else.
     """
+    made: list[bool] = []
 
     def share(some: list[_Trial]) -> float:
-        same = 0
-        for trial in some:
+        for trial in trials[len(made) : len(some)]:
             _go_on(call)
-            same += _makes(exercise, mistake.variant, trial)
-        return same / len(some) if some else 0.0
+            made.append(_makes(exercise, mistake.variant, trial))
+        wanted = {id(trial) for trial in some}
+        same = [is_same for is_same, trial in zip(made, trials, strict=False) if id(trial) in wanted]
+        return sum(same) / len(same) if same else 0.0
 
     by_hand = trials[: len(exercise.cases)]
+    needed, of_wrong = (0.85, 0.6) if exercise.tensors else (1.0, 0.9)
+    if share(by_hand) < needed:
+        return 0.0
     everywhere = share(trials)
-    if exercise.tensors:
-        wrong_by_hand = [trial for trial in by_hand if trial.wrong]
-        explains = share(by_hand) >= 0.85 and share(wrong_by_hand) >= 0.6 and everywhere >= 0.6
-    else:
-        explains = share(by_hand) == 1.0 and share(wrong) >= 0.9 and everywhere >= 0.9
-    return everywhere if explains else 0.0
+    some_wrong = [trial for trial in by_hand if trial.wrong] if exercise.tensors else wrong
+    return everywhere if everywhere >= of_wrong and share(some_wrong) >= of_wrong else 0.0
 
 
 def _makes(exercise: Exercise, variant: Any, trial: _Trial) -> bool:
