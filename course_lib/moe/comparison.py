@@ -121,7 +121,7 @@ def record(out: Path, seeds: int, machine: str) -> records.Record:
     }
     return {
         "what": "small models of lesson 2, trained from scratch on the course's worked puzzles; "
-        "held_out is nats per completion token on 512 puzzles that no run trains on; imbalance is "
+        "held_out is nats per completion token on 512 texts drawn with another seed; imbalance is "
         "largest over mean load of the real tokens of the last 50 steps, by layer",
         **records.stamp(machine, COMMAND if seeds == 5 else f"{COMMAND} --seeds {seeds}"),
         "settings": {"rates": RATES, "strengths": STRENGTHS, "goal": GOAL, "padding": "left out"},

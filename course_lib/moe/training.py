@@ -2,7 +2,7 @@
 
 The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
 the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
-is new, and what a model has learned is measured on puzzles that no run trains on. Rows are padded
+is new, and what a model has learned is measured on texts drawn with a seed of their own. Rows are padded
 to one length; padding weighs nothing in the loss, the loads, the biases or the auxiliary loss.
 """
 
@@ -41,7 +41,7 @@ class Run:
     losses: list[float]  # cross-entropy in nats per completion token, one a step
     loads: Tensor  # (steps, layers, experts), each expert's load over the mean load; no padding
     seconds: float  # of the processor, for the training alone
-    held_out: float = math.nan  # the loss at the end, on 512 puzzles that no run trains on
+    held_out: float = math.nan  # the loss at the end, on 512 texts that are drawn with another seed
 
     def final_loss(self, last: int = 50) -> float:
         """The mean loss of the last steps."""
