@@ -98,8 +98,8 @@ def _search() -> dict[str, Experiment]:
 
 
 CONTROLS, VARIANTS, HACKS = _group("controls"), _group("variants"), _group("hacks")
-SEARCH = _search()
-EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS, **SEARCH}
+SEARCH, WHOLE = _search(), _group("whole")
+EXPERIMENTS: dict[str, Experiment] = {**CONTROLS, **VARIANTS, **HACKS, **SEARCH, **WHOLE}
 
 
 def find(name: str) -> Experiment:

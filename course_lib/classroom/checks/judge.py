@@ -239,7 +239,7 @@ def _agreement(
             _go_on(call)
             made.append(_makes(exercise, mistake.variant, trial))
         wanted = {id(trial) for trial in some}
-        same = [is_same for is_same, trial in zip(made, trials, strict=False) if id(trial) in wanted]
+        same = [one for one, trial in zip(made, trials, strict=False) if id(trial) in wanted]
         return sum(same) / len(same) if same else 0.0
 
     by_hand = trials[: len(exercise.cases)]
