@@ -3,7 +3,8 @@
 The model is `DeepseekV3ForCausalLM`, smaller than the course's mini-V3 so that a run takes seconds;
 the text is worked puzzles in the course's notation, and only the completion is learned. Every batch
 is new, and what a model has learned is measured on texts drawn with a seed of their own. Rows are
-padded to one length; padding weighs nothing in the loss, the loads, the biases or the auxiliary loss.
+padded to one length; padding weighs nothing in the loss, the loads, the biases or the auxiliary
+loss.
 """
 
 import math
