@@ -1,9 +1,9 @@
 """A prediction before a run: typed or clicked, kept, and compared once the run is there.
 
-from course_lib.widgets.predict import predict
-wide = predict("01.interval", "How wide is the interval?", unit="points")   # a cell of its own:
-wide                                                                        # type a number
-wide.compare(27.9)                                                          # after the run
+    from course_lib.widgets.predict import predict
+    wide = predict("01.interval", "How wide is it?", unit="points")   # a cell of its own:
+    wide                                                              # type a number
+    wide.compare(27.9)                                                # after the run
 
 Without a front end nothing is typed, and `compare` says so and goes on.
 """

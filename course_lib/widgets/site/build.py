@@ -43,6 +43,9 @@ _ICON = re.compile(
     r'(?P<quote>"?)(?P<name>[\w$-]+)(?P=quote):'
     r'\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
 )
+# A module's name may break after a point or a line, and in a list needs no room before it.
+_HEADING = re.compile(r"(?<=<h2>)course_lib[\w.]+")
+_LISTED = re.compile(r'(nav-link" href="#[^>]*>)course_lib\.\w+\.(?=\w)')
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK = "inside-r1.epub"
 
@@ -125,7 +128,7 @@ def _sphinx(source: Path, out: Path, builder: str, settings: dict[str, Any]) -> 
 def _common() -> dict[str, Any]:
     return {
         "project": "Inside R1",
-        "author": "the course's authors",
+        "author": "the course’s authors",
         "html_title": "Inside R1",
         "language": "en",
         "root_doc": "index",
@@ -160,6 +163,8 @@ def _settings(static: Path, launch: dict[str, str]) -> dict[str, Any]:
         "html_context": {"default_mode": "auto"},
         "html_show_search_summary": False,  # it would fetch every page that is found
         "html_copy_source": False,
+        "html_use_index": False,
+        "html_domain_indices": False,
         "html_show_sourcelink": False,
         "html_show_sphinx": False,
         "html_last_updated_fmt": None,
@@ -191,6 +196,8 @@ def _sealed(path: Path, out: Path) -> str:
     text = _PRINTED.sub("", text)
     if path.name != "search.html":
         text = _SEARCH.sub("", text)
+    text = _HEADING.sub(lambda name: re.sub("([._])", r"\1<wbr>", name[0]), text)
+    text = _LISTED.sub(r"\1", text)
     for found, better in _NAMES:
         text = found.sub(better, text)
     return re.sub(r'(<meta charset="utf-8"\s*/?>)', rf"\1{_POLICY}", text, count=1)

@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 _TICKED = re.compile(r"(`[^`]*`)")
+_STARRED = re.compile(r"((?<![\w*])\*[^\s*][^*\n]*\*(?!\w))")
 FIGURE = 'class="figure"'
 
 
@@ -46,12 +47,34 @@ def _plain(app: Sphinx, what: str, name: str, it: object, options: Any, lines: l
 def _escaped(line: str) -> str:
     """A line without what RST takes for markup, but for code in backticks."""
     parts = _TICKED.split(line)
+    parts[::2] = [_escaped_words(part) for part in parts[::2]]
+    # RST takes no code that begins or ends with a blank.
+    parts[1::2] = [re.sub("^` | `$", lambda end: end[0].replace(" ", "␣"), p) for p in parts[1::2]]
+    return "".join(parts)
+
+
+def _escaped_words(text: str) -> str:
+    """Words without RST's markup; what stands between two stars stays emphasised."""
+    parts = _STARRED.split(text)
     parts[::2] = [re.sub(r"([*|\\]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
     return "".join(parts)
 
 
+def _signature(
+    app: Sphinx, what: str, name: str, it: object, options: Any, given: str | None, back: str | None
+) -> tuple[str | None, str | None]:
+    """A signature without the places of types, and with `...` for a default that is no literal."""
+
+    def short(text: str | None) -> str | None:
+        return text and re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", re.sub(r"~(?:\w+\.)+", "", text))
+
+    return short(given), short(back)
+
+
 def _ours(app: Sphinx, what: str, name: str, it: object, skip: bool, options: Any) -> bool | None:
     """Whether to leave a member out: what another library made is described there."""
+    if type(it).__name__ == "_tuplegetter":  # a named tuple's field, which the class describes
+        return True
     home = str(getattr(it, "__module__", None) or "course_lib")
     return None if home.startswith("course_lib") else True
 
@@ -61,5 +84,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("html-page-context", _scripts)
     app.connect("autodoc-process-docstring", _plain)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-skip-member", _ours)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

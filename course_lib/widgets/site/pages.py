@@ -93,7 +93,10 @@ def room(name: str) -> str:
     )
     parts = [f".. automodule:: course_lib.{name}\n"]
     for module in modules:
-        parts += [f"{module}\n{'-' * len(module)}\n", f".. automodule:: {module}\n   :members:\n"]
+        parts += [
+            f"{module}\n{'-' * len(module)}\n",
+            f".. automodule:: {module}\n   :members:\n",
+        ]
     body = "\n".join(parts)
     return f"# course_lib.{name}\n\n````{{eval-rst}}\n{body}````\n"
 

@@ -34,7 +34,7 @@ def write(folder: Path, root: Path, *, book: bool = False) -> list[tuple[str, li
     lessons = [_notebook(root, path, folder, book) for path in _lessons(root)]
     if not lessons:
         raise CourseError(f"There are no notebooks in {root / 'notebooks'}.")
-    exercises = sorted(root.glob("exercises/*.ipynb"))
+    exercises = sorted(root.glob("exercises/*.ipynb"), key=place)
     groups = [
         ("Lessons", lessons),
         ("Beside them", list(_beside(root, folder, book))),
