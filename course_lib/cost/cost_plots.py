@@ -79,7 +79,8 @@ def timeline() -> tuple[go.Figure, str]:
     figure = go.Figure()
     figure.add_scatter(
         x=days, y=prices, text=[name for name, _ in found], name="DeepSeek's API",
-        mode="lines+markers+text", line_shape="hv", textposition="top right",
+        mode="lines+markers+text", line_shape="hv",
+        textposition=[*["top right"] * (len(found) - 3), "bottom left", "top left", "bottom left"],
     )  # fmt: skip
     figure.add_scatter(
         x=[days[0], days[-1]], y=[o1, o1], name="o1 in January 2025", mode="lines", line_dash="dot"

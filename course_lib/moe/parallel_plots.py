@@ -40,7 +40,7 @@ def timetable(plans: Mapping[str, Schedule]) -> Figure:
         len(plans), 1, shared_xaxes=True, subplot_titles=list(plans), vertical_spacing=0.08
     )
     colours = dict(zip(_KINDS, PALETTE.values(), strict=False))
-    said = []
+    said, shown = [], set[str]()
     for row, (name, plan) in enumerate(plans.items(), start=1):
         for kind, label in _KINDS.items():
             cells = [
@@ -54,14 +54,16 @@ def timetable(plans: Mapping[str, Schedule]) -> Figure:
                 y=[f"device {device}" for _, device, _ in cells], orientation="h", name=label,
                 marker={"color": colours[kind], "line": {"color": MID_GREY, "width": 0.5}},
                 text=[f"{kind}{task.batch}" + "'" * task.way for _, _, task in cells],
-                textposition="inside", insidetextanchor="middle", showlegend=row == 1,
-                row=row, col=1,
+                textposition="inside", insidetextanchor="middle", textangle=0,
+                showlegend=bool(cells) and kind not in shown, row=row, col=1,
             )  # fmt: skip
+            shown |= {kind} if cells else set()
         said.append(
             f"{name}: {len(plan.rows)} units of time, {plan.idle / plan.devices:g} of them idle on "
             f"each device ({plan.bubble:.0%})"
         )
-    figure.update_yaxes(autorange="reversed")
+    devices = [f"device {n}" for n in range(max(plan.devices for plan in plans.values()))]
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=devices)
     figure.update_xaxes(title_text="time", row=len(plans), col=1)
     figure.update_layout(title="Who works when", barmode="overlay", height=110 + 180 * len(plans))
     return figure, "; ".join(said) + "."

@@ -44,9 +44,19 @@ function piled(layout) {
 
 const phone = matchMedia("(max-width: 600px)");
 
+// The key stands at a figure's foot, under the words of its axis.
+const keyed = ({ data, layout }) => ({
+  data,
+  layout: {
+    ...layout,
+    legend: { orientation: "h", ...layout.legend, yref: "container", y: 0, yanchor: "bottom" },
+    margin: { b: 80, ...layout.margin },
+  },
+});
+
 function draw(holder) {
   const figure = JSON.parse(holder.querySelector("script").textContent);
-  const { data, layout } = phone.matches ? folded(figure) : figure;
+  const { data, layout } = phone.matches ? folded(figure) : keyed(figure);
   const room = holder.querySelector(".js-plotly-plot") ?? holder.appendChild(document.createElement("div"));
   Plotly.newPlot(room, data, layout, { responsive: true, displayModeBar: false });
 }
