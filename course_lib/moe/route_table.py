@@ -83,8 +83,9 @@ def words(table: RouteTable) -> str:
     parts = []
     if groups > 1:
         worth = ", ".join(f"group {g} {value:.2f}" for g, value in enumerate(table.worth))
-        names = " and ".join(str(g) for g in kept)
-        parts.append(f"The groups are worth {worth}; {names} of {groups} stay.")
+        names = " and ".join(f"group {g}" for g in kept)
+        verb = "stays" if len(kept) == 1 else "stay"
+        parts.append(f"The {groups} groups are worth {worth}; {names} {verb}.")
     for line in table.chosen:
         parts.append(
             f"Expert {line.expert} is chosen by {line.score:.3f} {line.bias:+.2f} = "

@@ -292,9 +292,12 @@ class Widget:
 
     def _groups(self) -> list[ipw.GridBox]:
         """The controls' groups, side by side where there is room."""
-        columns = f"repeat(auto-fit, minmax(min(100%, {self.column}), 1fr))"
         made = []
         for heading, names in self.groups().items():
+            # No more columns than controls: a tour's card, which spans them all, adds none.
+            most = max(len(names), 1)
+            share = f"calc((100% - {most - 1} * 1.5em) / {most})"
+            columns = f"repeat(auto-fit, minmax(max(min(100%, {self.column}), {share}), 1fr))"
             title = [ipw.HTML(f"<strong>{escape(heading)}</strong>")] if heading else []
             inside = [*title, *(self._controls[name] for name in names)]
             made.append(ipw.GridBox(inside, layout={"grid_template_columns": columns}))

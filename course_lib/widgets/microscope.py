@@ -95,5 +95,5 @@ def _row(line: TokenLine, chosen: bool) -> str:
     )
     frame = f' style="outline:2px solid {PALETTE["violet"]}" aria-current="true"' if chosen else ""
     token = f"<code>{escape(line.token)}</code>"
-    rest = "".join(f"<td>{cell}</td>" for cell in cells)
+    rest = "".join(f"<td style='white-space:nowrap'>{cell}</td>" for cell in cells)
     return f"<tr{frame}><td>{line.position}</td><th scope='row'>{token}</th>{rest}</tr>"

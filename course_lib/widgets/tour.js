@@ -43,7 +43,7 @@ function render({ model, el }) {
 
   function draw() {
     const place = model.get("place"), { of, reply, say, task, options, at } = model.get("card");
-    frame.textContent = at ? `${at} { outline: 3px solid #874be1; outline-offset: -1px; }` : "";
+    frame.textContent = at ? `${at} { outline: 3px solid #874be1; outline-offset: -3px; }` : "";
     if (!place) return card.replaceChildren(button(`Tour (${of} steps)`, () => go(1)));
     card.replaceChildren(
       make("p", { class: "ir1-tour-place" }, place > of ? "Tour: done" : `Tour: step ${place} of ${of}`),
@@ -62,6 +62,15 @@ function render({ model, el }) {
     settle();
     (model.get("place") ? card : card.firstChild).focus({ preventScroll: true });
     card.scrollIntoView({ block: "nearest" });
+    uncover(target());
+  }
+
+  /** What is framed may stand beside what its own scrolling box shows, as a table's last column. */
+  function uncover(found) {
+    for (let box = found?.parentElement; box && !box.matches(".ir1-frame"); box = box.parentElement) {
+      const [is, room] = [found, box].map((part) => part.getBoundingClientRect());
+      if (box.scrollWidth > box.clientWidth) box.scrollLeft += is.left + is.width / 2 - room.left - room.width / 2;
+    }
   }
 
   el.append(card, frame);
