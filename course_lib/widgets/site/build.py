@@ -44,7 +44,7 @@ _ICON = re.compile(
     r'\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
 )
 # A module's name may break after a point or a line, and in a list needs no room before it.
-_HEADING = re.compile(r"(?<=<h2>)course_lib[\w.]+")
+_HEADING = re.compile(r"(?<=<h[23]>)\w+\.[\w.]+")
 _LISTED = re.compile(r'(nav-link" href="#[^>]*>)course_lib\.\w+\.(?=\w)')
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK = "inside-r1.epub"
