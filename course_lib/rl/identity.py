@@ -11,6 +11,7 @@ import ast
 import hashlib
 import inspect
 import textwrap
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 from torch import Tensor, nn
 
 _DEEPEST = 5
+_ONE_AT_A_TIME = threading.Lock()  # Python 3.11's parser counts its depth for all threads together
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...), range)
 
 
@@ -123,7 +125,8 @@ def _source(thing: Any) -> str:
     name = f"{thing.__module__}.{thing.__qualname__}"
     if getattr(thing, "__name__", "") != "<lambda>":
         try:
-            return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(thing))))
+            with _ONE_AT_A_TIME:
+                return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(thing))))
         except (OSError, TypeError, SyntaxError):
             pass
     code = getattr(thing, "__code__", None)
