@@ -38,7 +38,7 @@ def test_the_table_is_the_route(logits, bias, top_k, n_group, topk_group):
 
 def test_the_words_hold_the_arithmetic():
     said = words(tabulate([2.0, 0.0, -1.0, -2.0], [0.0] * 4, top_k=2, n_group=2, topk_group=1))
-    assert "group 0 1.38, group 1 0.39; 0 of 2 stay" in said
+    assert "The 2 groups are worth group 0 1.38, group 1 0.39; group 0 stays." in said
     assert "Expert 0 is chosen by 0.881 +0.00 = 0.881 and weighs 1 x 0.881 / 1.381 = 0.638" in said
 
 

@@ -261,7 +261,9 @@ def test_what_is_recorded_says_where_and_when_and_belongs_to_an_experiment(path)
     kept = experiments.load_record(path.stem)
     assert kept["name"] == path.stem
     assert all(kept[key] for key in ("machine", "date", "command", "torch"))
-    assert kept["command"].endswith(f"{path.stem} --seeds {len(kept['runs'])} --out DIR")
+    first = min(map(int, kept["runs"]))
+    begins = f" --first {first}" if first else ""
+    assert kept["command"].endswith(f"{path.stem} --seeds {len(kept['runs'])}{begins} --out DIR")
     assert kept["steps"] == EXPERIMENTS[path.stem].config.steps
     watched = {"evaluate_every", "evaluate_puzzles"}  # changes no training
     sources = {"reward", "verifier"}  # may be written otherwise and do the same

@@ -152,6 +152,8 @@ def test_controls_stand_in_their_groups_and_a_picture_beside_them_where_it_shoul
     size, price = (part for part in parts(frame) if isinstance(part, ipw.GridBox))
     assert [part.description for part in size.children[1:]] == ["Tokens", "Cached"]
     assert "Price" in price.children[0].value
-    assert "minmax(min(100%, 9em), 1fr)" in size.layout.grid_template_columns
+    # As many columns as there is room for, and no more than the two controls.
+    least = "max(min(100%, 9em), calc((100% - 1 * 1.5em) / 2))"
+    assert f"minmax({least}, 1fr)" in size.layout.grid_template_columns
     assert any("ir1-beside" in part._dom_classes for part in frame.children)
     assert not any("ir1-beside" in part._dom_classes for part in Cost().widget.children)
