@@ -19,7 +19,7 @@ from course_lib.task.puzzles import Puzzle
 Guess = Callable[[Puzzle], tuple[str, ...]]
 
 SEEN = 20_000
-"""How many training items the guesses by frequency are made from."""
+"""How many training puzzles the guesses by frequency are made from; of stories, a tenth."""
 
 TESTS = (("puzzles", 512, 5), ("puzzles", 256, 3), ("stories", 64, 2))
 """Which held-out items, how many, and of how many seeds: as lessons 5 and 9 tested their models."""

@@ -112,7 +112,7 @@ def shares_by_kind(
     experts = torch.cat([chosen for _, chosen in read], dim=1)
     n = max(gate.num_experts for gate in routers(model).values())
     shares = {}
-    for name in sorted(set(kinds), key=lambda name: KINDS.index(name) if name in KINDS else 0):
+    for name in dict.fromkeys([*(one for one in KINDS if one in kinds), *kinds]):
         mine = torch.tensor([k == name for k in kinds])
         counts = torch.stack([load(layer[mine], n) for layer in experts])
         shares[name] = counts / counts.sum(-1, keepdim=True)

@@ -97,17 +97,16 @@ def test_every_page_is_drawn_offline_and_clean_in_both_themes(page, built, axe):
             figures.nth(i).locator(".main-svg").first.wait_for(state="attached", timeout=20_000)
         drawn = page.locator(".figure:has(.main-svg)").count()
         assert drawn == figures.count() == path.read_text("utf-8").count('class="figure"')
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}"
-            page.evaluate(DRAWN)
-            assert page.evaluate(FAULTS) == [], f"{path.name} at {width}"
         if axe:
             page.evaluate(axe)
-        for name in lab.THEMES:  # the theme changes colours and no lengths
+        for name in lab.THEMES:
             page.emulate_media(color_scheme=name)
-            page.evaluate(DRAWN)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 900})
+                wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+                assert wide <= 0, f"{path.name} is {wide} pixels too wide at {width}, {name}"
+                page.evaluate(DRAWN)
+                assert page.evaluate(FAULTS) == [], f"{path.name} at {width}, {name}"
             shown = page.evaluate("() => document.documentElement.dataset.theme ?? 'light'")
             assert shown == name or path.stem == "live", path.name
             if path.stem in ("index", "03_r1_zero"):

@@ -1,6 +1,8 @@
 // Draws the figures a page holds, and lets what scrolls sideways take the keyboard's focus.
 "use strict";
 
+const FOOT = { yref: "container", y: 0, yanchor: "bottom" };
+
 // A phone has no room for long names beside bars, for many numbers, for titles that are longer than
 // the picture is wide, for parts side by side, nor for a key anywhere but at its foot.
 function folded(figure) {
@@ -18,7 +20,7 @@ function folded(figure) {
       title: fitted(layout.title, 29),
       annotations: notes.map((note) => note.showarrow === false ? fitted(note, 30) : note),
       xaxis: { nticks: 5, ...layout.xaxis },
-      legend: { ...layout.legend, yref: "container", y: 0, yanchor: "bottom" },
+      legend: { ...layout.legend, ...FOOT },
       ...piled(layout),
     },
   };
@@ -49,7 +51,7 @@ const keyed = ({ data, layout }) => ({
   data,
   layout: {
     ...layout,
-    legend: { orientation: "h", ...layout.legend, yref: "container", y: 0, yanchor: "bottom" },
+    legend: { orientation: "h", ...layout.legend, ...FOOT },
     margin: { b: 80, ...layout.margin },
   },
 });
