@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -63,8 +64,8 @@ class Team:
                 dist.all_reduce(values)
             except RuntimeError as error:
                 raise CourseError(
-                    "Another process of this run has ended, so this one ends too. The same command "
-                    "goes on from the last checkpoint."
+                    "Another process of this run has ended, so this one ends too; what it said is "
+                    "above."
                 ) from error
         return values
 
@@ -96,17 +97,15 @@ class Team:
         if self.lead:
             self.add(torch.zeros(1))
 
-    def refuse_unlike(self, text: str) -> None:
-        """Raises CourseError where the processes do not all have the same text."""
+    def refuse_unlike(self, text: str, needed: str) -> None:
+        """Raises CourseError, saying what is `needed`, where not all have the same text."""
+        if self.size == 1:
+            return
         own = int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)
         everyone = torch.zeros(self.size, dtype=torch.int64)
         everyone[self.rank] = own
         if bool((self.add(everyone) != own).any()):
-            raise CourseError(
-                "The processes of this run were not begun alike: settings, model, reward and the "
-                "last checkpoint must be the same for all, so the folder must be on a disk that "
-                "all machines see."
-            )
+            raise CourseError(f"The processes of this run are not alike: {needed}.")
 
 
 ALONE = Team()
@@ -114,10 +113,16 @@ ALONE = Team()
 
 def join() -> Team:
     """This process's place among those that `torchrun` began; ALONE where it was not."""
-    if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
+    if not dist.is_torchelastic_launched() or os.environ.get("WORLD_SIZE", "1") == "1":
         return ALONE
     if not dist.is_initialized():  # and until the process ends: torch cannot begin one twice
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        dist.init_process_group("gloo")
+        try:
+            dist.init_process_group("gloo", timeout=timedelta(minutes=10))
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise CourseError(
+                "torchrun's variables are set here, and its other processes were not found. To run "
+                "alone, unset TORCHELASTIC_RUN_ID."
+            ) from error
     return Team(dist.get_rank(), dist.get_world_size(), os.getppid())

@@ -54,13 +54,13 @@ def collect(
     generator: torch.Generator,
     team: Team = ALONE,
 ) -> Experience:
-    """Sample `config.samples` completions for every item and reward each.
+    """Sample `config.samples` completions for every item and reward each; a `team` shares both.
 
-    The processes of a `team` share both, and each returns the whole.
     Raises RewardError, naming the prompt, where a reward is not a finite number.
     """
     # 1 rollout: (groups,) items to (groups * samples, tokens) ids
     prompts = [prompt_ids(tokenizer, task.prompt(item)) for item in items]
+    team.refuse_unlike(repr(prompts), "what a task draws may depend on its seed alone")
     sampled = rollout.generate(
         model,
         prompts,
@@ -89,20 +89,21 @@ def collect(
 
 def _judged(task: Task, rows: Sequence[Any], texts: Sequence[str], team: Team) -> torch.Tensor:
     """The rewards (completions,), each found by one process; one that fails is an error in all."""
-    team = team.of(len(rows))
     ours = slice(team.rank, None, team.size)
     pairs = zip(rows[ours], texts[ours], strict=True)
+    failed = None
     try:
-        found = torch.tensor([judge(task, item, text) for item, text in pairs])
-    except RewardError:
-        if team is ALONE:
+        judged = [judge(task, item, text) for item, text in pairs]
+        found = torch.tensor(judged, dtype=torch.float32)
+    except RewardError as error:
+        if team.size == 1:
             raise
-        found = torch.full((len(rows[ours]),), torch.nan)
+        failed, found = error, torch.full((len(rows[ours]),), torch.nan)
     rewards = team.whole(found, ours, len(rows))
     for row in rewards.isnan().nonzero().flatten().tolist():  # which of them it was, and why
         judge(task, rows[row], texts[row])
-    if rewards.isnan().any():
-        raise RewardError("A reward failed in one process and not in the others.")
+    if rewards.isnan().any():  # it failed once, and in one process
+        raise failed or RewardError("A reward failed in another process, which says why.")
     return rewards
 
 

@@ -125,7 +125,11 @@ def _steps(
     learner, tokenizer, state = begun
     learner.team, config, done = us, learner.config, state["step"]
     last = config.steps if until is None else min(until, config.steps)
-    us.refuse_unlike(f"{[part['sum'] for part in made.values()]} {done} {last} {config.steps}")
+    us.refuse_unlike(
+        f"{[part['sum'] for part in made.values()]} {done} {last} {config.steps}",
+        "settings, model, reward and the last checkpoint must be the same for all, so the folder "
+        "must be on a disk that all machines see",
+    )
     path = out / "metrics.jsonl" if us.lead else None
     log = checkpoints.Log(path, done or -1, state.get("lines"))
     if done >= config.steps > 0:
@@ -136,12 +140,14 @@ def _steps(
     began = time.perf_counter() - (log.lines[-1]["seconds"] if log.lines else 0.0)
     for step in range(done + 1, last + 1):
         line = _train(learner, tokenizer, task, step)
-        line["seconds"] = time.perf_counter() - began
+        line["seconds"] = us.as_lead(torch.tensor(time.perf_counter() - began).double()).item()
         # The line first: a run that is killed between the two goes on from before it.
         _record(log, line)
-        if us.lead and (step == last or step % config.checkpoint_every == 0):
+        if step == last or step % config.checkpoint_every == 0:
             state = {"step": step, "config": asdict(config), "lines": log.lines, "run": about}
-            _save(out, learner, tokenizer, state)
+            with us.lead_first():
+                if us.lead:
+                    _save(out, learner, tokenizer, state)
         yield line
         _stop_if_lost(log.lines)
 
@@ -202,6 +208,8 @@ def follow(
         if not taken:
             print(f"{run_folder.about(folder)} It is finished; to run it again, again=True.")
     except KeyboardInterrupt:
+        if team.join().size > 1:  # the others are in the middle of a step: all begin again
+            raise
         print("Stopped. Run the cell again to go on from the last checkpoint.")
     return Run(folder, checkpoints.read_log(folder / "metrics.jsonl"))
 

@@ -271,24 +271,37 @@ def test_a_reward_that_fails_in_one_process_skips_the_step_in_all(tmp_path, base
     assert close(*logs)
 
 
-def test_a_reward_that_fails_only_once_skips_the_step_in_all(tmp_path, base, threads):
+@pytest.mark.parametrize(("size", "samples"), [(2, TINY.samples), (3, 2)])  # as few as 2 rows
+def test_a_reward_that_fails_only_once_skips_the_step_in_all(
+    tmp_path, base, threads, size, samples
+):
     failed = []
 
     def flaky(puzzle, completion):
         if not failed:
             failed.append(True)
-            raise OSError
+            raise OSError("service down")
         return lettered(puzzle, completion)
 
     task = replace(TASK, reward=flaky, right=lettered)
-    lines = threads(2, tmp_path, replace(TINY, steps=2), base=base, task=task)
-    for mine in lines:
-        assert "in one process and not in the others" in mine[1]["skipped"]
-        assert "skipped" not in mine[2]
+    config = replace(TINY, steps=2, puzzles=1 if samples == 2 else TINY.puzzles, samples=samples)
+    lines = threads(size, tmp_path, config, base=base, task=task)
+    said = sorted(mine[1]["skipped"] for mine in lines)
+    assert all("failed in another process" in words for words in said[:-1])
+    assert "service down" in said[-1] and "The reward of" in said[-1]
+    assert all("skipped" not in mine[2] for mine in lines)
+
+
+def test_processes_that_draw_other_items_are_refused(tmp_path, base, threads):
+    def draw(count, seed):
+        return TASK.draw(count, seed + team.join().rank)
+
+    with pytest.raises(CourseError, match="depend on its seed alone"):
+        threads(2, tmp_path, TINY, base=base, task=replace(TASK, draw=draw))
 
 
 def test_processes_that_were_not_begun_alike_are_refused(tmp_path, base, threads):
-    with pytest.raises(CourseError, match="not begun alike"):
+    with pytest.raises(CourseError, match="must be the same for all"):
         threads(2, tmp_path, lambda rank: replace(TINY, steps=3 + rank), base=base, task=TASK)
 
 
@@ -296,7 +309,7 @@ def test_one_that_ends_ends_all_in_a_sentence(monkeypatch):
     def closed(values):
         raise RuntimeError("Connection closed by peer")
 
-    said = pytest.raises(CourseError, match="goes on from the last checkpoint")
+    said = pytest.raises(CourseError, match="so this one ends too")
     monkeypatch.setattr(team.dist, "all_reduce", closed)
     with said:
         team.Team(0, 2, os.getppid()).add(torch.zeros(1))

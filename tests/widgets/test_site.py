@@ -16,7 +16,7 @@ import pytest
 from course_lib.__main__ import main
 from course_lib.errors import CourseError
 from course_lib.widgets.live import page as live
-from course_lib.widgets.site import build, sources
+from course_lib.widgets.site import build, extension, sources
 from course_lib.widgets.site import pages as made
 from tests.readme_command import command
 
@@ -365,3 +365,22 @@ def test_what_is_no_notebook_is_named_in_a_sentence(tmp_path, text):
 def test_a_figure_cannot_end_the_script_it_stands_in():
     drawn = sources.figure({"data": [{"text": "</script><b>"}], "layout": {}})
     assert drawn.count("</script>") == 1 and "<b>" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("it is *not* so", "it is *not* so"),
+        ("f(*args, **kwargs)", r"f(\*args, \*\*kwargs)"),
+        ("a * b * c", r"a \* b \* c"),
+        ("`a*b` and ` +3`", "`a*b` and `␣+3`"),
+    ],
+)
+def test_docstrings_keep_their_emphasis_and_their_stars(given, made):
+    assert extension._escaped(given) == made
+
+
+def test_a_signature_is_short_and_keeps_its_words():
+    given = "(a: ~x.y.Path = <object object>, b='<think>', c='z>w')"
+    found, _ = extension._signature(None, "", "", None, None, given, None)
+    assert found == "(a: Path = ..., b='<think>', c='z>w')"

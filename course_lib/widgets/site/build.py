@@ -41,7 +41,7 @@ _SEARCH = re.compile(r'<script src="[^"]*(?:searchtools|language_data|searchinde
 _ICONS = Path("_static") / "scripts" / "fontawesome.js"
 _ICON = re.compile(
     r'(?P<quote>"?)(?P<name>[\w$-]+)(?P=quote):'
-    r'\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
+    r'\[\d+,\d+,\[(?P<also>[^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
 )
 # A module's name may break after a point or a line, and in a list needs no room before it.
 _HEADING = re.compile(r"(?<=<h[23]>)\w+\.[\w.]+")
@@ -92,7 +92,11 @@ def _trim_icons(out: Path) -> None:
         for name in re.findall(r"\bfa-([\w-]+)", one.read_text(encoding="utf-8"))
     }
     text = file.read_text(encoding="utf-8")
-    kept = _ICON.sub(lambda icon: icon[0] if icon["name"] in names else "", text)
+
+    def named(icon: re.Match[str]) -> bool:
+        return bool(names & {icon["name"], *re.findall(r'"([\w-]+)"', icon["also"])})
+
+    kept = _ICON.sub(lambda icon: icon[0] if named(icon) else "", text)
     file.write_text(kept, encoding="utf-8")
 
 

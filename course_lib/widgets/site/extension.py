@@ -9,7 +9,8 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 _TICKED = re.compile(r"(`[^`]*`)")
-_STARRED = re.compile(r"((?<![\w*])\*[^\s*][^*\n]*\*(?!\w))")
+_STARRED = re.compile(r"((?<![\w*])\*[^\s*][^*\n]*(?<!\s)\*(?![\w*]))")
+_LITERAL = re.compile(r"""('[^']*'|"[^"]*")|<(?:[^<>]|<[^<>]*>)*>""")
 FIGURE = 'class="figure"'
 
 
@@ -66,7 +67,8 @@ def _signature(
     """A signature without the places of types, and with `...` for a default that is no literal."""
 
     def short(text: str | None) -> str | None:
-        return text and re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", re.sub(r"~(?:\w+\.)+", "", text))
+        text = text and re.sub(r"~(?:\w+\.)+", "", text)
+        return text and _LITERAL.sub(lambda found: found[1] or "...", text)
 
     return short(given), short(back)
 
