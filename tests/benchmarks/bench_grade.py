@@ -31,17 +31,20 @@ EDITS = {
 
 
 class Processors:
-    """Seconds of processor of this process and all below it, by looking twice a second: a
+    """Seconds of processor of this process and all below it, by looking every so often: a
     sandbox's processes are nobody's children when they end."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 0.5) -> None:
         self.seconds: dict[tuple[int, float], float] = {}
         self.done = threading.Event()
-        threading.Thread(target=self._look, daemon=True).start()
+        threading.Thread(target=self._look, args=(every,), daemon=True).start()
 
-    def _look(self) -> None:
+    def total(self) -> float:
+        return sum(list(self.seconds.values()))  # a copy: the thread goes on
+
+    def _look(self, every: float) -> None:
         own = psutil.Process()
-        while not self.done.wait(0.5):
+        while not self.done.wait(every):
             for one in (own, *own.children(recursive=True)):
                 with contextlib.suppress(psutil.Error):
                     self.seconds[one.pid, one.create_time()] = sum(one.cpu_times()[:2])
@@ -61,7 +64,7 @@ def main(lesson: str = "03_r1_zero", size: str = "30", jobs: str = "2") -> None:
         right = {total} if kind in HOSTILE else {0} if kind == "empty" else mistaken
         good += grade.right in right
     processors.done.set()
-    cpu, memory = sum(processors.seconds.values()), psutil.Process().memory_info().rss
+    cpu, memory = processors.total(), psutil.Process().memory_info().rss
     print(
         f"{lesson}: {len(grades)} submissions, {sum(kind in HOSTILE for kind in kinds.values())} "
         f"hostile, jobs {jobs}: {seconds:.0f} s wall, {cpu:.0f} s of processors, "
