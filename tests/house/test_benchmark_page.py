@@ -1,5 +1,6 @@
 """The page of all benchmarks: figures are read off, ratios taken, failures said."""
 
+import importlib
 import json
 import re
 import sys
@@ -75,3 +76,19 @@ def test_growth_is_fitted_and_drawn():
     assert bench_cores.slope(points["completions"]) == pytest.approx(1.0)
     picture = bench_cores.drawn(points)
     assert picture.count("<circle") == 3 and "slope 1.00" in picture
+
+
+def test_the_class_for_nbgrader_is_what_it_says_and_a_missing_nbgrader_is_one_sentence(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(Path(page.__file__).parent))
+    bench = importlib.import_module("bench_nbgrader")
+    right = bench.write(tmp_path, len(bench.CLASS))
+    handed_in = {path.parts[-3]: path.read_text() for path in tmp_path.glob("submitted/*/*/*")}
+    assert handed_in.keys() == right.keys()
+    assert len(set(handed_in.values())) == len(bench.CLASS)  # no edit has lost its place
+    assert right["s000"] == bench.ALL and not right["s004"]
+    assert all(text.count('"grade": true') == len(bench.ALL) for text in handed_in.values())
+    monkeypatch.setitem(sys.modules, "nbgrader", None)
+    with pytest.raises(SystemExit, match=r"^nbgrader\S* is not installed; pip install -r tests/\S+$"):
+        bench.theirs(tmp_path)
