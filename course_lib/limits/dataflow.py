@@ -118,12 +118,13 @@ class Recording:
         return {where: found[where] for where in WHERE}
 
     def table(self) -> pd.DataFrame:
-        """One row an event: kind, address, port, where, process, seen by."""
+        """One row an event: kind, address, port, where, seen by."""
         import pandas as pd
 
-        columns = ["kind", "address", "port", "where", "process", "seen_by"]
+        columns = ["kind", "address", "port", "where", "seen_by"]
         rows = [[getattr(event, name) for name in columns] for event in self.events]
-        return pd.DataFrame(rows, columns=columns).astype({"port": "Int64"})
+        headings = [name.replace("_", " ") for name in columns]
+        return pd.DataFrame(rows, columns=headings, dtype=object)
 
     def text(self) -> str:
         """What was recorded, in words."""

@@ -23,15 +23,17 @@ def sifted(counts: Mapping[str, Any], title: str) -> Figure:
     steps = [-n for n in counts["rejected"].values()]
     figure = go.Figure(
         go.Waterfall(
-            x=labels,
-            y=[total, *steps, counts["kept"]],
+            orientation="h",  # names stand on lines of their own, on a phone as well
+            y=labels,
+            x=[total, *steps, counts["kept"]],
             measure=["absolute", *["relative"] * len(steps), "total"],
             text=[f"{n:,}" for n in (total, *counts["rejected"].values(), counts["kept"])],
             textposition="outside",
         )
     )
     figure.update_layout(title=title, showlegend=False)
-    figure.update_yaxes(title_text="answers", rangemode="tozero", range=[0, total * 1.12])
+    figure.update_xaxes(title_text="answers", range=[0, total * 1.12])
+    figure.update_yaxes(autorange="reversed")
     reasons = ", ".join(f"{name} {n:,}" for name, n in counts["rejected"].items() if n)
     share = counts["kept"] / total if total else 0.0
     return figure, (

@@ -26,9 +26,10 @@ _STYLE = f"""<style>
 .ir1-table button {{ all: unset; cursor: pointer; font-weight: bold; }}
 .ir1-table button {{ display: inline-block; min-width: 24px; line-height: 24px; }}
 .ir1-table button:focus-visible {{ outline: 3px solid #874be1; outline-offset: 2px; }}
-.ir1-table button::after {{ content: " ⇅"; color: {MID_GREY}; }}
-.ir1-table [aria-sort=descending] button::after {{ content: " ▼"; }}
-.ir1-table [aria-sort=ascending] button::after {{ content: " ▲"; }}
+.ir1-table td:not(.ir1-words) {{ white-space: nowrap; }}
+.ir1-table button::after {{ content: "\\a0⇅"; color: {MID_GREY}; }}
+.ir1-table [aria-sort=descending] button::after {{ content: "\\a0▼"; }}
+.ir1-table [aria-sort=ascending] button::after {{ content: "\\a0▲"; }}
 </style>"""
 
 

@@ -106,5 +106,5 @@ class LiveRun(Widget):
         return box
 
     def _ipython_display_(self) -> None:
-        self._handle = display(self._bundle(), raw=True, display_id=True)
         show_live(self.widget, f"A tour of {self.title}", "", "")
+        self._handle = display(self._bundle(), raw=True, display_id=True)

@@ -89,7 +89,7 @@ def test_every_claim_has_a_verdict_a_note_a_lesson_and_evidence_that_exists():
 def test_addresses_are_plain_web_pages():
     known = {"arxiv.org", "github.com", "huggingface.co", "doi.org", "openai.com"}
     known |= {"api-docs.deepseek.com", "ollama.com", "docs.sglang.io", "www.apple.com"}
-    known |= {"www.nist.gov"}
+    known |= {"www.nist.gov", "www.decisionfocus.com"}
     hosts = {f.source.address.split("/")[2] for f in facts.all() if f.source.address}
     assert hosts == known
 

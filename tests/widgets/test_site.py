@@ -16,7 +16,7 @@ import pytest
 from course_lib.__main__ import main
 from course_lib.errors import CourseError
 from course_lib.widgets.live import page as live
-from course_lib.widgets.site import build, extension, sources
+from course_lib.widgets.site import build, docstrings, extension, sources
 from course_lib.widgets.site import pages as made
 from tests.readme_command import command
 
@@ -307,6 +307,7 @@ def test_the_ledgers_and_the_library_are_there_whole(built):
     told = html.unescape(pages["notebooks/findings.html"])
     assert all(found.key in told for found in findings.all())
     assert 'id="course_lib.rl.grpo.group_advantages"' in pages["api/rl.html"]
+    assert "The Littlest JupyterHub: one server" in pages["api/classroom.html"]  # not importable
     assert "System Message" not in "".join(pages.values())
 
 
@@ -377,7 +378,7 @@ def test_a_figure_cannot_end_the_script_it_stands_in():
     ],
 )
 def test_docstrings_keep_their_emphasis_and_their_stars(given, made):
-    assert extension._escaped(given) == made
+    assert docstrings.as_rst([given]) == [made]
 
 
 def test_a_signature_is_short_and_keeps_its_words():

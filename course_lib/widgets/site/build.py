@@ -136,6 +136,7 @@ def _common() -> dict[str, Any]:
         "html_title": "Inside R1",
         "language": "en",
         "root_doc": "index",
+        "smartquotes": False,  # it would change the quotes in code that stands in HTML
         "extensions": ["myst_nb", "sphinx.ext.autodoc", "course_lib.widgets.site.extension"],
         "nb_execution_mode": "off",
         "nb_code_prompt_show": "What came out",

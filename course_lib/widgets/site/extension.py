@@ -8,8 +8,8 @@ from latex2mathml.converter import convert as mathml
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-_TICKED = re.compile(r"(`[^`]*`)")
-_STARRED = re.compile(r"((?<![\w*])\*[^\s*][^*\n]*(?<!\s)\*(?![\w*]))")
+from course_lib.widgets.site import docstrings
+
 _LITERAL = re.compile(r"""('[^']*'|"[^"]*")|<(?:[^<>]|<[^<>]*>)*>""")
 FIGURE = 'class="figure"'
 
@@ -32,33 +32,7 @@ def _scripts(app: Sphinx, name: str, template: str, context: dict[str, Any], tre
 
 
 def _plain(app: Sphinx, what: str, name: str, it: object, options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text with code in backticks and in indented lines; Sphinx reads RST."""
-    made: list[str] = []
-    inside = False
-    for line in lines:
-        code = line.startswith("    ")
-        if code and not inside:
-            made += ["", "::", ""]
-        if line.strip():
-            inside = code
-        made.append(line if code else _escaped(line))
-    lines[:] = made
-
-
-def _escaped(line: str) -> str:
-    """A line without what RST takes for markup, but for code in backticks."""
-    parts = _TICKED.split(line)
-    parts[::2] = [_escaped_words(part) for part in parts[::2]]
-    # RST takes no code that begins or ends with a blank.
-    parts[1::2] = [re.sub("^` | `$", lambda end: end[0].replace(" ", "␣"), p) for p in parts[1::2]]
-    return "".join(parts)
-
-
-def _escaped_words(text: str) -> str:
-    """Words without RST's markup; what stands between two stars stays emphasised."""
-    parts = _STARRED.split(text)
-    parts[::2] = [re.sub(r"([*|\\]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts)
+    lines[:] = docstrings.as_rst(lines)
 
 
 def _signature(

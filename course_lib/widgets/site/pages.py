@@ -1,5 +1,6 @@
 """The pages that are made from the library: front page, ledgers, claims, API reference."""
 
+import ast
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.widgets import tours as guided
 from course_lib.widgets.live.page import STILL, growth, still
+from course_lib.widgets.site import docstrings
 
 _OWN = Path(__file__).parent
 
@@ -84,19 +86,23 @@ def findings() -> str:
 
 
 def room(name: str) -> str:
-    """The reference of one room: what every module says of itself and of what it offers."""
+    """The reference of one room: what every module says of itself and of what it offers.
+
+    A program's settings in Python, such as a hub's, cannot be imported: they say what they are.
+    """
     folder = Path(course_lib.__file__).parent / name
-    modules = sorted(
-        ".".join(path.relative_to(folder.parent.parent).with_suffix("").parts)
-        for path in folder.rglob("*.py")
-        if path.stem not in ("__init__", "__main__")
-    )
     parts = [f".. automodule:: course_lib.{name}\n"]
-    for module in modules:
-        parts += [
-            f"{module}\n{'-' * len(module)}\n",
-            f".. automodule:: {module}\n   :members:\n",
-        ]
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.with_suffix("").parts):
+        if path.stem in ("__init__", "__main__"):
+            continue
+        module = ".".join(path.relative_to(folder.parent.parent).with_suffix("").parts)
+        parts.append(f"{module}\n{'-' * len(module)}\n")
+        source = path.read_text(encoding="utf-8")
+        if "get_config()" in source:
+            lines = (ast.get_docstring(ast.parse(source)) or "").splitlines()
+            parts.append("\n".join(docstrings.as_rst(lines)) + "\n")
+        else:
+            parts.append(f".. automodule:: {module}\n   :members:\n")
     body = "\n".join(parts)
     return f"# course_lib.{name}\n\n````{{eval-rst}}\n{body}````\n"
 
