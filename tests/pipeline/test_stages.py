@@ -109,7 +109,7 @@ def test_the_table_has_a_row_a_figure():
 def test_the_sifting_picture_adds_up():
     figure, words = stage_plots.sifted(made_up()["runs"][0]["rejection"], "title")
     bar = figure.data[0]
-    assert list(bar.y) == [10, -3, -1, 6] and sum(bar.y[:3]) == bar.y[3]
+    assert list(bar.x) == [10, -3, -1, 6] and sum(bar.x[:3]) == bar.x[3]
     assert "10 answers 6 are kept (60%)" in words and "wrong answer 3, repeats 1" in words
 
 
