@@ -157,7 +157,7 @@ def test_what_answers_an_exercise(cell, found):
     assert answered([cell], ASKED) == ({"costs.ratio"} if found else set())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9),
     lambda one: st.lists(one, max_size=3) | st.dictionaries(
@@ -172,7 +172,7 @@ def test_whatever_the_bytes_there_are_cells_or_a_sentence(data):
         assert str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=300))
 def test_a_name_is_shown_in_one_line_that_can_be_written(name):
     text = shown(name)

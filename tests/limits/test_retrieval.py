@@ -4,7 +4,7 @@ from datetime import date
 
 import prose_lint
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib import facts
@@ -134,7 +134,6 @@ def test_numbers_are_whole_words():
 ONE_TWO = Library([Passage("a.md", "", "one two"), Passage("b.md", "", "three")])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_question_can_be_asked(text):
     assert isinstance(ONE_TWO.search(text), list)

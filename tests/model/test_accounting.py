@@ -141,7 +141,7 @@ def test_a_large_batch_reads_nearly_everything():
 
 
 @given(st.integers(1, 300), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_experts_touched_lies_between_one_token_and_all(n, data):
     k, tokens = data.draw(st.integers(1, n)), data.draw(st.integers(1, 1000))
     touched = accounting.expected_experts_touched(n, k, tokens)

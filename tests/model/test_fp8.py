@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.model import fp8
 
 
 @given(st.floats(-448, 448, width=32))
-@settings(deadline=None)
 def test_rounding_by_hand_is_torchs_cast(x):
     value = torch.tensor(x)
     assert torch.equal(fp8.round_e4m3(value), value.to(fp8.E4M3).float())

@@ -86,7 +86,7 @@ def test_greedy_with_guesses_is_plain_greedy_to_the_token(zero, head):
     p=st.lists(st.integers(1, 20), min_size=3, max_size=5),
     q=st.lists(st.integers(1, 20), min_size=3, max_size=5),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_guess_kept_or_replaced_has_the_models_distribution(p, q):
     n = min(len(p), len(q))
     p, q = (torch.tensor(x[:n], dtype=torch.float64) / sum(x[:n]) for x in (p, q))

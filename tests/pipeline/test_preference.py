@@ -64,7 +64,7 @@ numbers = st.lists(st.floats(-30, 30), min_size=1, max_size=6)
 
 
 @given(numbers, st.floats(-20, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_only_differences_count(values, shift):
     chosen, rejected = f64(*values), f64(*reversed(values)) + 0.5
     loss = reward_model_loss(chosen, rejected)[0]
