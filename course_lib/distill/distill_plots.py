@@ -35,8 +35,8 @@ def real_distills(metric: str = "aime_2024.pass_at_1") -> Figure:
         sizes = [float(facts.value(f"{name}.parameters")) / 1e9 for name in names]
         found = [facts.value(f"{name}.{metric}") for name in names]
         figure.add_scatter(
-            x=sizes, y=found, name=family.capitalize(), mode="lines+markers+text",
-            text=[f"{size:.2f}B" for size in sizes], textposition="bottom center",
+            x=sizes, y=found, name=family.capitalize(), mode="lines+markers",
+            hovertext=[f"{size:.2f}B" for size in sizes],
             line={"dash": DASHES[i]}, marker={"size": 11, "symbol": SYMBOLS[i]},
         )  # fmt: skip
         pairs = zip(sizes, found, strict=True)
