@@ -28,26 +28,36 @@ TRACES = "traces.json"
 _EVERY = 20  # updates from one checkpoint to the next
 
 
+_RUN = ("checkpoint", "metrics.jsonl", "model", checkpoints.ABOUT)
+
+
 def run(
     teacher: str | Path,
     out: str | Path,
     config: DistillConfig | None = None,
     *,
     base: str | Path | None = None,
+    aside: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Distil the model in folder `teacher` into the student base; yields one dict a step.
 
     The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
     the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder. Stop
     it whenever you like, even by force: the same call gives the lines so far and goes on from the
-    last checkpoint. Raises CourseError where `out` holds a run with other settings or models, or
-    one that has not ended.
+    last checkpoint. A run with other settings or models in `out` is moved into `out/earlier-N`
+    where `aside` is true. Raises CourseError for it otherwise, and for one that has not ended.
     """
     config, out = config or DistillConfig(), Path(out)
     base = Path(base or models.shipped("qwen2-base"))
     use_threads()
     with checkpoints.alone(out):
-        _claim(out, config, Path(teacher), base)
+        try:
+            _claim(out, config, Path(teacher), base)
+        except CourseError:
+            if not aside:
+                raise
+            checkpoints.set_aside(out, (*_RUN, TRACES))
+            _claim(out, config, Path(teacher), base)
         yield from _go_on(Path(teacher), base, out, config)
 
 

@@ -91,6 +91,21 @@ def claim(out: Path, about: Mapping[str, Any]) -> None:
         )
 
 
+def set_aside(out: Path, names: Sequence[str]) -> None:
+    """Move what a run has left, by its `names`, into the first `earlier-N` that is free."""
+    number = 1
+    while (out / f"earlier-{number}").exists():
+        number += 1
+    aside = out / f"earlier-{number}"
+    with telling(out):
+        for name in names:
+            if (out / name).exists():
+                aside.mkdir(exist_ok=True)
+                (out / name).rename(aside / name)
+    if aside.exists():
+        print(f"The run that was there is in {aside.as_posix()} now.")
+
+
 def fingerprint(folder: str | Path) -> str:
     """What tells one model's weights from another's: a hash of the safetensors in a folder."""
     found = hashlib.sha256()

@@ -21,7 +21,9 @@ from course_lib.rl.identity import describe, digest, name_of
 from course_lib.rl.settings import Task, ZeroConfig
 
 NAME = checkpoints.ABOUT
-_EARLIER = ("checkpoint", "metrics.jsonl", NAME)
+PARTS = ("checkpoint", "metrics.jsonl", NAME)
+"""What a run leaves in its folder."""
+
 Made = dict[str, dict[str, str]]
 
 
@@ -136,15 +138,3 @@ def place(out: Path, made: Made) -> Path:
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder
-
-
-def set_aside(out: Path) -> None:
-    """Move a run out of the way, into the first `earlier-N` that is free; nothing is lost."""
-    number = 1
-    while (out / f"earlier-{number}").exists():
-        number += 1
-    with checkpoints.telling(out):
-        for name in _EARLIER:
-            if (out / name).exists():
-                (out / f"earlier-{number}").mkdir(exist_ok=True)
-                (out / name).rename(out / f"earlier-{number}" / name)

@@ -102,7 +102,7 @@ def run(
     with checkpoints.alone(out) if us.lead else nullcontext():
         with us.lead_first():
             if again and us.lead:
-                run_folder.set_aside(out)
+                checkpoints.set_aside(out, run_folder.PARTS)
             made = run_folder.made_with(config, task, start, functions)
             run_folder.refuse(out, run_folder.changed(run_folder.read(out), made))
             begun = _start(out, config, start, functions)

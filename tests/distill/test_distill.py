@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -79,6 +80,15 @@ def test_another_teacher_or_base_is_another_run(whole):
         next(distill.run(models.shipped("mini-r1-zero"), out, SMALL))
     with pytest.raises(CourseError, match=r"\(base\)"):
         next(distill.run(TEACHER, out, SMALL, base=models.shipped("mini-r1-distill")))
+
+
+def test_a_run_by_another_teacher_can_be_set_aside_and_is_kept(whole, tmp_path, capsys):
+    out = shutil.copytree(whole[0], tmp_path / "out")
+    first = next(distill.run(models.shipped("mini-r1-zero"), out, SMALL, aside=True))
+    assert first["traces"] and f"{out.as_posix()}/earlier-1" in capsys.readouterr().out
+    left = {path.name for path in (out / "earlier-1").iterdir()}
+    assert left == {"checkpoint", "metrics.jsonl", "model", "run.json", "traces.json"}
+    assert not (out / "model").exists()
 
 
 def test_a_student_of_unknown_making_is_not_written_over(whole, tmp_path):
