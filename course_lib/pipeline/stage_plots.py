@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from course_lib import facts
 from course_lib.pipeline.stage_records import FIGURES, NAMES, spread
-from course_lib.show.theme import DASHES, SYMBOLS
+from course_lib.show.theme import DASHES, PALETTE, SYMBOLS
 
 Figure = tuple[go.Figure, str]
 
@@ -29,10 +29,12 @@ def sifted(counts: Mapping[str, Any], title: str) -> Figure:
             measure=["absolute", *["relative"] * len(steps), "total"],
             text=[f"{n:,}" for n in (total, *counts["rejected"].values(), counts["kept"])],
             textposition="outside",
+            totals={"marker": {"color": PALETTE["teal"]}},
+            decreasing={"marker": {"color": PALETTE["brown"]}},
         )
     )
     figure.update_layout(title=title, showlegend=False)
-    figure.update_xaxes(title_text="answers", range=[0, total * 1.12])
+    figure.update_xaxes(title_text="answers", range=[0, total * 1.25])
     figure.update_yaxes(autorange="reversed")
     reasons = ", ".join(f"{name} {n:,}" for name, n in counts["rejected"].items() if n)
     share = counts["kept"] / total if total else 0.0
