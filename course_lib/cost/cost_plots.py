@@ -80,12 +80,13 @@ def timeline() -> tuple[go.Figure, str]:
     figure.add_scatter(
         x=days, y=prices, text=[name for name, _ in found], name="DeepSeek's API",
         mode="lines+markers+text", line_shape="hv",
-        textposition=[*["top right"] * (len(found) - 3), "bottom left", "top left", "bottom left"],
+        textposition=[*["top right"] * (len(found) - 2), "bottom left", "bottom left"],
     )  # fmt: skip
     figure.add_scatter(
         x=[days[0], days[-1]], y=[o1, o1], name="o1 in January 2025", mode="lines", line_dash="dot"
     )
-    figure.update_yaxes(type="log", title="USD per million tokens of output")
+    ticks = [0.5, 1, 2, 5, 10, 20, 50]
+    figure.update_yaxes(type="log", title="USD per million tokens of output", tickvals=ticks)
     figure.update_layout(title="The cost reset as a time line", height=420)
     said = [f"{name} ${fact.value} ({fact.date})" for name, fact in found]
     return figure, f"A million tokens of output: {'; '.join(said)}; o1 ${o1:g}."

@@ -136,7 +136,7 @@ def _teacher_line(
     figure.add_hline(
         y=teacher, line={"dash": "dot", "color": MID_GREY},
         annotation_text=f"teacher, {parameters['teacher']:,}: {teacher:.1%}",
-        annotation_position="top left",
+        annotation_position="bottom left",
     )  # fmt: skip
     figure.update_yaxes(title_text="right", tickformat=".0%", range=[0, 1.1], dtick=0.2)
     return teacher

@@ -93,8 +93,8 @@ def race(record: Mapping[str, Any]) -> Figure:
             losses = comparison.held_out(record, name, int(steps))
             marker = {"size": 11, "symbol": SYMBOLS[i], "color": list(PALETTE.values())[i]}
             figure.add_scatter(
-                x=[name] * len(losses), y=losses, name=name, mode="markers", marker=marker,
-                showlegend=False, row=1, col=col,
+                x=[name.replace(", ", ",<br>")] * len(losses), y=losses, name=name,
+                mode="markers", marker=marker, showlegend=False, row=1, col=col,
             )  # fmt: skip
         said.append(_race_words(record, int(steps), names))
     figure.update_yaxes(title_text="held-out loss, nats per token", col=1)

@@ -11,16 +11,23 @@ from sphinx.writers.html5 import HTML5Translator
 from course_lib.widgets.site import docstrings
 
 _LITERAL = re.compile(r"""('[^']*'|"[^"]*")|<(?:[^<>]|<[^<>]*>)*>""")
+_NAME = re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?!<mo[^>]*>&#x00028;)")
 FIGURE = 'class="figure"'
 
 
+def _formula(text: str, **options: str) -> str:
+    """MathML of a formula, with the space that TeX sets after a function's name."""
+    made: str = mathml(text, **options)
+    return _NAME.sub(r'\1<mspace width="0.167em"/>', made)
+
+
 def _inline(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(mathml(node.astext()))
+    self.body.append(_formula(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(self: HTML5Translator, node: nodes.math_block) -> None:
-    self.body.append(mathml(node.astext(), display="block"))
+    self.body.append(_formula(node.astext(), display="block"))
     raise nodes.SkipNode
 
 

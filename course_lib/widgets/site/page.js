@@ -11,10 +11,12 @@ function folded(figure) {
   const lying = (trace) => trace.orientation === "h" && Array.isArray(trace.y);
   const fitted = (title, room) => title?.text?.length > room
     ? { ...title, font: { ...title.font, size: Math.max(9, 16 * room / title.text.length) } } : title;
+  const bare = (trace) => trace.mode?.includes("+text")
+    ? { ...trace, mode: trace.mode.replace("+text", "") } : trace;  // the words below name them
   const { layout } = figure;
   const notes = layout.annotations ?? [];
   return {
-    data: figure.data.map((trace) => lying(trace) ? { ...trace, y: trace.y.map(short) } : trace),
+    data: figure.data.map((trace) => lying(trace) ? { ...trace, y: trace.y.map(short) } : bare(trace)),
     layout: {
       ...layout,
       title: fitted(layout.title, 29),
@@ -77,6 +79,11 @@ function focusWhatScrolls() {
 // What was drawn in a fold takes its width when that is opened.
 function unfolded(event) {
   if (event.target.open) event.target.querySelectorAll(".js-plotly-plot").forEach(Plotly.Plots.resize);
+}
+
+// A print without columns is sentences: they are broken on a phone, where columns scroll.
+for (const print of document.querySelectorAll(".cell_output pre")) {
+  print.classList.toggle("sentences", !/\S {2,}\S/.test(print.textContent));
 }
 
 drawAll();

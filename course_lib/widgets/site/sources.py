@@ -24,6 +24,8 @@ _LINK = re.compile(r"(\]\()(?![a-z]+:)([^)\s#]*)(#[^)\s]*)?\)")
 _HREF = re.compile(r'(<a [^>]*href=")(?![a-z]+:|#)([^"#]+)\.(?:ipynb|md)(#[^"]*)?"')
 COVER = "What came out is folded away: run the cell, or click here."
 """What `tests/fold_predictions.py` puts before an output that JupyterLab shows folded."""
+_TOOLS = re.compile(r"^# NBVAL_\w+\n|  # (?:fmt: skip|noqa.*|type: ignore.*)$", re.M)
+"""What only nbval and a formatter read."""
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
 
 
@@ -101,6 +103,7 @@ def readable(read: NotebookNode, book: bool = False) -> NotebookNode:
         if cell.get("metadata", {}).get("jupyter", {}).get("outputs_hidden"):
             cell.metadata.setdefault("tags", []).append("hide-output")
         if cell.cell_type == "code":
+            cell.source = _TOOLS.sub("", cell.source)
             cell.outputs = [one for one in cell.outputs if one.get("text", "words").strip()]
         for output in cell.get("outputs", []):
             if "data" in output:
