@@ -235,6 +235,13 @@ def test_formulas_are_mathml_and_dollars_stay_dollars(built):
     assert "$$" not in re.sub(r"<script.*?</script>|<pre.*?</pre>", "", lesson, flags=re.S)
     assert "<span>$</span>5.576M" in html.unescape(pages["notebooks/01_cost_reset.html"])
     assert "<math" not in pages["notebooks/01_cost_reset.html"]
+    assert "<mi>log</mi><mspace" in pages["notebooks/03a_rl_from_zero.html"]
+
+
+def test_what_only_nbval_and_a_formatter_read_is_not_shown(built):
+    _, _, pages = built
+    for lesson in ("01_cost_reset", "03c_what_made_it_grow"):
+        assert not re.search("NBVAL_CHECK|fmt: skip", pages[f"notebooks/{lesson}.html"])
 
 
 def test_a_page_has_landmarks_a_skip_link_and_says_where_it_is(built):
