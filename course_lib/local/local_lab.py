@@ -99,7 +99,7 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     return rows
 
 
-_RUN = "ollama run deepseek-r1:"
+_RUN = "tag"
 _SMALLEST_CONTEXT = 4096  # below it no thought has room
 _LONG_THOUGHT, _PATIENCE = 12_000, 3600  # tokens; seconds that a reader waits for them at most
 

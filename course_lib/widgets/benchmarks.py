@@ -77,7 +77,7 @@ def _distance(better: scores.Score, worse: scores.Score, problems: int | None) -
 
 def _row(score: scores.Score, most: float, errors: bool) -> tuple[str, ...]:
     known = errors and score.low is not None
-    span = f"{score.low:.1f} to {score.high:.1f}" if known else "–"
+    span = f"{score.low:.1f}\u00a0to\u00a0{score.high:.1f}" if known else "–"
     scale = Markup(_whisker(score, most, known))
     return facts.label(score.model), f"{score.value:g}", span, scale
 

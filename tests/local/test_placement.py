@@ -286,9 +286,9 @@ def test_bad_arguments_are_named(changes, message):
 
 def test_which_model_for_which_machine():
     rows = {row["machine"]: row for row in local_lab.which_model(hardware.presets())}
-    assert rows["laptop, DDR4-3200, 8 GB"]["ollama run deepseek-r1:"] == "1.5b"
-    assert rows["RTX 4090, 24 GB"]["ollama run deepseek-r1:"] == "32b"
-    assert rows["two RTX 4090, 48 GB"]["ollama run deepseek-r1:"] == "70b"
+    assert rows["laptop, DDR4-3200, 8 GB"]["tag"] == "1.5b"
+    assert rows["RTX 4090, 24 GB"]["tag"] == "32b"
+    assert rows["two RTX 4090, 48 GB"]["tag"] == "70b"
     for row in rows.values():
         assert 0 < row["min for 4,000"] < row["min for 12,000"] <= 60
         assert row["context"] >= 16_384

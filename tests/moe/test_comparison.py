@@ -50,7 +50,9 @@ def test_the_figure_and_its_words_say_the_same():
     figure, text = plots.race(a_record())
     text = " ".join(text.split())
     assert [len(trace.x) for trace in figure.data] == [2] * 5
-    assert list(figure.data[1].y) == [1.1, 0.7] and set(figure.data[1].x) == {"dense,<br>same active"}
+    assert list(figure.data[1].y) == [1.1, 0.7] and set(figure.data[1].x) == {
+        "dense,<br>same active"
+    }
     assert len({trace.marker.symbol for trace in figure.data}) == 3
     assert "After 250 steps, mean over seeds (least to most): sparse 0.900 (0.800 to 1.000)" in text
     assert "ahead of 'dense, same active' with 1 of 2 seeds, by +0.000 on average" in text

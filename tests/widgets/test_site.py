@@ -224,7 +224,9 @@ def test_every_widget_leaves_its_twin(built):
             for data in outputs
         )
         assert text.count('class="ir1-twin') == twins >= live
-        assert text.count(": live in JupyterLab]") == live, "what stands for a live widget"
+        assert text.count('class="ir1-live">Live in JupyterLab') == live, (
+            "what stands for a live widget"
+        )
         assert "widget-view+json" not in text
 
 

@@ -26,6 +26,7 @@ COVER = "What came out is folded away: run the cell, or click here."
 """What `tests/fold_predictions.py` puts before an output that JupyterLab shows folded."""
 _TOOLS = re.compile(r"^# NBVAL_\w+\n|  # (?:fmt: skip|noqa.*|type: ignore.*)$", re.M)
 """What only nbval and a formatter read."""
+_STANDS_FOR = re.compile(r"^\[.*?: live in JupyterLab\]")
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
 
 
@@ -128,7 +129,8 @@ def _shown(data: dict, book: bool) -> dict:
     if data.get("text/plain", "").startswith((COVER, "[A tour of")):
         return {}  # the page folds outputs itself, and a tour is live or not at all
     if _WIDGET in data:
-        return {"text/html": f'<p class="ir1-live">{escape(data["text/plain"])}</p>'}
+        said = _STANDS_FOR.sub("Live in JupyterLab", data["text/plain"])  # its twin has its name
+        return {"text/html": f'<p class="ir1-live">{escape(said)}</p>'}
     if "text/html" in data:
         return {"text/html": html_with_pages(lowered(data["text/html"]))}
     return dict(data)
