@@ -29,7 +29,9 @@ def curves(
         figure.add_scatter(x=list(x), y=list(values), name=name, mode="lines")
     figure.update_layout(title=title, xaxis_title=axes[0], yaxis_title=axes[1])
     if log:
-        figure.update_yaxes(type="log", title=f"{axes[1]} (each step is ten times the last)")
+        figure.update_yaxes(
+            type="log", title=f"{axes[1]} (each step is ten times the last)", dtick=1
+        )
     return figure
 
 

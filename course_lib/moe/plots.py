@@ -186,8 +186,8 @@ def hold_against_compute(configs: Mapping[str, Config]) -> Figure:
             marker={"size": 20 if sparse else 12, "symbol": symbol},
             name=name,
         )
-    figure.update_xaxes(type="log", title_text="memory to hold, GB at one byte a parameter")
-    figure.update_yaxes(type="log", title_text="compute per token, GFLOP")
+    figure.update_xaxes(type="log", title_text="memory to hold, GB (a byte a parameter)", dtick=1)
+    figure.update_yaxes(type="log", title_text="compute per token, GFLOP", dtick=1)
     figure.update_layout(title="Memory to hold is not compute per token", height=520)
     said = [f"{name} {hold[name]:.1f} GB and {work[name]:.1f} GFLOP" for name in configs]
     return figure, _lines(f"To hold, and per token: {'; '.join(said)}.")

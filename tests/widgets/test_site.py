@@ -391,6 +391,6 @@ def test_docstrings_keep_their_emphasis_and_their_stars(given, made):
 
 
 def test_a_signature_is_short_and_keeps_its_words():
-    given = "(a: ~x.y.Path = <object object>, b='<think>', c='z>w')"
+    given = "(a: ~x.y.Path = <object object>, b='<think>', c='z>w', d='/a/b')"
     found, _ = extension._signature(None, "", "", None, None, given, None)
-    assert found == "(a: Path = ..., b='<think>', c='z>w')"
+    assert found == "(a: Path = ..., b='<think>', c='z>w', d=...)"

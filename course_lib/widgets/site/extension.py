@@ -10,7 +10,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 from course_lib.widgets.site import docstrings
 
-_LITERAL = re.compile(r"""('[^']*'|"[^"]*")|<(?:[^<>]|<[^<>]*>)*>""")
+_LITERAL = re.compile(r"""('(?!/)[^']*'|"(?!/)[^"]*")|'/[^']*'|<(?:[^<>]|<[^<>]*>)*>""")
 _NAME = re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?!<mo[^>]*>&#x00028;)")
 FIGURE = 'class="figure"'
 
@@ -45,7 +45,9 @@ def _plain(app: Sphinx, what: str, name: str, it: object, options: Any, lines: l
 def _signature(
     app: Sphinx, what: str, name: str, it: object, options: Any, given: str | None, back: str | None
 ) -> tuple[str | None, str | None]:
-    """A signature without the places of types, and with `...` for a default that is no literal."""
+    """A signature without the places of types, with `...` for a default that is no literal, or a
+    path of the machine that builds the site.
+    """
 
     def short(text: str | None) -> str | None:
         text = text and re.sub(r"~(?:\w+\.)+", "", text)

@@ -11,8 +11,10 @@ function folded(figure) {
   const lying = (trace) => trace.orientation === "h" && Array.isArray(trace.y);
   const fitted = (title, room) => title?.text?.length > room
     ? { ...title, font: { ...title.font, size: Math.max(9, 16 * room / title.text.length) } } : title;
+  const bar = { orientation: "h", x: 0.5, thickness: 10, ...FOOT };
   const bare = (trace) => trace.mode?.includes("+text")
-    ? { ...trace, mode: trace.mode.replace("+text", "") } : trace;  // the words below name them
+    ? { ...trace, mode: trace.mode.replace("+text", "") }  // the words below name them
+    : trace.colorbar ? { ...trace, colorbar: { ...trace.colorbar, ...bar } } : trace;
   const { layout } = figure;
   const notes = layout.annotations ?? [];
   return {
