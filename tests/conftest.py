@@ -12,8 +12,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import settings
 
-from tests import warm_kernels
-
 # A machine that is busy with other work is slow, and nothing is wrong with it.
 settings.register_profile("course", deadline=None)
 settings.load_profile("course")
@@ -91,9 +89,6 @@ def pytest_configure(config):
     config.pluginmanager.register(Strict(), "strict-solutions")
     if folder := shared_folder(config):
         config.pluginmanager.register(NotebooksRun(folder), "notebooks-run")
-        warm_kernels.use()
-    elif config.getoption("numprocesses", None) and (warm := warm_kernels.begin()):
-        config.add_cleanup(warm.kill)
 
 
 @pytest.fixture(scope="session")
