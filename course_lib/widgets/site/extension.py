@@ -15,9 +15,9 @@ _NAME = re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?!<mo[^>]*>&#x00028;)")
 FIGURE = 'class="figure"'
 
 
-def _formula(text: str, **options: str) -> str:
+def _formula(text: str, display: str = "inline") -> str:
     """MathML of a formula, with the space that TeX sets after a function's name."""
-    made: str = mathml(text, **options)
+    made: str = mathml(text, display=display)
     return _NAME.sub(r'\1<mspace width="0.167em"/>', made)
 
 
