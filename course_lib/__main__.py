@@ -126,12 +126,12 @@ def export_gguf(args: argparse.Namespace) -> None:
 
 
 def site(args: argparse.Namespace) -> None:
-    """Write the course as pages and as an EPUB, to read without running, offline."""
+    """Write the course as pages and as a book (EPUB; PDF by Chromium), to read without running."""
     from course_lib.widgets.site import build
 
     pages = build.build(args.out, launch=_given(args, *SERVICES))
     print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")
-    print(f"As a book: {build.book(args.out)}")
+    print("As a book:", ", ".join(map(str, build.book(args.out))))
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict:

@@ -343,6 +343,9 @@ def test_the_command_writes_over_an_earlier_site_and_makes_the_book(built):
         (link,) = [link for link in links if link.startswith(f"https://{service}.example/")]
         assert "notebooks/03_r1_zero.ipynb" in link
     assert foreign(again["index.html"], out, "index.html") == []
+    printed = out / build.PRINTED
+    assert printed.exists() == any(map(shutil.which, build._BROWSERS))
+    assert not printed.exists() or printed.read_bytes().startswith(b"%PDF-")
     with zipfile.ZipFile(out / build.BOOK) as book:
         names = book.namelist()
         assert names[0] == "mimetype" and book.read("mimetype") == b"application/epub+zip"

@@ -7,8 +7,10 @@ folder, a memory stick or any static host.
 """
 
 import hashlib
+import os
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,10 @@ _ICON = re.compile(
 _HEADING = re.compile(r"(?<=<h[23]>)\w+\.[\w.]+")
 _LISTED = re.compile(r'(nav-link" href="#[^>]*>)course_lib\.\w+\.(?=\w)')
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
-BOOK = "inside-r1.epub"
+BOOK, PRINTED = "inside-r1.epub", "inside-r1.pdf"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_ON_PAPER = "<style>pre { white-space: pre-wrap; overflow-wrap: anywhere; }</style>"
+_PATIENCE = 600  # seconds that a browser has to print
 
 
 def build(out: Path, root: Path = ROOT, launch: dict[str, str] | None = None) -> list[Path]:
@@ -100,17 +105,36 @@ def _trim_icons(out: Path) -> None:
     file.write_text(kept, encoding="utf-8")
 
 
-def book(out: Path, root: Path = ROOT) -> Path:
-    """Write the lessons as an EPUB into the folder `out`; returns its path."""
+def book(out: Path, root: Path = ROOT) -> list[Path]:
+    """Write the lessons as an EPUB into the folder `out`, and as a PDF where a Chromium is there to
+    print it; returns what was written. Raises CourseError without Sphinx.
+    """
     with tempfile.TemporaryDirectory() as made:
         source, aside = Path(made, "source"), Path(made, "made")
         source.mkdir()
         sources.write(source, root, book=True)
-        _sphinx(
-            source, aside, "epub", _common() | {"epub_show_urls": "no", "epub_basename": "book"}
-        )
+        names = {"epub_show_urls": "no", "epub_basename": "book"}
+        _sphinx(source, aside, "epub", _common() | names)
         shutil.copy(aside / "book.epub", out / BOOK)
-    return out / BOOK
+        if browser := next(filter(None, map(shutil.which, _BROWSERS)), None):
+            _sphinx(source, aside, "singlehtml", _common() | {"html_theme": "basic"})
+            _print(browser, aside / "index.html", out / PRINTED)
+    return [out / name for name in (BOOK, PRINTED) if (out / name).exists()]
+
+
+def _print(browser: str, page: Path, to: Path) -> None:
+    """Have a browser print a page of our own, its folds open and its lines broken; as root it runs
+    without its sandbox or not at all.
+    """
+    text = page.read_text(encoding="utf-8").replace("<details", "<details open")
+    page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
+    command = [browser, "--headless", "--disable-gpu", "--no-pdf-header-footer"]
+    command += ["--no-sandbox"] * (os.geteuid() == 0)
+    command += [f"--print-to-pdf={to.resolve()}", page.as_uri()]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CourseError(f"{browser} could not print the book ({error}).") from error
 
 
 def _sphinx(source: Path, out: Path, builder: str, settings: dict[str, Any]) -> None:

@@ -121,13 +121,13 @@ def _unfolded(source: str) -> str:
 
 def _shown(data: dict, book: bool) -> dict:
     """The one form of an output that is shown."""
+    if data.get("text/plain", "").startswith((COVER, "[A tour of")):
+        return {}  # the page folds outputs itself, and a tour is live or not at all
     if book:  # the words of a figure or a widget stand beside it
         kept = {k: v for k, v in data.items() if k in ("text/plain", "image/png", "text/markdown")}
         return {} if _PLOTLY in data else kept
     if _PLOTLY in data:
         return {"text/html": figure(data[_PLOTLY])}
-    if data.get("text/plain", "").startswith((COVER, "[A tour of")):
-        return {}  # the page folds outputs itself, and a tour is live or not at all
     if _WIDGET in data:
         said = _STANDS_FOR.sub("Live in JupyterLab", data["text/plain"])  # its twin has its name
         return {"text/html": f'<p class="ir1-live">{escape(said)}</p>'}
