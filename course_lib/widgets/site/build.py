@@ -128,7 +128,8 @@ def _print(browser: str, page: Path, to: Path) -> None:
     """
     text = page.read_text(encoding="utf-8").replace("<details", "<details open")
     page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
-    command = [browser, "--headless", "--disable-gpu", "--no-pdf-header-footer"]
+    command = [browser, "--headless", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += ["--no-pdf-header-footer"]
     command += ["--no-sandbox"] * (os.geteuid() == 0)
     command += [f"--print-to-pdf={to.resolve()}", page.as_uri()]
     try:
