@@ -23,12 +23,10 @@ from course_lib.rl import zero
 from course_lib.runtime import use_threads
 
 TRACES = "traces.json"
+_PARTS = ("checkpoint", "metrics.jsonl", "model", checkpoints.ABOUT, TRACES)
 """The file in a run's folder that holds what the teacher said that was right."""
 
 _EVERY = 20  # updates from one checkpoint to the next
-
-
-_RUN = ("checkpoint", "metrics.jsonl", "model", checkpoints.ABOUT)
 
 
 def run(
@@ -44,8 +42,9 @@ def run(
     The first has `traces` and `kept` (how many were right); each later one step, seconds and loss;
     the last one accuracy as well. The student is left in `out/model`, a Hugging Face folder. Stop
     it whenever you like, even by force: the same call gives the lines so far and goes on from the
-    last checkpoint. A run with other settings or models in `out` is moved into `out/earlier-N`
-    where `aside` is true. Raises CourseError for it otherwise, and for one that has not ended.
+    last checkpoint. What `out` holds of another run (other settings or models, or nothing that
+    says them) is moved into `out/earlier-N` where `aside` is true. Raises CourseError for it
+    otherwise, and for a run that has not ended.
     """
     config, out = config or DistillConfig(), Path(out)
     base = Path(base or models.shipped("qwen2-base"))
@@ -56,7 +55,7 @@ def run(
         except CourseError:
             if not aside:
                 raise
-            checkpoints.set_aside(out, (*_RUN, TRACES))
+            checkpoints.set_aside(out, _PARTS)
             _claim(out, config, Path(teacher), base)
         yield from _go_on(Path(teacher), base, out, config)
 

@@ -99,7 +99,6 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
     return rows
 
 
-_RUN = "tag"
 _SMALLEST_CONTEXT = 4096  # below it no thought has room
 _LONG_THOUGHT, _PATIENCE = 12_000, 3600  # tokens; seconds that a reader waits for them at most
 
@@ -120,7 +119,7 @@ def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
     row: dict[str, str | float] = {
         "machine": machine.name,
         "GiB lent": round(machine.lent / memory.GIB, 1),
-        _RUN: tag.partition(":")[2] if chosen.whole else "(too little memory)",
+        "tag": tag.partition(":")[2] if chosen.whole else "(too little memory)",
     }
     if chosen.whole:
         config = CONFIGS[OLLAMA_TAGS[tag]]
@@ -181,7 +180,7 @@ def batch_speed(
     """Tokens a second that are generated when `batch` answers are written together."""
     prompts = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in puzzles.sample(batch, 0)]
     eos = tokenizer.eos_token_id
-    for new in (1, tokens):  # the first is to warm up: what is first of its kind takes longer
+    for new in (2, tokens):  # the first is to warm up: what is first of its kind takes longer
         began = time.perf_counter()
         rollout.generate(model, prompts, max_new_tokens=new, eos=eos, banned=[eos])
     return batch * tokens / (time.perf_counter() - began)

@@ -130,7 +130,7 @@ def _print(browser: str, page: Path, to: Path) -> None:
     page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
     command = [browser, "--headless", "--disable-gpu", "--disable-dev-shm-usage"]
     command += ["--no-pdf-header-footer"]
-    command += ["--no-sandbox"] * (os.geteuid() == 0)
+    command += ["--no-sandbox"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
     command += [f"--print-to-pdf={to.resolve()}", page.as_uri()]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
