@@ -8,7 +8,10 @@ and decides on torch's threads.
 """
 
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -31,13 +34,29 @@ def setup() -> None:
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     warnings.filterwarnings("ignore", category=FutureWarning)
     theme.register()
-    if _renderer_is_open():
-        pio.renderers.default = "plotly_mimetype"
+    with _without_grammar_of_addresses():
+        if _renderer_is_open():
+            pio.renderers.default = "plotly_mimetype"
     runtime.use_threads()
     for said in (runtime.not_kept(), runtime.work_here()):
         if said:
             print(said)
     display({"text/html": theme.STYLE, "text/plain": ""}, raw=True)
+
+
+@contextmanager
+def _without_grammar_of_addresses() -> Iterator[None]:
+    """plotly's renderers load nbformat, which loads jsonschema; that would build the grammar of
+    international web addresses, which takes two seconds and which no notebook is checked by."""
+    grammar = "rfc3987_syntax"
+    absent = grammar not in sys.modules
+    if absent:
+        sys.modules[grammar] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[grammar]
 
 
 def _renderer_is_open() -> bool:

@@ -1,5 +1,7 @@
 """The first cell: renderer, quiet, and figures that come with words."""
 
+import subprocess
+import sys
 import warnings
 
 import plotly.graph_objects as go
@@ -56,3 +58,12 @@ def test_a_notebook_from_before_the_rooms_still_finds_its_first_cell():
     assert old is notebook
     with pytest.raises(ImportError, match="cannot import name 'notebooks'"):
         from course_lib import notebooks  # noqa: F401
+
+
+def test_setup_builds_no_grammar_and_leaves_it_to_others():
+    code = (
+        "from course_lib.show import notebook; import sys; notebook.setup()\n"
+        "assert 'nbformat' in sys.modules and 'rfc3987_syntax' not in sys.modules\n"
+        "import rfc3987_syntax"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
