@@ -110,15 +110,14 @@ class Finding:
 
 def all(folder: Path = records.RECORDED) -> list[Finding]:
     """Every finding, computed from the records in `folder`, in the order of the files."""
-    return list(_computed(folder).values())
+    return [_computed(key, folder) for key in _entries()]
 
 
 def get(key: str, folder: Path = records.RECORDED) -> Finding:
     """The finding with this key. Raises UnknownFact (a KeyError) that suggests the nearest keys."""
-    known = _computed(folder)
-    if key not in known:
-        raise nearest(key, known)
-    return known[key]
+    if key not in _entries():
+        raise nearest(key, _entries())
+    return _computed(key, folder)
 
 
 def held() -> tuple[str, ...]:
@@ -127,9 +126,13 @@ def held() -> tuple[str, ...]:
 
 
 @cache
-def _computed(folder: Path) -> Mapping[str, Finding]:
-    entries, _ = finding_files.read()
-    return {key: recompute(entry, folder) for key, entry in entries.items()}
+def _entries() -> Mapping[str, Entered]:
+    return finding_files.read()[0]
+
+
+@cache
+def _computed(key: str, folder: Path) -> Finding:
+    return recompute(_entries()[key], folder)
 
 
 # --- from records to a finding --------------------------------------------------------------------

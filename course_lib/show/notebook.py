@@ -35,8 +35,9 @@ def setup() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     theme.register()
     with _without_grammar_of_addresses():
-        if _renderer_is_open():
-            pio.renderers.default = "plotly_mimetype"
+        renderers = pio.renderers  # loaded here, at the first use
+    if _renderer_is_open():
+        renderers.default = "plotly_mimetype"
     runtime.use_threads()
     for said in (runtime.not_kept(), runtime.work_here()):
         if said:
