@@ -1,7 +1,10 @@
 """Shared by the tests: quiet libraries, small models, and what processes make once for all."""
 
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 # Tests keep a learner's own answers out of it, in this process and in the kernels it starts.
@@ -95,6 +98,27 @@ def pytest_configure(config):
 def shared(request, tmp_path_factory):
     """`shared_folder`, or, for one process, a folder of its own."""
     return shared_folder(request.config) or tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
+def warm_kernels(tmp_path_factory):
+    """Variables by which kernels are forked from one process, as on a class's hub.
+
+    What a notebook imports is then loaded once, not for each. nbval's kernels are begun as on a
+    learner's machine, so every lesson is run that way too.
+    """
+    from course_lib.classroom.hub.kernel import SOCKET
+    from course_lib.runtime import ASSETS
+
+    path = tmp_path_factory.mktemp("k") / "kernels"
+    if sys.platform != "linux":
+        yield {}
+        return
+    with subprocess.Popen([sys.executable, "-m", "course_lib.classroom.hub.warm", path]) as process:
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.1)
+        yield {SOCKET: str(path), "JUPYTER_PATH": str(ASSETS / "classroom" / "hub")}
+        process.kill()
 
 
 @pytest.fixture(scope="session")

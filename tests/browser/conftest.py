@@ -25,9 +25,9 @@ def served(can_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(served, tmp_path_factory):
+def address(served, tmp_path_factory, warm_kernels):
     """JupyterLab over `served`."""
-    with lab.serve(served, tmp_path_factory.mktemp("home")) as address:
+    with lab.serve(served, tmp_path_factory.mktemp("home"), warm_kernels) as address:
         yield address
 
 

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,16 +141,17 @@ def _own_folders(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, home: Path) -> Iterator[str]:
+def serve(folder: Path, home: Path, variables: Mapping[str, str] | None = None) -> Iterator[str]:
     """JupyterLab over `folder` on a free loopback port; yields `http://.../{path}?token=...`.
 
-    `home` takes its settings and its log. Raises RuntimeError if it does not come up in time.
+    `home` takes its settings and its log; `variables` are of its environment. Raises RuntimeError
+    if it does not come up in time.
     """
     port, token = _free_port(), secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
     command += [f"--port={port}", f"--IdentityProvider.token={token}", "--allow-root"]
     command += ["--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder}"]
-    env = {**os.environ, **_own_folders(home)}
+    env = {**os.environ, **_own_folders(home), **(variables or {})}
     with (home / "jupyter.log").open("w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:

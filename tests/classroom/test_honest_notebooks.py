@@ -144,6 +144,13 @@ def cells(name: str) -> list[str]:
     return [first, *([answers] if answers else []), IMPORT + CHECKS[0], CHECKS[1]]
 
 
+@pytest.fixture
+def kernels(warm_kernels, monkeypatch):
+    """A class's hub: a student's kernel is forked."""
+    for name, value in warm_kernels.items():
+        monkeypatch.setenv(name, value)
+
+
 def in_jupyter(path, folder) -> dict[str, str]:
     """Run a notebook in a kernel, as a student does; the outcomes that their progress keeps."""
     home = folder / "home"
@@ -170,6 +177,7 @@ def graded_outcomes(folder) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", BEFORE)
 def test_own_verdict_and_the_graders_agree(name, tmp_path):
     folder = tmp_path / "class"

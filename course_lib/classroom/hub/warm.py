@@ -8,6 +8,7 @@ waits for it. All kernels are the same system user: nothing for a hub that keeps
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -24,7 +25,10 @@ from typing import Any
 LOADED = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
-    "numpy",
+    "hypothesis.strategies",
+    "nbformat",
+    "scipy.special",
+    "scipy.stats",
     "torch",
     "transformers.models.deepseek_v3.modeling_deepseek_v3",
     "transformers.models.qwen2.modeling_qwen2",
@@ -169,8 +173,13 @@ def become_kernel(task: dict[str, Any], streams: list[int]) -> None:
 
     np.random.seed()  # Python's own generator is given a new seed at a fork, this one is not
     ends_with = f"--IPKernelApp.parent_handle={os.getppid()}"
-    IPKernelApp.launch_instance([*task["arguments"], ends_with])
-    sys.exit()
+    try:
+        IPKernelApp.launch_instance([*task["arguments"], ends_with])
+    finally:
+        # Taking down what is shared, as Python does at its end, would copy every page of it first.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":
