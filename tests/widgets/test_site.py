@@ -330,19 +330,48 @@ def test_buttons_lead_where_the_addresses_given_say(tmp_path):
     assert not build._settings(tmp_path, {})["html_theme_options"]["use_repository_button"]
 
 
-def test_the_command_writes_over_an_earlier_site_and_makes_the_book(built):
-    out, _, pages = built
+def test_an_earlier_site_is_written_over(built):
+    _, _, pages = built  # which was built over one
+    assert not any("an earlier site's" in text for text in pages.values())
+
+
+def test_the_command_gives_services_to_the_site_and_makes_the_book(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(build, "build", lambda out, launch: asked.append((out, launch)) or [out])
+    monkeypatch.setattr(build, "book", lambda out: asked.append(out) or [out / build.BOOK])
     given = ["--repository-url", "https://github.com/someone/r1"]
     for service in ("jupyterhub", "binderhub", "colab"):
         given += [f"--{service}-url", f"https://{service}.example"]
-    assert main(["site", "--out", str(out), *given]) == 0
-    again = texts(out)
-    assert again.keys() == pages.keys()
-    links = Parts(again["notebooks/03_r1_zero.html"]).links
-    for service in ("jupyterhub", "binderhub", "colab"):
+    assert main(["site", "--out", str(tmp_path), *given]) == 0
+    urls = {option.removeprefix("--").replace("-", "_"): url for option, url in pairs(given)}
+    assert asked == [(tmp_path, urls), tmp_path]
+    assert "begin with" in capsys.readouterr().out
+
+
+def pairs(options):
+    return zip(options[::2], options[1::2], strict=True)
+
+
+def test_services_have_links_on_a_notebooks_page(tmp_path, monkeypatch):
+    for part in ("_library", "_beside"):  # a site of one lesson and nothing else
+        monkeypatch.setattr(sources, part, lambda *_: [])
+    (tmp_path / "course" / "notebooks").mkdir(parents=True)
+    shutil.copy(NOTEBOOKS[0], tmp_path / "course" / "notebooks")
+    services = ("jupyterhub", "binderhub", "colab")
+    launch = {f"{service}_url": f"https://{service}.example" for service in services}
+    launch["repository_url"] = "https://github.com/someone/r1"
+    out = tmp_path / "out"
+    build.build(out, tmp_path / "course", launch)
+    found = texts(out)
+    links = Parts(found[f"notebooks/{NOTEBOOKS[0].stem}.html"]).links
+    for service in services:
         (link,) = [link for link in links if link.startswith(f"https://{service}.example/")]
-        assert "notebooks/03_r1_zero.ipynb" in link
-    assert foreign(again["index.html"], out, "index.html") == []
+        assert f"notebooks/{NOTEBOOKS[0].name}" in link
+    assert foreign(found["index.html"], out, "index.html") == []
+
+
+def test_the_book_is_whole(built):
+    out, _, _ = built
     printed = out / build.PRINTED
     assert printed.exists() == any(map(shutil.which, build._BROWSERS))
     assert not printed.exists() or printed.read_bytes().startswith(b"%PDF-")
