@@ -9,7 +9,7 @@ fast way gives the same it is taken, and where nothing does the model is refused
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,6 +36,7 @@ class Way:
 
     experts: str | None
     plain_head: bool
+    pieces: bool = True
 
 
 _ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
@@ -77,37 +78,66 @@ def next_logits(
 
 
 def kept_logits(
-    model: Any, ids: torch.Tensor, keep: torch.Tensor, *, shared: int = 0, **inputs: torch.Tensor
+    model: Any,
+    ids: torch.Tensor,
+    keep: torch.Tensor,
+    *,
+    begun: Sequence[int] = (),
+    **inputs: torch.Tensor,
 ) -> torch.Tensor:
     """The logits (kept, vocabulary) at the positions of `ids` (rows, tokens) where `keep` is true.
 
-    Only those go through the output layer where that is all that the model's head is. The first
-    `shared` tokens are the same in every row, and nothing of them is kept: they are read once.
-    Logits in half precision come back as float32, for the sums that are made of them.
+    Only those go through the output layer where that is all that the model's head is. `begun` are
+    numbers of tokens, each larger than the last, behind which rows may go different ways: what some
+    have alike up to there is read once for them, and nothing of it is kept. Logits in half
+    precision come back as float32, for the sums that are made of them.
     """
+    ends = _worth(ids, begun) if way(model).pieces else []
     if not way(model).plain_head:
         logits = model(input_ids=ids, use_cache=False, **inputs).logits[keep]
-    elif shared:
-        logits = model.lm_head(_after_shared(model, ids, shared, inputs)[keep[:, shared:]])
+    elif ends:
+        logits = model.lm_head(_in_pieces(model, ids, ends, inputs)[keep[:, ends[-1] :]])
     else:
         logits = model.lm_head(model.model(ids, use_cache=False, **inputs)[0][keep])
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
-def _after_shared(
-    model: Any, ids: torch.Tensor, shared: int, inputs: dict[str, torch.Tensor]
-) -> torch.Tensor:
-    """Hidden states (rows, tokens - shared, width) behind a beginning that went through once.
+def _worth(ids: torch.Tensor, begun: Sequence[int]) -> list[int]:
+    """Those of the places `begun` up to which enough is alike to be read apart."""
+    ends: list[int] = []
+    for end in begun:
+        saved = (len(ids) - len(ids[:, :end].unique(dim=0))) * (end - (ends or [0])[-1])
+        if saved >= _WORTH:
+            ends.append(end)
+    return ends
 
-    Its keys and values are spread over the rows, and the gradient of all rows comes back by them.
+
+def _in_pieces(
+    model: Any, ids: torch.Tensor, ends: Sequence[int], inputs: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """Hidden states (rows, tokens behind the last of `ends`, width): a beginning is read once.
+
+    Its keys and values are spread over the rows that have it, and the gradient of all of them comes
+    back by these. Of the `inputs`, a mask is for all tokens so far and positions for the new ones.
     """
-    inputs = dict(inputs)
-    if "position_ids" in inputs:
-        inputs["position_ids"] = inputs["position_ids"][:, shared:]
     cache = DynamicCache(config=model.config)
-    model.model(ids[:1, :shared], past_key_values=cache, use_cache=True)
-    cache.batch_repeat_interleave(len(ids))
-    return model.model(ids[:, shared:], past_key_values=cache, use_cache=True, **inputs)[0]
+    told = torch.stack([ids, *inputs.values()], 2)  # the same token may be padding elsewhere
+    held = torch.zeros_like(ids[:, 0])  # which row of the cache each row goes on from
+
+    def read(new: torch.Tensor, start: int) -> torch.Tensor:
+        given = dict(zip(inputs, new.unbind(2)[1:], strict=True))
+        if "position_ids" in given:
+            given["position_ids"] = given["position_ids"][:, start:]
+        return model.model(new[:, start:, 0], past_key_values=cache, use_cache=True, **given)[0]
+
+    for start, end in pairwise([0, *ends]):
+        alike, number = told[:, :end].unique(dim=0, return_inverse=True)
+        if start:
+            cache.batch_select_indices(held.new_empty(len(alike)).scatter(0, number, held))
+        read(alike, start)
+        held = number
+    cache.batch_select_indices(held)
+    return read(told, ends[-1])
 
 
 def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:

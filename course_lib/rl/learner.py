@@ -45,7 +45,8 @@ def completion_logprobs(
         extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
     keep = mask.bool()
     before = nn.functional.pad(keep, (sampled.prompt_ids.shape[1] - 1, 0))  # (rows, all but one)
-    logits = kept_logits(model, ids[:, :-1], before, shared=sampled.shared, **_cut_last(extra))
+    begun = sorted({sampled.shared, sampled.prompt_ids.shape[1] - 1} - {0})
+    logits = kept_logits(model, ids[:, :-1], before, begun=begun, **_cut_last(extra))
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
     logp = torch.zeros(mask.shape, device=logits.device)
@@ -61,7 +62,8 @@ def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value[:, :-1] for name, value in inputs.items()}
 
 
-_MOST = 2048  # tokens in one pass: more leave the cache
+_MOST = 4096  # tokens in one pass
+_PADDING = 256  # tokens of padding that cost more than another pass
 _ROOM = 1e9  # bytes that a pass may keep for its gradient
 
 
@@ -80,13 +82,17 @@ def tokens_at_once(model: PreTrainedModel) -> int:
 def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = _MOST) -> Iterator[torch.Tensor]:
     """Split `rows` into sets of like length, so that little of a forward pass is padding."""
     prompt = sampled.prompt_ids.shape[1] - sampled.shared  # what all share is read once
-    order = rows[sampled.lengths[rows].argsort()].tolist()
+    order = rows[sampled.lengths[rows].argsort()]
     current: list[int] = []
-    for row in order:
-        if current and (len(current) + 1) * (prompt + int(sampled.lengths[row])) > tokens:
+    written = 0  # tokens of the completions in `current`
+    for row, length in zip(order.tolist(), sampled.lengths[order].tolist(), strict=True):
+        count = len(current) + 1
+        padding = len(current) * length - written
+        if current and (count * (prompt + length) > tokens or padding > _PADDING):
             yield torch.tensor(current, device=rows.device)
-            current = []
+            current, written = [], 0
         current.append(row)
+        written += length
     if current:
         yield torch.tensor(current, device=rows.device)
 
