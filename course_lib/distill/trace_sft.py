@@ -226,7 +226,7 @@ def finetune(
         batch = next(read)  # ids and weights: (documents, tokens)
         ids, weights = batch.ids.to(model.device), batch.weights.to(model.device)
         learnt = weights[:, 1:] > 0  # the logits at a token are the guess at the next
-        logits = kept_logits(model, ids[:, :-1], learnt, begun=[shared] * bool(shared))  # (learnt, vocabulary)
+        logits = kept_logits(model, ids[:, :-1], learnt, begun=[shared])  # (learnt, vocabulary)
         return weighted_loss(logits, ids[:, 1:][learnt], weights[:, 1:][learnt])
 
     yield from descend(model, config, loss, optimizer=optimizer, start=start)

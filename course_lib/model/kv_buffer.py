@@ -26,19 +26,33 @@ class KVBuffer:
         # (rows, capacity) bool; None when nothing is padded
         self.visible: torch.Tensor | None = None
         self.windows: dict[int, int | None] = {}  # of every layer that has written here
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._layers: dict[int, tuple[torch.Tensor, ...]] = {}
+
+    def inputs(self) -> dict[str, Any]:
+        """What a model's forward pass is given to find the buffer."""
+        return {"kv_buffer": self}
 
     def write(
         self, layer: int, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append (rows, heads, new, dim) keys and values; return all that `layer` has."""
+        keys, values = self._append(layer, key, value)
+        return keys, values
+
+    def _append(self, layer: int, *new: torch.Tensor) -> list[torch.Tensor]:
         if layer not in self._layers:
-            self._layers[layer] = (self._room(key), self._room(value))
-        keys, values = self._layers[layer]
-        end = self.filled + key.shape[2]
-        keys[:, :, self.filled : end] = key
-        values[:, :, self.filled : end] = value
-        return keys[:, :, :end], values[:, :, :end]
+            self._layers[layer] = tuple(map(self._room, new))
+        end = self.filled + new[0].shape[2]
+        for kept, part in zip(self._layers[layer], new, strict=True):
+            kept[:, :, self.filled : end] = part
+        return [kept[:, :, :end] for kept in self._layers[layer]]
+
+    def absorbed(
+        self, module: Any, query: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor | None:
+        """Attention of one new token a row, (rows, 1, heads, value), where keys and values are not
+        needed for it; else None."""
+        return None
 
     def _room(self, like: torch.Tensor) -> torch.Tensor:
         rows, heads, _, dim = like.shape
@@ -63,8 +77,7 @@ class KVBuffer:
     def select(self, rows: torch.Tensor) -> None:
         """Keep `rows` only (an index may repeat): every layer and the padding in the same step."""
         for layer in self._layers:  # one after the other, so that there are never two of all
-            keys, values = self._layers[layer]
-            self._layers[layer] = self._rows(keys, rows), self._rows(values, rows)
+            self._layers[layer] = tuple(self._rows(kept, rows) for kept in self._layers[layer])
         if self.visible is not None:
             self.visible = self.visible[rows]
 
@@ -98,6 +111,9 @@ def _buffered_attention(
     if unknown or others.get("is_causal") is False:
         raise CourseError(f"its attention asks for {', '.join(unknown) or 'is_causal=False'}")
     kv_buffer.windows[module.layer_idx] = sliding_window
+    absorbed = kv_buffer.absorbed(module, query, scaling)
+    if absorbed is not None:
+        return absorbed, None
     key, value = kv_buffer.write(module.layer_idx, key, value)
     mask = kv_buffer.mask(query.shape[2], key.shape[2], sliding_window)
     # Where values are narrower than keys (MLA) torch has no fused attention on the CPU, and its
@@ -157,7 +173,7 @@ def _dense_experts(
     chosen = top_k_weights.to(hidden.dtype)  # a router counts in float32 whatever the rest does
     weights = hidden.new_zeros(len(hidden), experts).scatter(1, top_k_index, chosen)
     inside = module.act_fn(gate) * up * weights[..., None]
-    return inside.flatten(1) @ module.down_proj.transpose(1, 2).flatten(0, 1)
+    return inside.flatten(1) @ module.down_proj.transpose(0, 1).flatten(1).T
 
 
 AttentionInterface.register("kv_buffer", _buffered_attention)

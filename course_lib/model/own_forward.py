@@ -18,12 +18,14 @@ from transformers import DynamicCache, PreTrainedModel
 
 from course_lib.errors import CourseError
 from course_lib.model.kv_buffer import KVBuffer
+from course_lib.model.latent_buffer import LatentBuffer, serves
 
 _TRIED = 12  # tokens of the trial: longer than the windows of small test models
 _CLOSE = {torch.float64: 1e-5, torch.float32: 1e-3}  # total variation; half precision: 0.05
 
 
 _WORTH = 8  # tokens that prompts must share before it pays to read them apart
+_SAVED = 64  # tokens that must be saved before it pays in training, where that goes back as well
 
 _HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier")
 """Settings by which an architecture's head is more than a matrix. While a model's logits are small,
@@ -32,11 +34,13 @@ a trial does not show a cap, so they are asked for by name as well."""
 
 @dataclass(frozen=True)
 class Way:
-    """How a model is run: its experts for sampling, and if hidden states go through `lm_head`."""
+    """How a model is run: its buffer and experts for sampling, if hidden states go through
+    `lm_head`, and if a text may be read in pieces, with transformers' cache between them."""
 
+    buffer: type[KVBuffer]
     experts: str | None
     plain_head: bool
-    pieces: bool = True
+    pieces: bool
 
 
 _ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
@@ -71,7 +75,7 @@ def next_logits(
     """Put `ids` (rows, tokens) behind what is in the buffer; the logits (rows, vocabulary) of the
     last of them, by the model's own forward pass. Both stand within `sampling`."""
     out = model(
-        input_ids=ids, position_ids=positions, use_cache=False, kv_buffer=buffer, logits_to_keep=1
+        input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=1, **buffer.inputs()
     )
     buffer.filled += ids.shape[1]
     return out.logits[:, -1]
@@ -88,12 +92,13 @@ def kept_logits(
     """The logits (kept, vocabulary) at the positions of `ids` (rows, tokens) where `keep` is true.
 
     Only those go through the output layer where that is all that the model's head is. `begun` are
-    numbers of tokens, each larger than the last, behind which rows may go different ways: what some
-    have alike up to there is read once for them, and nothing of it is kept. Logits in half
+    numbers of tokens, none smaller than the last, behind which rows may part ways: what some have
+    alike up to there is read once for all of them, and nothing of it is kept. Logits in half
     precision come back as float32, for the sums that are made of them.
     """
-    ends = _worth(ids, begun) if way(model).pieces else []
-    if not way(model).plain_head:
+    found = way(model)
+    ends = _worth(ids, begun) if found.pieces else []
+    if not found.plain_head:
         logits = model(input_ids=ids, use_cache=False, **inputs).logits[keep]
     elif ends:
         logits = model.lm_head(_in_pieces(model, ids, ends, inputs)[keep[:, ends[-1] :]])
@@ -104,12 +109,12 @@ def kept_logits(
 
 def _worth(ids: torch.Tensor, begun: Sequence[int]) -> list[int]:
     """Those of the places `begun` up to which enough is alike to be read apart."""
-    ends: list[int] = []
-    for end in begun:
-        saved = (len(ids) - len(ids[:, :end].unique(dim=0))) * (end - (ends or [0])[-1])
-        if saved >= _WORTH:
+    ends = [0]
+    for end in filter(None, begun):
+        again = len(ids) - len(ids[:, :end].unique(dim=0))  # rows that begin like another
+        if again * (end - ends[-1]) >= _SAVED:
             ends.append(end)
-    return ends
+    return ends[1:]
 
 
 def _in_pieces(
@@ -160,13 +165,15 @@ def _find_way(model: PreTrainedModel) -> Way:
     try:
         plain = model(input_ids=ids[None], use_cache=False).logits[0]
         head = _is_plain(model, ids[None], plain)
+        pieces = head and _goes_on(model, ids, plain)
     finally:
         model.train(training)
     reason = "it gives other probabilities there than its own forward pass"
-    for experts in ("dense", None):
+    latent: list[tuple[type[KVBuffer], str | None]] = [(LatentBuffer, "dense")]
+    for buffer, experts in (latent * serves(model)) + [(KVBuffer, "dense"), (KVBuffer, None)]:
         try:
-            if _distance(_sampled(model, ids[None], experts), plain[-1]) < _bound(plain):
-                return Way(experts, head)
+            if _distance(_sampled(model, ids[None], buffer, experts), plain[-1]) < _bound(plain):
+                return Way(buffer, experts, head, pieces)
         except CourseError as error:
             reason = str(error)
         except Exception as error:  # whatever another library raises for what it does not know
@@ -177,12 +184,14 @@ def _find_way(model: PreTrainedModel) -> Way:
     )
 
 
-def _sampled(model: PreTrainedModel, ids: torch.Tensor, experts: str | None) -> torch.Tensor:
+def _sampled(
+    model: PreTrainedModel, ids: torch.Tensor, kind: type[KVBuffer], experts: str | None
+) -> torch.Tensor:
     """The last logits when all tokens but three go in at once and the rest one by one.
 
     Raises CourseError where a layer has attention that the buffer does not serve.
     """
-    buffer = KVBuffer(_TRIED, model.device)
+    buffer = kind(_TRIED, model.device)
     positions = torch.arange(_TRIED, device=model.device)[None]
     first = _TRIED - 3
     with sampling(model, experts):
@@ -221,6 +230,21 @@ def _is_plain(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> bool:
         ours = model.lm_head(model.model(ids, use_cache=False)[0])[0]
     except Exception:  # the parts have other meanings there
         return False
+    return _alike(ours, logits)
+
+
+def _goes_on(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Two texts that part ways late, read in three pieces: whether the first is as by itself."""
+    texts = torch.stack([ids, ids])
+    texts[1, -1] = ids[0]
+    try:
+        ours = model.lm_head(_in_pieces(model, texts, (5, len(ids) - 3), {}))[0]
+    except Exception:  # it has no such cache
+        return False
+    return _alike(ours, logits[-3:])
+
+
+def _alike(ours: torch.Tensor, logits: torch.Tensor) -> bool:
     return ours.shape == logits.shape and torch.allclose(
         ours.float(), logits.float(), atol=1e-3 * float(logits.abs().max())
     )

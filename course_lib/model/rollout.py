@@ -1,9 +1,9 @@
 """Batched sampling from any Hugging Face causal LM, several times faster than `generate`.
 
-Three things make it fast. Keys and values are written into one buffer that is allocated once and
-never copied. Rows that have finished are dropped, so that a batch does not wait for its longest
-completion. And a mixture of experts runs all its experts in two matrix products, which for experts
-this small is quicker than sorting tokens by expert.
+Three things make it fast. Keys and values (or the latents they are unfolded from) are written into
+one buffer that is allocated once and never copied. Rows that have finished are dropped, so that a
+batch does not wait for its longest completion. And a mixture of experts runs all its experts in two
+matrix products, which for experts this small is quicker than sorting tokens by expert.
 
 The model's own forward pass is used throughout: only its attention and its experts are swapped for
 those of `kv_buffer`, and a model for which that is not the same is refused by name (`own_forward`).
@@ -166,7 +166,7 @@ def stream(
     """Yield the tokens of one completion as they are sampled, the EOS included."""
     ends = [eos] if isinstance(eos, int) else list(eos)
     ids, mask = pad_left([prompt], max(0, ends[0]), model.device)
-    buffer = KVBuffer(ids.shape[1] + max_new_tokens, model.device)
+    buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)
     with torch.inference_mode(), sampling(model, way(model).experts):
         logits = _prefill(model, ids, mask, buffer)
         for position in range(len(prompt), len(prompt) + max_new_tokens):
@@ -244,7 +244,7 @@ def _sample(
     rows = torch.arange(len(batch.ids), device=model.device)  # of `batch.ids`, still sampled
     ours = team.ours(rows)  # by this process; the others' tokens are heard of
     asked, prompt = batch.rows[ours].unique(return_inverse=True)
-    buffer = KVBuffer(batch.prompt_ids.shape[1] + most, model.device)
+    buffer = way(model).buffer(batch.prompt_ids.shape[1] + most, model.device)
     given = batch.prompt_ids[asked], batch.prompt_mask[asked]
     logits = _prefill(model, *given, buffer, batch.shared)
     buffer.select(prompt)

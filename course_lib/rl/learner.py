@@ -45,7 +45,7 @@ def completion_logprobs(
         extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
     keep = mask.bool()
     before = nn.functional.pad(keep, (sampled.prompt_ids.shape[1] - 1, 0))  # (rows, all but one)
-    begun = sorted({sampled.shared, sampled.prompt_ids.shape[1] - 1} - {0})
+    begun = sampled.shared, sampled.prompt_ids.shape[1] - 1
     logits = kept_logits(model, ids[:, :-1], before, begun=begun, **_cut_last(extra))
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
@@ -79,16 +79,21 @@ def tokens_at_once(model: PreTrainedModel) -> int:
     return max(256, min(_MOST, int(_ROOM // (4 * token))))
 
 
-def chunks(sampled: Rollout, rows: torch.Tensor, tokens: int = _MOST) -> Iterator[torch.Tensor]:
-    """Split `rows` into sets of like length, so that little of a forward pass is padding."""
+def chunks(
+    sampled: Rollout, rows: torch.Tensor, tokens: int = _MOST, padding: int = sys.maxsize
+) -> Iterator[torch.Tensor]:
+    """Split `rows` into sets of like length, so that little of a forward pass is padding.
+
+    A set of several rows has at most so many `tokens`, with prompts, and so many of `padding`.
+    """
     prompt = sampled.prompt_ids.shape[1] - sampled.shared  # what all share is read once
     order = rows[sampled.lengths[rows].argsort()]
     current: list[int] = []
     written = 0  # tokens of the completions in `current`
     for row, length in zip(order.tolist(), sampled.lengths[order].tolist(), strict=True):
         count = len(current) + 1
-        padding = len(current) * length - written
-        if current and (count * (prompt + length) > tokens or padding > _PADDING):
+        padded = len(current) * length - written
+        if current and (count * (prompt + length) > tokens or padded > padding):
             yield torch.tensor(current, device=rows.device)
             current, written = [], 0
         current.append(row)
@@ -243,8 +248,11 @@ class Learner:
         """One optimiser step on the completions `batch`, a chunk of like lengths at a time."""
         rows = self._kept(batch, advantages)
         tokens, whole = int(sampled.lengths[rows].sum()), int(sampled.lengths[batch].sum())
-        at_once = self.chunk_tokens or tokens_at_once(self.model)
-        most = sys.maxsize if self.nature.mean == "whole" else at_once
+        most, padding = self.chunk_tokens or tokens_at_once(self.model), sys.maxsize
+        if self.nature.mean == "whole":
+            most = sys.maxsize
+        elif not self.chunk_tokens:  # a micro-batch that was asked for is not cut
+            padding = _PADDING
         us = ALONE if self.nature.mean == "whole" else self.team.of(len(rows))
         ours = rows[us.rank :: us.size]
 
@@ -269,7 +277,7 @@ class Learner:
 
         self.model.train()
         self.model.zero_grad()
-        told = [one_pass(chunk) for chunk in chunks(sampled, ours, most)]
+        told = [one_pass(chunk) for chunk in chunks(sampled, ours, most, padding)]
         total = {name: sum(figures[name] for figures in told) for name in told[0]}
         total = us.add_figures(total)
         us.add_gradients(self.model.parameters())

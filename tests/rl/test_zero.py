@@ -339,6 +339,17 @@ def test_chunks_hold_every_row_once_and_stay_small(experience):
         assert len(part) == 1 or len(part) * (width + longest) <= 60
 
 
+def test_a_set_ends_where_padding_would_cost_more_than_another_pass(experience):
+    lengths = torch.tensor([40, 4, 12] * 20)
+    sampled = replace(experience.rollout, lengths=lengths)
+    rows = torch.arange(60)
+    assert len(list(zero.chunks(sampled, rows, tokens=10_000))) == 1
+    parts = list(zero.chunks(sampled, rows, tokens=10_000, padding=256))
+    assert sorted(torch.cat(parts).tolist()) == rows.tolist()
+    padding = [int((lengths[part].max() - lengths[part]).sum()) for part in parts]
+    assert padding == [160, 0]  # 4s and 12s together, 40s alone
+
+
 def test_what_all_prompts_share_is_counted_once(experience):
     rows = torch.arange(len(experience.texts))
     shared = replace(experience.rollout, shared=experience.rollout.prompt_ids.shape[1] - 1)
