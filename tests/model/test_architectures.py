@@ -108,6 +108,9 @@ def test_a_family_is_sampled_and_scored_as_by_itself(kind):
         logits = model(torch.tensor([prompt + row]), use_cache=False).logits[0, :-1] / 0.7
         wanted = logits.log_softmax(-1)[len(prompt) - 1 :, :].gather(1, torch.tensor(row)[:, None])
         assert torch.allclose(given, wanted[:, 0], atol=1e-4)
+    many = torch.arange(len(PROMPTS)).repeat_interleave(6)  # now each prompt is read once
+    again, _ = completion_logprobs(model, ours.take(many), torch.ones_like(ours.ids[many]), 0.7)
+    assert torch.allclose(again, logp[many], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
