@@ -276,7 +276,7 @@ class Inspector {
       });
       return table(`Layer ${layer + 1}: experts ${found.experts.join(" and ")}`, heads, rows, (i) => found.experts.includes(i));
     });
-    const rule = `Score is the sigmoid of the logit. ${grouped ? `Of the ${config.n_group} groups the ${config.topk_group} with the two best sums stay. ` : ""}The ${config.num_experts_per_tok} experts with the largest score + bias are chosen; each weighs its score over the sum of theirs, without the bias.${model.sparseLayers[0] === 1 ? " Layer 1 is dense." : ""}`;
+    const rule = `The logit is what the router gives an expert; score is its sigmoid. ${grouped ? `Of the ${config.n_group} groups the ${config.topk_group} with the two best sums stay. ` : ""}The ${config.num_experts_per_tok} experts with the largest score + bias are chosen; each weighs its score over the sum of theirs, without the bias.${model.sparseLayers[0] === 1 ? " Layer 1 is dense." : ""}`;
     return [make("p", { class: "live-twin" }, rule), ...tables];
   }
 
@@ -366,7 +366,7 @@ class Group {
       : `${right} of ${GROUP} answers of ${label} are right: the mean reward is ${found.mean.toFixed(3)}. A right answer gets the advantage ${signed(1 - found.mean, 2)}, a wrong one ${signed(-found.mean, 2)}. Divided by the standard deviation, ${found.std.toFixed(3)}, as in DeepSeekMath, that is ${signed((1 - found.mean) / (found.std + 1e-4), 2)} and ${signed(-found.mean / (found.std + 1e-4), 2)}.`;
     this.body.replaceChildren(make("p", {}, words),
       make("div", { class: "live-columns" },
-        table(`Sixteen answers to ${puzzleText(puzzle)} (a number shows the answer above)`, ["answer", "signs", "tokens", "thought", "reward", "advantage", "over std"], rows, (i) => rewards[i] > 0),
+        table(`Sixteen answers to ${puzzleText(puzzle)} (a number shows the answer above)`, ["answer", "signs", "tokens", "thought", "reward", "advantage", "divided by std"], rows, (i) => rewards[i] > 0),
         right === 0 || right === GROUP ? null : this.push(model, logits, temperature || 1, answers, found.plain)));
     this.app.say(`${right} of ${GROUP} answers of ${label} are right; rewards and advantages stand under “GRPO’s step by hand”.`);
   }
@@ -380,8 +380,8 @@ class Group {
     const rows = lines.map((l) => [visible(model, l.id), percent(l.before), String(l.count), signed(l.sum, 2), signed(l.push, 4), percent(l.after)]);
     const most = lines.reduce((a, b) => (b.push > a.push ? b : a));
     return make("div", {},
-      table("The step at the first token, which all sixteen share", ["token", "probability", "answers that began so", "their advantages, summed", "push on its logit", `after a step of ${size}`], rows, (i) => lines[i] === most),
-      make("p", { class: "live-twin" }, `Push = (sum of advantages of the answers that began so − probability × sum of all advantages) / ${GROUP}${temperature === 1 ? "" : ` / temperature ${temperature}`}; the sum of all is 0. Pushed up most: ${visible(model, most.id)}. The last column moves these logits alone; in training the same is done at every token of every answer, and the weights move for all of them at once.`));
+      table("The step at the first token, which all sixteen share", ["token", "probability", "answers that began so", "their advantages, summed", "push on its logit", `after a step of ${size} × push`], rows, (i) => lines[i] === most),
+      make("p", { class: "live-twin" }, `A token’s logit is the model’s number for it; softmax makes probabilities of all logits. Push = (sum of advantages of the answers that began so − probability × sum of all advantages) / ${GROUP}${temperature === 1 ? "" : ` / temperature ${temperature}`}; the sum of all is 0. Pushed up most: ${visible(model, most.id)}. The last column moves these logits alone; in training the same is done at every token of every answer, and the weights move for all of them at once.`));
   }
 }
 
