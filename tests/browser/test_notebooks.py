@@ -50,6 +50,9 @@ TOPS = """viewer => [...viewer.querySelectorAll('.ir1-at-fold, .ir1-at-step')].m
   control => Math.round(control.getBoundingClientRect().top))"""
 """How high the controls of the trace viewer stand, which are one row on a wide page."""
 
+PATIENCE = (4, 15)
+"""Seconds for which a change is waited for, and again where none came: a machine may be busy."""
+
 FED_BY_A_RUN = {"LiveRun"}
 """Widgets that have no control: a run moves them."""
 
@@ -126,7 +129,8 @@ def test_each_widget_changes_by_keyboard_alone(ran):
         kind = kind_of(widget)
         if kind in FED_BY_A_RUN:
             continue
-        if moves(opened.page, widget) and (kind != "Way" or answers(opened.page, widget)):
+        moved = any(moves(opened.page, widget, seconds) for seconds in PATIENCE)
+        if moved and (kind != "Way" or answers(opened.page, widget)):
             MOVED.add(kind)
         else:
             still.append(f"{i}: {kind}")
@@ -149,7 +153,7 @@ def picture(widget):
     return widget.locator(".widget-html").last.inner_html()
 
 
-def changes(page, look, before, seconds=4, most=120):
+def changes(page, look, before, seconds, most=120):
     """Whether what `look()` gives is none of `before`; told by the kernel's rest, not by a clock.
 
     No is said once the kernel has been idle for so many seconds, however long it has worked.
@@ -165,8 +169,9 @@ def changes(page, look, before, seconds=4, most=120):
     return True
 
 
-def moves(page, widget):
-    """Whether some control of `widget`, focused and given a key, changes the words and the picture.
+def moves(page, widget, seconds):
+    """Whether some control of `widget`, focused and given a key, changes the words and the picture,
+    each within so many seconds of the kernel's rest.
 
     A question shows its verdict only once the answer is checked, and a prediction and one's own
     words have no picture: there the words must change.
@@ -183,8 +188,8 @@ def moves(page, widget):
                 controls.nth(index).focus()
                 for stroke in key.split():
                     page.keyboard.press(stroke)
-                if changes(page, lambda: words(widget), [said]) and (
-                    not pictured or changes(page, lambda: picture(widget), [drawn])
+                if changes(page, lambda: words(widget), [said], seconds) and (
+                    not pictured or changes(page, lambda: picture(widget), [drawn], seconds)
                 ):
                     return True
     return False
@@ -213,7 +218,7 @@ def answers(page, widget):
     widget.locator("button").first.focus()
     page.keyboard.press("Enter")
     judged = changes(page, lambda: words(widget), before, seconds=60)
-    return judged and changes(page, lambda: "ir1-card" in picture(widget), [False])
+    return judged and changes(page, lambda: "ir1-card" in picture(widget), [False], PATIENCE[0])
 
 
 def test_a_tour_is_walked_and_left_by_keyboard_alone(ran):
