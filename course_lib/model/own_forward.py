@@ -92,12 +92,14 @@ def kept_logits(
     """The logits (kept, vocabulary) at the positions of `ids` (rows, tokens) where `keep` is true.
 
     Only those go through the output layer where that is all that the model's head is. `begun` are
-    numbers of tokens, none smaller than the last, behind which rows may part ways: what some have
-    alike up to there is read once for all of them, and nothing of it is kept. Logits in half
-    precision come back as float32, for the sums that are made of them.
+    numbers of tokens, ascending, behind which rows may part ways: what some have alike up to there
+    is read once for all of them, and nothing of it is kept. Logits in half precision come back as
+    float32, for the sums that are made of them.
     """
     found = way(model)
-    ends = _worth(ids, begun) if found.pieces else []
+    # Gradient checkpointing drops the cache that lies between pieces.
+    whole = not found.pieces or model.is_activation_checkpointing
+    ends = [] if whole else _worth(ids, begun)
     if not found.plain_head:
         logits = model(input_ids=ids, use_cache=False, **inputs).logits[keep]
     elif ends:

@@ -92,6 +92,17 @@ def test_two_kernels_draw_other_numbers(begun):
     assert not set(first.split()) & set(said(client, draw).split())
 
 
+def test_a_kernel_that_is_shut_down_runs_what_was_to_be_run_at_its_end(begun, tmp_path):
+    manager, client = begun
+    left = tmp_path / "left"
+    said(client, f"import atexit, pathlib; atexit.register(pathlib.Path({str(left)!r}).touch)")
+    client.shutdown()
+    until(lambda: not manager.is_alive())
+    assert left.exists()
+    manager.restart_kernel(now=True)
+    client.wait_for_ready(timeout=60)
+
+
 def test_the_end_of_either_is_the_end_of_both(begun):
     manager, client = begun
     number = int(said(client, "import os; print(os.getpid())"))
@@ -104,6 +115,15 @@ def test_the_end_of_either_is_the_end_of_both(begun):
     manager.shutdown_kernel(now=True)
     until(lambda: not psutil.pid_exists(number))
     until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+def test_a_kernel_that_cannot_begin_says_why(service, tmp_path):
+    path, process = service
+    own = os.environ | {kernel.SOCKET: str(path)}
+    command = [sys.executable, "-m", "course_lib.classroom.hub.kernel", "--ip=256.0.0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=own, cwd=tmp_path)
+    assert "ZMQError" in done.stderr, done.stderr
+    assert process.poll() is None
 
 
 def test_a_server_that_is_killed_leaves_no_kernel_behind(service, tmp_path):

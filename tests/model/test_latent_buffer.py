@@ -146,6 +146,17 @@ def test_what_is_read_once_has_the_gradient_of_all_rows(model, sampled, kind):
         assert torch.allclose(ours[name], theirs[name], atol=1e-4 * scale), name
 
 
+def test_with_gradient_checkpointing_nothing_is_read_apart():
+    fresh = models.load(models.shipped("mini-v3-base"))[0].train()
+    ids = torch.arange(20, 32).expand(40, -1)
+    keep = torch.ones_like(ids, dtype=torch.bool)
+    keep[:, :8] = False
+    assert own_forward._worth(ids, [8]) == [8]
+    plain = own_forward.kept_logits(fresh, ids, keep, begun=[8])
+    fresh.activation_checkpointing_enable()
+    assert torch.allclose(own_forward.kept_logits(fresh, ids, keep, begun=[8]), plain, atol=1e-4)
+
+
 def test_the_same_tokens_padded_otherwise_are_read_apart(model):
     """The pad token is one of the prompt's own, and the two stand in one row of the cache."""
     ids = torch.tensor([[0, 0, 5, 6, 7, 8, 9]] * 40)

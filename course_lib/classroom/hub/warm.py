@@ -173,13 +173,13 @@ def become_kernel(task: dict[str, Any], streams: list[int]) -> None:
 
     np.random.seed()  # Python's own generator is given a new seed at a fork, this one is not
     ends_with = f"--IPKernelApp.parent_handle={os.getppid()}"
-    try:
+    with contextlib.suppress(SystemExit):  # an error goes on, and ends the copy with its traceback
         IPKernelApp.launch_instance([*task["arguments"], ends_with])
-    finally:
-        # Taking down what is shared, as Python does at its end, would copy every page of it first.
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        os._exit(0)
+    # As `multiprocessing` ends what it has forked: taking down what is shared, as Python does at
+    # its own end, would copy every page of it first.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
