@@ -4,7 +4,8 @@ DeepSeek-V2 and V3 (arXiv 2405.04434, section 2.1; 2412.19437, section 2.1.1) ke
 one rotated key a token for all heads, and do not unfold them again: what would unfold keys is
 absorbed into the query, and values are unfolded after the sum. `latent_attention` has it for one
 text. Here the model's own forward pass hands its latents over, as to any cache of transformers; a
-mini-V3 then reads 112 numbers for each token before the new one, where keys and values are 320.
+mini-V3 then reads 112 numbers a layer for each token before the new one, where keys and values are
+320.
 """
 
 from typing import Any
@@ -72,6 +73,6 @@ class LatentBuffer(KVBuffer):
 
 
 def serves(model: Any) -> bool:
-    """Whether it is worth a trial. In half precision the sum would round elsewhere."""
+    """Whether it may be tried: in float32 on the CPU. In half precision it rounds elsewhere."""
     kind = model.config.model_type, model.device.type, model.dtype
     return kind == ("deepseek_v3", "cpu", torch.float32)

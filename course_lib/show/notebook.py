@@ -48,7 +48,7 @@ def setup() -> None:
 @contextmanager
 def _without_grammar_of_addresses() -> Iterator[None]:
     """plotly's renderers load nbformat, which loads jsonschema; that would build the grammar of
-    international web addresses, which takes two seconds and which no notebook is checked by."""
+    international web addresses, which takes seconds and which no notebook is checked by."""
     grammar = "rfc3987_syntax"
     absent = grammar not in sys.modules
     if absent:

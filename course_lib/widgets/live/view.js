@@ -381,7 +381,7 @@ class Group {
     const most = lines.reduce((a, b) => (b.push > a.push ? b : a));
     return make("div", {},
       table("The step at the first token, which all sixteen share", ["token", "probability", "answers that began so", "their advantages, summed", "push on its logit", `after a step of ${size} × push`], rows, (i) => lines[i] === most),
-      make("p", { class: "live-twin" }, `A token’s logit is the model’s number for it; softmax makes probabilities of all logits. Push = (sum of advantages of the answers that began so − probability × sum of all advantages) / ${GROUP}${temperature === 1 ? "" : ` / temperature ${temperature}`}; the sum of all is 0. Pushed up most: ${visible(model, most.id)}. The last column moves these logits alone; in training the same is done at every token of every answer, and the weights move for all of them at once.`));
+      make("p", { class: "live-twin" }, `A token’s logit is its score before softmax, which turns all scores into probabilities. Push = (sum of advantages of the answers that began so − probability × sum of all advantages) / ${GROUP}${temperature === 1 ? "" : ` / temperature ${temperature}`}; the sum of all is 0. Pushed up most: ${visible(model, most.id)}. The last column moves these logits alone; in training the same is done at every token of every answer, and the weights move for all of them at once.`));
   }
 }
 
