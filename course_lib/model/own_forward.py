@@ -93,9 +93,12 @@ def kept_logits(
 
     Only those go through the output layer where that is all that the model's head is. `begun` are
     numbers of tokens, ascending, behind which rows may part ways: what some have alike up to there
-    is read once for all of them, and nothing of it is kept. Logits in half precision come back as
-    float32, for the sums that are made of them.
+    is read once for all of them (with one draw of dropout, where a model has it), and nothing of it
+    may be kept. Logits in half precision come back as float32, for the sums that are made of them.
+    Raises ValueError where something is kept before the last of `begun`.
     """
+    if begun and bool(keep[:, : begun[-1]].any()):
+        raise ValueError("keep is true before the last of begun; logits are kept behind it alone.")
     found = way(model)
     # Gradient checkpointing drops the cache that lies between pieces.
     whole = not found.pieces or model.is_activation_checkpointing

@@ -57,7 +57,7 @@ def _without_grammar_of_addresses() -> Iterator[None]:
         yield
     finally:
         if absent:
-            del sys.modules[grammar]
+            sys.modules.pop(grammar, None)
 
 
 def _renderer_is_open() -> bool:

@@ -94,11 +94,13 @@ def test_two_kernels_draw_other_numbers(begun):
 
 def test_a_kernel_that_is_shut_down_runs_what_was_to_be_run_at_its_end(begun, tmp_path):
     manager, client = begun
-    left = tmp_path / "left"
+    left, thread = tmp_path / "left", tmp_path / "thread"
     said(client, f"import atexit, pathlib; atexit.register(pathlib.Path({str(left)!r}).touch)")
+    late = f"threading.Timer(1, pathlib.Path({str(thread)!r}).touch).start()"
+    said(client, f"import threading; {late}")
     client.shutdown()
     until(lambda: not manager.is_alive())
-    assert left.exists()
+    assert left.exists() and thread.exists()
     manager.restart_kernel(now=True)
     client.wait_for_ready(timeout=60)
 

@@ -146,6 +146,12 @@ def test_what_is_read_once_has_the_gradient_of_all_rows(model, sampled, kind):
         assert torch.allclose(ours[name], theirs[name], atol=1e-4 * scale), name
 
 
+def test_what_is_kept_too_early_is_refused(model):
+    ids = torch.arange(20, 32).expand(2, -1)
+    with pytest.raises(ValueError, match="before the last of begun"):
+        own_forward.kept_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), begun=[8])
+
+
 def test_with_gradient_checkpointing_nothing_is_read_apart():
     fresh = models.load(models.shipped("mini-v3-base"))[0].train()
     ids = torch.arange(20, 32).expand(40, -1)

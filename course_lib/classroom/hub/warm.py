@@ -18,6 +18,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,9 @@ def become_kernel(task: dict[str, Any], streams: list[int]) -> None:
     ends_with = f"--IPKernelApp.parent_handle={os.getppid()}"
     with contextlib.suppress(SystemExit):  # an error goes on, and ends the copy with its traceback
         IPKernelApp.launch_instance([*task["arguments"], ends_with])
-    # As `multiprocessing` ends what it has forked: taking down what is shared, as Python does at
-    # its own end, would copy every page of it first.
+    # As `multiprocessing` ends what it has forked, threads and what was left for the end first:
+    # taking down what is shared, as Python does at its own end, would copy every page of it.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(0)
