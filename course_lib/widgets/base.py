@@ -35,7 +35,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as ipw
 import traitlets
 from IPython.display import display
@@ -43,6 +42,7 @@ from IPython.display import display
 from course_lib.show.svg import as_images
 from course_lib.show.theme import NO_MATHS, PAGE_COLOUR, TEXT_COLOUR, escape
 from course_lib.widgets import tours
+from course_lib.widgets.told import HEAR, Told
 
 _STATES: dict[str, dict[str, Any]] = {}
 
@@ -55,7 +55,7 @@ def _labelled(label: str) -> dict[str, Any]:
     return {"description": label, "tooltip": label, "style": wide, "layout": _ROW}
 
 
-class Status(anywidget.AnyWidget):
+class Status(Told):
     """One line of text that screen readers speak when it changes.
 
     The element stays and its text changes: readers miss a live region that is itself replaced.
@@ -63,27 +63,24 @@ class Status(anywidget.AnyWidget):
     out: the handle, which is what takes the keys, is told its label.
     """
 
-    _esm = """
-    function render({ model, el }) {
+    _esm = f"""{HEAR}
+    async function render({{ model, el }}) {{
       const line = document.createElement("p");
       line.setAttribute("role", "status");
       line.setAttribute("aria-live", "polite");
       line.className = "ir1-status";
-      const show = () => { line.textContent = model.get("words"); };
-      model.on("change:words", show);
-      show();
       el.appendChild(line);
       const name = () => el.closest(".ir1-frame")?.querySelectorAll(".widget-slider").forEach(
         (slider) => slider.querySelector(".noUi-handle")?.setAttribute(
           "aria-label", slider.querySelector(".widget-label")?.textContent ?? "value"));
       const seen = new IntersectionObserver(name);
       seen.observe(line);
-      return () => seen.disconnect();
-    }
-    export default { render };
+      const deafen = await hear(model, (words) => {{ line.textContent = words; }});
+      return () => {{ seen.disconnect(); deafen(); }};
+    }}
+    export default {{ render }};
     """
     _css = Path(__file__).parent / "frame.css"
-    words = traitlets.Unicode().tag(sync=True)
 
 
 def slider(
@@ -236,7 +233,7 @@ class Widget:
         """Draw the picture and the words again, after something but a control has changed."""
         if self._live is not None:
             self._picture.value = self.picture()
-            self._status.words = self.text()
+            self._status.text = self.text()
 
     def given(self) -> str:
         """How the controls stand, for the twin. Override where they ask and do not set."""
@@ -276,7 +273,7 @@ class Widget:
     def _build(self) -> ipw.VBox:
         hide = f"<style>#{self._twin_id()} {{ display: none; }}</style>"
         self._picture = ipw.HTML(self.picture())
-        self._status = Status(words=self.text())
+        self._status = Status(self.text())
         for control in self._controls.values():
             control.observe(lambda _: self._changed(), names="value")
         head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")

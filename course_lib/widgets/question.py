@@ -95,7 +95,7 @@ class Way(base.Widget):
         A prediction's run comes first and takes some seconds; the words say so meanwhile.
         """
         if isinstance(self.way, Prediction) and self._live is not None:
-            self._status.words = RUNNING
+            self._status.text = RUNNING
         try:
             self.verdict = self.way.judge(self.answer(), self.question.state())
         except CourseError as error:  # a prediction's run met a damaged model, for instance

@@ -14,16 +14,17 @@ const make = (tag, attributes, ...children) => {
 // The places in a widget that a card may stand in, from the innermost.
 const PLACES = ".ir1-group, .ir1-plain, .ir1-controls, .ir1-shown, .ir1-frame";
 
-function render({ model, el }) {
+async function render({ model, el }) {
+  let drawn = { place: 0, of: 0, reply: "", say: "", task: "", options: [], at: "" };
   const card = make("section", { class: "ir1-tour", tabindex: "-1", "aria-label": "Guided tour" });
   const frame = make("style", {});
   const go = (place) => { model.set("place", place); model.save_changes(); };
   const choose = (option) => { model.set("answer", option); model.save_changes(); };
   const button = (words, act) => make("button", { type: "button", class: "jupyter-button", onclick: act }, words);
-  const target = () => { const { at } = model.get("card"); return at ? document.querySelector(at) : null; };
+  const target = () => (drawn.at ? document.querySelector(drawn.at) : null);
   // JupyterLab takes keys for its own wherever the element that has the focus lacks this mark.
   card.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
-  card.addEventListener("keydown", (event) => { if (event.key === "Escape" && model.get("place")) go(0); });
+  card.addEventListener("keydown", (event) => { if (event.key === "Escape" && drawn.place) go(0); });
 
   function show() {
     const found = target();
@@ -42,7 +43,7 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const place = model.get("place"), { of, reply, say, task, options, at } = model.get("card");
+    const { place, of, reply, say, task, options, at } = drawn;
     frame.textContent = at ? `${at} { outline: 3px solid #874be1; outline-offset: -3px; }` : "";
     if (!place) return card.replaceChildren(button(`Tour (${of} steps)`, () => go(1)));
     card.replaceChildren(
@@ -60,7 +61,7 @@ function render({ model, el }) {
   function change() {
     draw();
     settle();
-    (model.get("place") ? card : card.firstChild).focus({ preventScroll: true });
+    (drawn.place ? card : card.firstChild).focus({ preventScroll: true });
     card.scrollIntoView({ block: "nearest" });
     uncover(target());
   }
@@ -74,9 +75,14 @@ function render({ model, el }) {
   }
 
   el.append(card, frame);
-  draw();
-  model.on("change:card", change);
-  return () => { model.off("change:card", change); card.remove(); };
+  const deafen = await hear(model, (told) => {
+    const first = !drawn.of;
+    drawn = JSON.parse(told);
+    model.set({ place: drawn.place, answer: "" });
+    if (first) draw();
+    else change();
+  });
+  return () => { deafen(); card.remove(); };
 }
 
 export default { render };

@@ -5,6 +5,7 @@ that has a tour its button. What is done is seen by the widget's own traits: the
 the press of a button. `tour.js` draws the card and marks the element.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as ipw
 import traitlets
+
+from course_lib.widgets.told import HEAR, Told
 
 HERE = Path(__file__).parent
 HELD = "(It is so already: change it, and change it back.)"
@@ -77,7 +79,7 @@ def _texts() -> dict[str, list[dict[str, Any]]]:
     return tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
 
 
-class Tour(anywidget.AnyWidget):
+class Tour(Told):
     """The button "Tour", and the card while it is on.
 
     `place` is 0 before the tour, then the step's number, and one more at the end; the reader's page
@@ -86,11 +88,10 @@ class Tour(anywidget.AnyWidget):
     names an element that is not there.
     """
 
-    _esm = HERE / "tour.js"
+    _esm = HEAR + (HERE / "tour.js").read_text(encoding="utf-8")
     _css = HERE / "tour.css"
     place = traitlets.Int(0).tag(sync=True)
     answer = traitlets.Unicode("").tag(sync=True)
-    card: "traitlets.Dict[str, Any]" = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -104,7 +105,8 @@ class Tour(anywidget.AnyWidget):
             raise ValueError(f"the tour names what is not there: {', '.join(sorted(unknown))}")
         self.steps, self._scope, self._targets, self._reset = steps, scope, targets, reset
         self._reply, self._resetting = "", False
-        super().__init__()
+        self.card = self._drawn()
+        super().__init__(json.dumps(self.card))
         for name, target in targets.items():
             target.add_class(_mark(name))
             if isinstance(target, ipw.Button):
@@ -113,7 +115,6 @@ class Tour(anywidget.AnyWidget):
                 target.observe(lambda _, name=name: self._acted(name), "value")
         self.observe(self._moved, "place")
         self.observe(self._answered, "answer")
-        self._moved()
 
     @property
     def step(self) -> Step | None:
@@ -145,15 +146,19 @@ class Tour(anywidget.AnyWidget):
             self._resetting = True
             self._reset()
             self._resetting = False
-        step, reply, self._reply = self.step, self._reply, ""
-        self.card = {"of": len(self.steps), "reply": reply, "at": "", "options": []}
-        if step:
-            held = f" {HELD}" if step.until and self._holds(step) else ""
-            task = f"{step.do or step.ask}{held}"
-            told = {"say": step.say, "task": task, "options": list(step.options)}
-            self.card = {**self.card, **told, "at": self._selector(step)}
-        elif self.place:
-            self.card = {**self.card, "say": END, "task": ""}
+        self.card, self._reply = self._drawn(), ""
+        self.text = json.dumps(self.card)
+
+    def _drawn(self) -> dict[str, Any]:
+        """What the page draws: the step that is on, and what was replied to the one before."""
+        step, end = self.step, END if self.place else ""
+        told = {"place": self.place, "of": len(self.steps), "reply": self._reply}
+        if not step:
+            return {**told, "say": end, "task": "", "options": [], "at": ""}
+        held = f" {HELD}" if step.until and self._holds(step) else ""
+        task = f"{step.do or step.ask}{held}"
+        asked = {"say": step.say, "task": task, "options": list(step.options)}
+        return {**told, **asked, "at": self._selector(step)}
 
     def _selector(self, step: Step) -> str:
         parts = (part.strip() for part in step.part.split(","))

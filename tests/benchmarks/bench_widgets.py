@@ -57,7 +57,7 @@ def moves(widget: Widget, wanted: int) -> list[float]:
                 began = time.perf_counter()
                 control.value = value
                 taken.append(1000 * (time.perf_counter() - began))
-                assert widget._status.words == widget.text(), "the words are not the new ones"
+                assert widget._status.text == widget.text(), "the words are not the new ones"
     return taken
 
 

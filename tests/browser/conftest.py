@@ -39,8 +39,9 @@ def engine(can_run):
 
 @pytest.fixture(scope="session")
 def profile(engine):
-    """One browser for all of JupyterLab's pages, as a learner's is."""
+    """One browser for all of JupyterLab's pages, as a learner's is on a busy machine."""
     with engine.new_context() as profile:
+        profile.add_init_script(lab.LATE)
         yield profile
 
 

@@ -42,8 +42,8 @@ _SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 
-# Front-end notices that are JupyterLab's own and say nothing about the notebook. anywidget's comes
-# where a busy machine takes more than its two seconds; that widgets are drawn is tested by itself.
+# Front-end notices that are JupyterLab's own and say nothing about the notebook; anywidget's is of
+# `LATE`.
 _HARMLESS = (
     *("favicon", "/api/workspaces", "/lsp/", "was preloaded using link preload"),
     "[anywidget] Failed to initialize model.",
@@ -57,10 +57,30 @@ _READY = """() => {
   return Boolean(context && context.isReady && kernel && kernel.status === 'idle');
 }"""
 
+LATE = """{
+  const timeout = AbortSignal.timeout;
+  AbortSignal.timeout = ms => timeout.call(AbortSignal, ms === 2000 ? 0 : ms);
+}"""
+"""Makes every script of anywidget's as late as on a busy machine, where the two seconds that it is
+given pass before it is there."""
+
 _SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 
-IS_BUSY = """() =>
+_NOTE_WHAT_WIDGETS_ASK = """() => {
+  window.asked = new Set();
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  kernel.anyMessage.connect((_, { msg, direction }) => {
+    if (direction === 'send' && msg.header.msg_type === 'comm_msg')
+      window.asked.add(msg.header.msg_id);
+    else if (msg.header.msg_type === 'status' && msg.content.execution_state === 'idle')
+      window.asked.delete(msg.parent_header.msg_id);
+  });
+}"""
+
+IS_BUSY = """() => window.asked.size > 0 ||
   window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status !== 'idle'"""
+"""Whether something is unanswered: what widgets ask goes to a thread of the kernel's own, and the
+kernel says that it is idle while that thread works."""
 
 _RUN_STATE = """() => {
   const panel = window.jupyterapp.shell.currentWidget;
@@ -304,6 +324,7 @@ def notebook(profile, address: str, name: str, width: int = 1366) -> Iterator[Pa
     )
     page.goto(address.format(path=f"lab/tree/{name}"))
     opened.wait_until_ready()
+    page.evaluate(_NOTE_WHAT_WIDGETS_ASK)
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     yield opened
     page.evaluate(_SHUT_DOWN)

@@ -49,7 +49,7 @@ def test_a_moved_control_changes_state_picture_and_words():
     before = picture.value
     widget._controls["tokens"].value = 20
     assert widget.state["tokens"] == 20
-    assert status.words == "20 tokens <at> 2.5"
+    assert status.text == "20 tokens <at> 2.5"
     assert picture.value != before
     assert "cost: 50" in picture.value
 
@@ -58,7 +58,7 @@ def test_a_cell_run_again_shows_what_the_reader_had_set():
     Cost().set(tokens=33)
     again = Cost()
     assert again.state["tokens"] == 33
-    assert "33 tokens" in list(parts(again.widget))[-1].words
+    assert "33 tokens" in list(parts(again.widget))[-1].text
 
 
 def test_keys_and_classes_keep_their_states_apart():

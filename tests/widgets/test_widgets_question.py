@@ -45,7 +45,7 @@ def test_the_button_checks_and_the_page_changes():
     asked._controls["answer"].value = "b"
     check.click()
     assert "Not right" in asked._picture.value and "Try the widget." in asked._picture.value
-    assert asked._status.words == "Not right: No."
+    assert asked._status.text == "Not right: No."
 
 
 def test_a_changed_answer_takes_the_verdict_away():
@@ -77,14 +77,14 @@ def test_orders_and_predictions_are_judged_too():
 
 def test_while_a_prediction_runs_the_words_say_so():
     heard = []
-    run = Prediction(NUMBER, lambda: heard.append(status.words) or {"price": 5}, lambda s: "Ran.")
+    run = Prediction(NUMBER, lambda: heard.append(status.text) or {"price": 5}, lambda s: "Ran.")
     asked = question.Way(Question("q", "Cost", (run,)), run)
     assert asked.widget
     status = asked._status
     asked.set(answer="5")
     asked.check()
     assert heard == ["Running it now; this takes some seconds."]
-    assert status.words == "Right: Ran. Yes."
+    assert status.text == "Right: Ran. Yes."
 
 
 def test_a_run_that_cannot_take_place_is_said_and_counts_as_no_answer():
