@@ -1,7 +1,7 @@
 """Scripts in the page that hear what the kernel says, however busy the page is.
 
 anywidget gives a script two seconds to load. Where a page is busy for longer, its element is drawn
-all the same, but every change that the kernel makes later is dropped (0.9.14 to 0.11.0: a promise
+all the same, but every change that the kernel makes later is dropped (0.9.18 to 0.11.0: a promise
 that has failed is waited for). So what the kernel says goes by a model of ipywidgets' own.
 """
 
