@@ -273,7 +273,7 @@ class Widget:
     def _build(self) -> ipw.VBox:
         hide = f"<style>#{self._twin_id()} {{ display: none; }}</style>"
         self._picture = ipw.HTML(self.picture())
-        self._status = Status(self.text())
+        self._status = Status(self.text(), _dom_classes=[tours.mark("words")])
         for control in self._controls.values():
             control.observe(lambda _: self._changed(), names="value")
         head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")

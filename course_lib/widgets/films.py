@@ -83,8 +83,8 @@ class Film(Widget, ABC):
         """Play and stop, tied to the slider in the page."""
         step = self._controls["step"]
         ends = {"value": step.value, "low": step.min, "high": step.max, "by": step.step}
-        play = _Play(**ends, every=max(150, 6000 // len(self.steps)))
-        play.add_class("ir1-play")
+        every = max(150, 6000 // len(self.steps))
+        play = _Play(**ends, every=every, _dom_classes=["ir1-play"])
         self._link = ipw.jslink((play, "value"), (step, "value"))
         return [play]
 

@@ -1,9 +1,12 @@
 """Scripts in the page that hear what the kernel says, however busy the page is.
 
 anywidget gives a script two seconds to load. Where a page is busy for longer, its element is drawn
-all the same, but every change that the kernel makes later is dropped (0.9.18 to 0.11.0: a promise
-that has failed is waited for). So what the kernel says goes by a model of ipywidgets' own.
+all the same, but every change that the kernel makes later is dropped, a class added as well (0.9.18
+to 0.11.0: a promise that has failed is waited for). So what the kernel says goes by a model of
+ipywidgets' own, and all else that a script needs is given to it when it is made.
 """
+
+from typing import Any
 
 import anywidget
 import ipywidgets as ipw
@@ -11,12 +14,15 @@ import traitlets
 
 
 class Told(anywidget.AnyWidget):
-    """A script with HEAR in it, and the `text` that it is told: at first, and when it is set."""
+    """A script with HEAR in it, and the `text` that it is told: at first, and when it is set.
+
+    `first` are other traits, for good, such as the element's classes.
+    """
 
     line = traitlets.Instance(ipw.HTML).tag(sync=True, **ipw.widget_serialization)
 
-    def __init__(self, text: str) -> None:
-        super().__init__(line=ipw.HTML(text))
+    def __init__(self, text: str, **first: Any) -> None:
+        super().__init__(line=ipw.HTML(text), **first)
 
     @property
     def text(self) -> str:

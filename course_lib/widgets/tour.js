@@ -18,8 +18,8 @@ async function render({ model, el }) {
   let drawn = { place: 0, of: 0, reply: "", say: "", task: "", options: [], at: "" };
   const card = make("section", { class: "ir1-tour", tabindex: "-1", "aria-label": "Guided tour" });
   const frame = make("style", {});
-  const go = (place) => { model.set("place", place); model.save_changes(); };
-  const choose = (option) => { model.set("answer", option); model.save_changes(); };
+  const go = (place) => model.send({ place });
+  const choose = (option) => model.send({ option });
   const button = (words, act) => make("button", { type: "button", class: "jupyter-button", onclick: act }, words);
   const target = () => (drawn.at ? document.querySelector(drawn.at) : null);
   // JupyterLab takes keys for its own wherever the element that has the focus lacks this mark.
@@ -78,7 +78,6 @@ async function render({ model, el }) {
   const deafen = await hear(model, (told) => {
     const first = !drawn.of;
     drawn = JSON.parse(told);
-    model.set({ place: drawn.place, answer: "" });
     if (first) draw();
     else change();
   });

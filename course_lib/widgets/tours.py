@@ -82,16 +82,15 @@ def _texts() -> dict[str, list[dict[str, Any]]]:
 class Tour(Told):
     """The button "Tour", and the card while it is on.
 
-    `place` is 0 before the tour, then the step's number, and one more at the end; the reader's page
-    sets it to begin and to leave. `answer` is the option just chosen. `scope` is a CSS selector of
-    the widget, and `reset` puts its controls back as a tour begins. Raises ValueError where a step
-    names an element that is not there.
+    `place` is 0 before the tour, then the step's number, and one more at the end. The page asks to
+    begin and to leave, and says which option was chosen; the `card` is all that it is told. `scope`
+    is a CSS selector of the widget, and `reset` puts its controls back as a tour begins. Raises
+    ValueError where a step names an element that is not there.
     """
 
     _esm = HEAR + (HERE / "tour.js").read_text(encoding="utf-8")
     _css = HERE / "tour.css"
-    place = traitlets.Int(0).tag(sync=True)
-    answer = traitlets.Unicode("").tag(sync=True)
+    place = traitlets.Int(0)
 
     def __init__(
         self,
@@ -108,13 +107,13 @@ class Tour(Told):
         self.card = self._drawn()
         super().__init__(json.dumps(self.card))
         for name, target in targets.items():
-            target.add_class(_mark(name))
+            target.add_class(mark(name))
             if isinstance(target, ipw.Button):
                 target.on_click(lambda _, name=name: self._acted(name))
             elif isinstance(target, ipw.ValueWidget):
                 target.observe(lambda _, name=name: self._acted(name), "value")
         self.observe(self._moved, "place")
-        self.observe(self._answered, "answer")
+        self.on_msg(lambda _, said, __: self._asked(**said))
 
     @property
     def step(self) -> Step | None:
@@ -127,11 +126,12 @@ class Tour(Told):
         if step and step.do and name in step.watched and self._holds(step):
             self._go_on(step.seen)
 
-    def _answered(self, _: object) -> None:
-        """An option was chosen."""
-        step, answer, self.answer = self.step, self.answer, ""
-        if step and answer in step.options:
-            self._go_on(step.reply(answer))
+    def _asked(self, place: int | None = None, option: str = "") -> None:
+        """The page asks to be at a place, or an option was chosen there."""
+        if place is not None:
+            self.place = place
+        elif self.step and option in self.step.options:
+            self._go_on(self.step.reply(option))
 
     def _go_on(self, reply: str) -> None:
         self._reply = reply
@@ -162,7 +162,7 @@ class Tour(Told):
 
     def _selector(self, step: Step) -> str:
         parts = (part.strip() for part in step.part.split(","))
-        return ", ".join(f"{self._scope} .{_mark(step.at)} {part}".strip() for part in parts)
+        return ", ".join(f"{self._scope} .{mark(step.at)} {part}".strip() for part in parts)
 
 
 def offer(name: str, *given: Any) -> list[Tour]:
@@ -170,7 +170,7 @@ def offer(name: str, *given: Any) -> list[Tour]:
     return [Tour(steps(name), *given)] if steps(name) else []
 
 
-def _mark(name: str) -> str:
+def mark(name: str) -> str:
     """The HTML class of an element that a step can name."""
     return "ir1-at-" + re.sub(r"\W+", "-", name.lower())
 

@@ -41,7 +41,7 @@ def engine(can_run):
 def profile(engine):
     """One browser for all of JupyterLab's pages, as a learner's is on a busy machine."""
     with engine.new_context() as profile:
-        profile.add_init_script(lab.LATE)
+        profile.add_init_script(lab.LATE_SCRIPTS)
         yield profile
 
 

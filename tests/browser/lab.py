@@ -42,11 +42,13 @@ _SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 
-# Front-end notices that are JupyterLab's own and say nothing about the notebook; anywidget's is of
-# `LATE`.
+_LATE = "[anywidget] Failed to initialize model."
+"""What anywidget says of a script that was late, as `LATE_SCRIPTS` makes them all."""
+
+# Front-end notices that are JupyterLab's own and say nothing about the notebook.
 _HARMLESS = (
     *("favicon", "/api/workspaces", "/lsp/", "was preloaded using link preload"),
-    "[anywidget] Failed to initialize model.",
+    _LATE,
 )
 
 _READY = """() => {
@@ -57,7 +59,7 @@ _READY = """() => {
   return Boolean(context && context.isReady && kernel && kernel.status === 'idle');
 }"""
 
-LATE = """{
+LATE_SCRIPTS = """{
   const timeout = AbortSignal.timeout;
   AbortSignal.timeout = ms => timeout.call(AbortSignal, ms === 2000 ? 0 : ms);
 }"""
@@ -208,10 +210,14 @@ def browser() -> Iterator:
 
 @dataclass
 class Page:
-    """One notebook open in JupyterLab. `page` is playwright's; `console` its errors so far."""
+    """One notebook open in JupyterLab. `page` is playwright's; `console` its errors so far.
+
+    `late` is how often anywidget has said that a script of its was late.
+    """
 
     page: object
     console: list[str] = field(default_factory=list)
+    late: int = 0
 
     def wait_until_ready(self, seconds: float = 180) -> None:
         """Until the kernel is there and idle."""
@@ -314,6 +320,7 @@ def notebook(profile, address: str, name: str, width: int = 1366) -> Iterator[Pa
     opened = Page(page)
 
     def note(text: str) -> None:
+        opened.late += _LATE in text
         if not any(harmless in text for harmless in _HARMLESS):
             opened.console.append(text)
 

@@ -50,6 +50,8 @@ TOPS = """viewer => [...viewer.querySelectorAll('.ir1-at-fold, .ir1-at-step')].m
   control => Math.round(control.getBoundingClientRect().top))"""
 """How high the controls of the trace viewer stand, which are one row on a wide page."""
 
+OUTLINE = "element => getComputedStyle(element).outlineStyle"
+
 PATIENCE = (4, 15)
 """Seconds for which a change is waited for, and again where none came: a machine may be busy."""
 
@@ -112,6 +114,8 @@ def test_every_widget_is_drawn(ran):
     loading = opened.page.get_by_text("Loading widget...").count()
     assert failed == loading == 0
     assert opened.page.locator(OUTPUTS).count() == state["widgets"]
+    # What follows moves widgets whose scripts were late; where none is, `told` is needed no more.
+    assert opened.late or not state["widgets"], "anywidget no longer gives up on a late script"
 
 
 def test_live_widgets_hide_their_twins(ran):
@@ -225,7 +229,12 @@ def test_a_tour_is_walked_and_left_by_keyboard_alone(ran):
     name, opened, _ = ran
     if name != "06_local_inference.ipynb":
         pytest.skip("the trace viewer's tour is walked, in its own lesson")
-    page, viewer = opened.page, opened.page.locator(".ir1-of-TraceViewer").first
+    walk_and_leave_the_tour(opened.page)
+
+
+def walk_and_leave_the_tour(page):
+    """Go through the tour of the first trace viewer of a page, by keyboard."""
+    viewer = page.locator(".ir1-of-TraceViewer").first
     tour, place = viewer.locator(".ir1-tour"), viewer.locator(".ir1-tour-place")
     steps = tours.steps("TraceViewer")
     tour.locator("button").focus()
@@ -233,6 +242,8 @@ def test_a_tour_is_walked_and_left_by_keyboard_alone(ran):
     for number, step in enumerate(steps, 1):
         place.filter(has_text=f"step {number} of {len(steps)}").wait_for()
         assert tour.evaluate("card => card === document.activeElement"), "the card has the focus"
+        framed = viewer.locator(f".{tours.mark(step.at)}")
+        assert framed.evaluate(OUTLINE) == "solid" or step.part, "what the step names is framed"
         assert len(set(viewer.evaluate(TOPS))) == 1, "the card parts no row of controls"
         if step.ask:
             page.keyboard.press("Tab")  # the first of the options
