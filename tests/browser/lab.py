@@ -66,7 +66,22 @@ LATE_SCRIPTS = """{
 """Makes every script of anywidget's as late as on a busy machine, where the two seconds that it is
 given pass before it is there."""
 
-_SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
+_STARTED = "() => window.jupyterapp && !location.search.includes('reset')"
+
+_RESTORED = """async () => {
+  await window.jupyterapp.restored;
+  window.jupyterapp.shell.collapseLeft();
+}"""
+
+_OPEN = """async path => {
+  await window.jupyterapp.commands.execute('docmanager:open', { path });
+}"""
+
+_CLOSE = """async () => {
+  const { shell, serviceManager } = window.jupyterapp;
+  shell.currentWidget.dispose();
+  await serviceManager.sessions.shutdownAll();
+}"""
 
 _NOTE_WHAT_WIDGETS_ASK = """() => {
   window.asked = new Set();
@@ -309,14 +324,13 @@ class Page:
 
 @contextlib.contextmanager
 def notebook(profile, address: str, name: str, width: int = 1366) -> Iterator[Page]:
-    """Open the notebook `name` ("notebooks/...") from the server and wait for its kernel.
+    """Open the notebook `name` ("notebooks/...") in JupyterLab and wait for its kernel.
 
-    `profile` is playwright's `BrowserContext`: what it has loaded of JupyterLab is kept for the
-    next notebook. At the end the kernel is shut down.
+    `profile` is playwright's `BrowserContext`, in which JupyterLab is loaded once: one notebook
+    after another is opened in it, as a learner does. At the end it is closed unsaved, and its
+    kernel shut down; where something went wrong, the next notebook gets a page of its own.
     """
-    page = profile.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
-    page.set_viewport_size({"width": width, "height": 1400})
+    page = profile.pages[0] if profile.pages else _jupyterlab(profile, address)
     opened = Page(page)
 
     def note(text: str) -> None:
@@ -324,18 +338,37 @@ def notebook(profile, address: str, name: str, width: int = 1366) -> Iterator[Pa
         if not any(harmless in text for harmless in _HARMLESS):
             opened.console.append(text)
 
-    page.on("pageerror", lambda error: note(str(error)))
-    page.on(
-        "console",
-        lambda said: said.type == "error" and note(f"{said.text} {said.location.get('url', '')}"),
-    )
-    page.goto(address.format(path=f"lab/tree/{name}"))
-    opened.wait_until_ready()
-    page.evaluate(_NOTE_WHAT_WIDGETS_ASK)
-    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-    yield opened
-    page.evaluate(_SHUT_DOWN)
-    page.close()
+    def failed(error: object) -> None:
+        note(str(error))
+
+    def said(line) -> None:
+        if line.type == "error":
+            note(f"{line.text} {line.location.get('url', '')}")
+
+    page.on("pageerror", failed)
+    page.on("console", said)
+    try:
+        opened.resize(width, 1400)
+        page.evaluate(_OPEN, name)
+        opened.wait_until_ready()
+        page.evaluate(_NOTE_WHAT_WIDGETS_ASK)
+        yield opened
+        page.evaluate(_CLOSE)
+    except BaseException:
+        page.close()
+        raise
+    page.remove_listener("pageerror", failed)
+    page.remove_listener("console", said)
+
+
+def _jupyterlab(profile, address: str):
+    """A page with JupyterLab in it and no document."""
+    page = profile.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(address.format(path="lab"))
+    page.wait_for_function(_STARTED)
+    page.evaluate(_RESTORED)
+    return page
 
 
 def axe_source() -> str:

@@ -3,15 +3,15 @@
 Off means that there is no network: the commands run in a namespace of Linux that has only loopback.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import without_network
+
 ROOT = Path(__file__).parents[2]
-ALONE = ["unshare", "-rn", sys.executable, str(ROOT / "tests/without_network.py"), sys.executable]
 NOTEBOOKS = (
     "01_cost_reset",
     "06_local_inference",
@@ -23,13 +23,14 @@ NOTEBOOKS = (
 def alone(*arguments, seconds):
     """Run Python with `arguments` and no network; the finished process."""
     return subprocess.run(
-        [*ALONE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=seconds
-    )
+        [*without_network.ALONE, sys.executable, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def possible():
-    if shutil.which("unshare") is None or alone("-c", "", seconds=60).returncode:
+    if not without_network.possible():
         pytest.skip("no network of one's own can be made here (Linux, `unshare -rn`)")
 
 
