@@ -56,13 +56,12 @@ def _grade(kept: dict) -> Grade:
     return Grade(kept["student"], tuple(verdicts), tuple(kept["notes"]), kept["key"])
 
 
-def merged(grades: Iterable[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
-    """For each exercise the best verdict; of equal ones the first."""
-    best: dict[str, Verdict] = {}
-    for verdict in (one for verdicts in grades for one in verdicts):
-        if verdict.exercise not in best or _worth(verdict) > _worth(best[verdict.exercise]):
-            best[verdict.exercise] = verdict
-    return tuple(best.values())
+def best(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
+    """For each exercise its best verdict; of equal ones the first."""
+    found: dict[str, Verdict] = {}
+    for one in verdicts:
+        found[one.exercise] = max(found.get(one.exercise, one), one, key=_worth)
+    return found
 
 
 def _worth(verdict: Verdict) -> int:
