@@ -198,7 +198,8 @@ def _result(done: Future[Grade], submission: Submission, exercises: Sequence[Exe
 def _version(exercises: Sequence[Exercise]) -> str:
     """What a result depends on beside the submission: the exercises and the code that checks."""
     names = [one.name.encode() for one in exercises]
-    code = [path.read_bytes() for path in sorted((LIBRARY / "classroom").rglob("*.py"))]
+    files = sorted((LIBRARY / "classroom").rglob("*"))  # the cards too
+    code = [path.read_bytes() for path in files if path.suffix in (".py", ".toml")]
     return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
 
 

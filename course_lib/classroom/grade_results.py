@@ -35,9 +35,9 @@ def load(folder: Path) -> dict[str, Grade]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 one = _grade(json.loads(line))
+                found[one.key] = one
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-            found[one.key] = one
     return found
 
 
