@@ -5,7 +5,7 @@ None, or the model that comes with the course, and the questions then say so.
 """
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -186,7 +186,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _number(line: Mapping[str, Any], name: str) -> float | None:
     value = line.get(name)
-    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+    if isinstance(value, int | float) and 0 <= value <= sys.float_info.max:
         return float(value)
     return None
 
