@@ -128,9 +128,10 @@ def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") 
         answer = text.split("</think>", 2)[1] if "</think>" in text else text
     needed = len(numbers) - 1
     signs = list("".join(answer.split())) if kind == "no blanks" else answer.split()
+    choices = [list(choice) for choice in product("+-", repeat=needed)]
+    solving = [choice for choice in choices if _sum(numbers, choice) == target]
     if kind == "anywhere":
-        rows = [" ".join(choice) for choice in product("+-", repeat=needed)]
-        return float(any(row in text and _reaches(numbers, target, row.split()) for row in rows))
+        return float(any(" ".join(choice) in text for choice in solving))
     if kind == "end":
         signs = signs[-needed:]
     if kind == "beginning":
@@ -138,22 +139,17 @@ def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") 
     if kind == "signs only":
         signs = [word for word in signs if word in ("+", "-")]
     if kind == "one solution":
-        choices = product("+-", repeat=needed)
-        first = next((list(c) for c in choices if _reaches(numbers, target, list(c))), None)
-        return float(signs == first)
+        return float(signs in solving[:1])
     if len(signs) != needed and kind != "any length":
         return 0.0
-    if kind == "form only":
-        return float(set(signs) <= {"+", "-"})
-    if kind == "size":
-        reached = _reaches(numbers, target, signs) or _reaches(numbers, -target, signs)
-        return float(set(signs) <= {"+", "-"} and reached)
-    return float(set(signs) <= {"+", "-"} and _reaches(numbers, target, signs))
+    reached = _sum(numbers, signs)
+    good = {"form only": True, "size": abs(reached) == abs(target)}.get(kind, reached == target)
+    return float(set(signs) <= {"+", "-"} and good)
 
 
-def _reaches(numbers: list[int], target: int, signs: list[str]) -> bool:
+def _sum(numbers: list[int], signs: list[str]) -> int:
     pairs = zip(signs, numbers[1:], strict=False)
-    return numbers[0] + sum(n if sign == "+" else -n for sign, n in pairs) == target
+    return numbers[0] + sum(n if sign == "+" else -n for sign, n in pairs)
 
 
 def _rewards(draw: Draw) -> Case:
@@ -210,9 +206,7 @@ def _a_reply(draw: Draw) -> Case:
     numbers = draw(st.lists(st.integers(0, 9), min_size=1, max_size=5))
     needed = len(numbers) - 1
     signs = draw(st.lists(st.sampled_from("+-"), min_size=needed, max_size=needed))
-    reached = numbers[0] + sum(
-        n if sign == "+" else -n for sign, n in zip(signs, numbers[1:], strict=True)
-    )
+    reached = _sum(numbers, signs)
     target = draw(st.sampled_from([reached, reached, reached, -reached, reached + 1]))
     gap = draw(_BLANKS | st.sampled_from(["", ", "]))
     thought = draw(st.sampled_from(["", "", "<think> so </think>", "- +</think>", "<think> "]))

@@ -51,8 +51,8 @@ def _tool(
     text: str, allowed: list[str], *, kind: str = "right", longest: int = 100
 ) -> tuple[str, str] | None:
     calls = _CALL.findall(text)
-    if kind == "whole text":
-        calls = _CALL.findall(text) if _CALL.fullmatch(text.strip()) else []
+    if kind == "whole text" and not _CALL.fullmatch(text.strip()):
+        calls = []
     if kind == "greedy":
         calls = re.findall(r"<tool>(\w+):(.*)</tool>", text, re.DOTALL)
     if kind == "allowed first":
@@ -85,9 +85,8 @@ def _scores(query: str, documents: list[str], kind: str = "right") -> list[float
     words = split(query) if kind == "query twice" else dict.fromkeys(split(query))
 
     def rarity(word: str) -> float:
-        having = sum(word in count for count in counts)
-        if kind == "word total":
-            having = sum(count[word] for count in counts)
+        total = kind == "word total"
+        having = sum(count[word] if total else word in count for count in counts)
         if kind == "plain":
             return 1.0
         if kind == "common":
@@ -105,11 +104,8 @@ def _scores(query: str, documents: list[str], kind: str = "right") -> list[float
 def _rank(query: str, documents: list[str], *, kind: str = "right") -> list[int]:
     scores = _scores(query, documents, kind)
     keep = [i for i, value in enumerate(scores) if value > 0 or kind == "all"]
-    if kind == "worst first":
-        return sorted(keep, key=lambda i: (scores[i], i))
-    if kind == "late ties":
-        return sorted(keep, key=lambda i: (-scores[i], -i))
-    return sorted(keep, key=lambda i: (-scores[i], i))
+    order, ties = (1 if kind == "worst first" else -1), (-1 if kind == "late ties" else 1)
+    return sorted(keep, key=lambda i: (order * scores[i], ties * i))
 
 
 def _first_wrong(numbers: tuple[int, ...], thinking: str, *, kind: str = "right") -> int | None:
