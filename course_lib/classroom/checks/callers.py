@@ -48,7 +48,13 @@ class Failure(Exception):
 
 
 class Caller(Protocol):
-    """Something that has the learner's answer and gives its value for an input."""
+    """Something that has the learner's answer and gives its value for an input.
+
+    `left`: seconds for all calls together; `printed`: what the last call printed.
+    """
+
+    left: float
+    printed: str
 
     def __call__(self, one: Case) -> Any:
         """The value, without tensors; raises Failure."""
@@ -57,25 +63,31 @@ class Caller(Protocol):
     def is_empty(self) -> bool:
         """Whether the answer is a function with nothing in it."""
 
+    def go_on(self) -> None:
+        """Asked between all steps; raises Failure (or what ends the grader) once all is over."""
+
 
 class LocalCaller:
     """Calls a function (or hands out a value) that lives in this process.
 
     `tensors` as in `Exercise`: with positions of arguments the value comes back as a pair, the
-    loss and its gradients for them (see `_with_gradients`). `printed`: by the last call.
+    loss and its gradients for them (see `_with_gradients`).
     """
 
     def __init__(
         self, answer: Any, *, seconds: float, tensors: bool | Sequence[int] = False
     ) -> None:
         self.answer, self.tensors = answer, tensors
-        self.left = seconds  # for all calls together
+        self.left = seconds
         self.printed = ""
 
     @property
     def is_empty(self) -> bool:
         code = getattr(self.answer, "__code__", None)
         return isinstance(code, CodeType) and _does_nothing(code)
+
+    def go_on(self) -> None:
+        """Nothing but its own time ends it."""
 
     def __call__(self, one: Case) -> Any:
         if not callable(self.answer):

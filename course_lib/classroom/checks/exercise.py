@@ -12,11 +12,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-T = TypeVar("T")
 Function = Callable[..., Any]
 Draw = Callable[[Any], Any]
 NOTHING = object()

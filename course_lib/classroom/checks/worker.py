@@ -208,7 +208,7 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
         told = [failure.kind, failure.error, failure.text, failure.line]
         more = len(found) > 1 and (which > 0 or failure.kind == callers.NOT_ATTEMPTED)
         reply = {"failure": told, "more": more}
-    return reply | {"empty": call.is_empty, "printed": getattr(call, "printed", "")}
+    return reply | {"empty": call.is_empty, "printed": call.printed}
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:
