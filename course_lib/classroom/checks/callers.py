@@ -24,7 +24,7 @@ import numpy as np
 
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
-from course_lib.classroom.checks.values import mapped, plain
+from course_lib.classroom.checks.values import cut, mapped, plain, told
 from course_lib.runtime import LIBRARY
 
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
@@ -121,7 +121,8 @@ class LocalCaller:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # SystemExit too: the learner's code may do anything
-            raise Failure(ERROR, type(error).__name__, _first(error), own_line(error)) from None
+            text = cut(told(error).split("\n", 1)[0], 200)
+            raise Failure(ERROR, type(error).__name__, text, own_line(error)) from None
         finally:
             self.left -= time.monotonic() - started
 
@@ -192,11 +193,6 @@ def own_line(error: BaseException) -> str:
             cell = f"{name[1:-1]}, " if name.startswith("<cell ") else ""
             return f"{cell}line {number}: {text}" if text else f"{cell}line {number}"
     return ""
-
-
-def _first(error: BaseException) -> str:
-    text = str(error).strip().split("\n", 1)[0]
-    return text if len(text) <= 200 else f"{text[:196]} ..."
 
 
 def _does_nothing(code: CodeType) -> bool:
