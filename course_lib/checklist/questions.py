@@ -5,10 +5,8 @@ remembers a reply gains nothing by it. A form's words hold names in braces; `use
 the ledger of facts, and the functions of `_COMPUTED` work out the rest, `right` among it.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from course_lib.checklist import own_questions
@@ -29,7 +27,6 @@ from course_lib.local import memory
 from course_lib.model import accounting
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
 
-DATA = Path(__file__).parent / "data"
 NAMES = ("cost", "training", "experts", "distills", "local", "data")
 FORMS = ("before", "after")
 
@@ -50,13 +47,8 @@ def checklist(evidence: Evidence | None = None) -> dict[str, Question]:
     return {name: _question(name, now, state) for name in NAMES}
 
 
-@cache
-def _words(name: str) -> Mapping[str, Any]:
-    return tomllib.loads((DATA / f"{name}.toml").read_text(encoding="utf-8"))
-
-
 def _question(name: str, now: Evidence, state: Callable[[], State]) -> Question:
-    words = _words(name)
+    words = own_questions.words_of(name)
     asked = [way for way in words["way"] if not way.get("needs") or getattr(now, way["needs"])]
     forms = {form: {w["name"]: _form(w, form, now) for w in asked if form in w} for form in FORMS}
     own = own_questions.of(name, now, state)

@@ -16,8 +16,6 @@ from typing import Any
 
 State = Mapping[str, Any]
 Reply = str | Callable[[State], str]
-
-
 States = Callable[[], State]
 
 
