@@ -42,19 +42,16 @@ def _advantages(
 def _mask(ids: np.ndarray, eos: int, *, kind: str = "right") -> np.ndarray:
     ends = ids == eos
     before = np.cumsum(ends, axis=1) - ends  # how many ends stand before each place
-    if kind == "by id":
-        return (~ends).astype(float)
-    if kind == "without end":
-        return ((before == 0) & ~ends).astype(float)
-    if kind == "last":
-        still = np.cumsum(ends[:, ::-1], axis=1)[:, ::-1] > 0
-        return (still | ~ends.any(axis=1, keepdims=True)).astype(float)
-    if kind == "one more":
-        return (np.pad(before[:, :-1], ((0, 0), (1, 0))) == 0).astype(float)
-    kept = (before == 0).astype(float)
-    if kind == "needs end":
-        return kept * ends.any(axis=1, keepdims=True)
-    return 1 - kept if kind == "turned round" else kept
+    kept, ended = before == 0, ends.any(axis=1, keepdims=True)
+    wrong = {
+        "by id": ~ends,
+        "without end": kept & ~ends,
+        "last": (np.cumsum(ends[:, ::-1], axis=1)[:, ::-1] > 0) | ~ended,
+        "one more": np.pad(before[:, :-1], ((0, 0), (1, 0))) == 0,
+        "needs end": kept & ended,
+        "turned round": ~kept,
+    }
+    return wrong.get(kind, kept).astype(float)
 
 
 def _loss(
@@ -81,18 +78,16 @@ def _loss(
         "ratio first": lambda p, c: np.where(a < 0, np.maximum(p, c), np.minimum(p, c)),
     }
     gain = sign * choices[pick](plain, clipped)
-    tokens = mask.sum(1)
-    if mean == "padded":
-        return float((gain * mask).mean())
-    if mean == "unmasked":
-        return float(gain.mean())
-    if mean == "token":
-        return float((gain * mask).sum() / tokens.sum())
-    if mean == "sum":
-        return float((gain * mask).sum(1).mean())
+    counted, tokens = gain * mask, mask.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        rows = (gain * mask).sum(1) / (tokens if mean == "no guard" else np.maximum(tokens, 1))
-    return float(rows.mean())
+        wrong = {
+            "padded": counted.mean(),
+            "unmasked": gain.mean(),
+            "token": counted.sum() / tokens.sum(),
+            "sum": counted.sum(1).mean(),
+            "no guard": (counted.sum(1) / tokens).mean(),
+        }
+    return float(wrong.get(mean, (counted.sum(1) / np.maximum(tokens, 1)).mean()))
 
 
 def _kl(logp: np.ndarray, ref_logp: np.ndarray, *, kind: str = "k3") -> np.ndarray:
