@@ -177,16 +177,9 @@ def _in_thread(function: Callable[[], T], seconds: float) -> T:
 @contextmanager
 def last_resort(seconds: float) -> Iterator[None]:
     """End the process, with a traceback on standard error, if the block takes that long."""
-    stream = sys.__stderr__
-    if stream is None:
+    with contextlib.ExitStack() as after:
+        if sys.__stderr__ is not None:
+            with contextlib.suppress(ValueError, OSError, RuntimeError):  # no file is behind it
+                faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+                after.callback(faulthandler.cancel_dump_traceback_later)
         yield
-        return
-    try:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
-    except (ValueError, OSError, RuntimeError):  # a stream without a file behind it
-        yield
-        return
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
