@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from course_lib.checklist.progress import worth
 from course_lib.classroom.checks.judge import Outcome, Verdict
 
 
@@ -49,20 +50,14 @@ def keep(grade: Grade, path: Path) -> None:
 
 
 def _grade(kept: dict) -> Grade:
-    verdicts = [
-        Verdict(one["exercise"], Outcome(one["outcome"]), one["headline"], tuple(one["details"]))
-        for one in kept["verdicts"]
-    ]
-    return Grade(kept["student"], tuple(verdicts), tuple(kept["notes"]), kept["key"])
+    verdicts = tuple(Verdict.read(one) for one in kept["verdicts"])
+    return Grade(kept["student"], verdicts, tuple(kept["notes"]), kept["key"])
 
 
 def best(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
     """For each exercise its best verdict; of equal ones the first."""
     found: dict[str, Verdict] = {}
     for one in verdicts:
-        found[one.exercise] = max(found.get(one.exercise, one), one, key=_worth)
+        before = found.get(one.exercise, one)
+        found[one.exercise] = max(before, one, key=lambda verdict: worth(verdict.outcome))
     return found
-
-
-def _worth(verdict: Verdict) -> int:
-    return {Outcome.RIGHT: 2, Outcome.NOT_ATTEMPTED: 0}.get(verdict.outcome, 1)

@@ -45,6 +45,12 @@ class Verdict:
         object.__setattr__(self, "headline", readable(self.headline, _LONGEST))
         object.__setattr__(self, "details", details)
 
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Verdict:
+        """The verdict that `asdict` and JSON kept. Raises KeyError, TypeError or ValueError."""
+        outcome, details = Outcome(kept["outcome"]), tuple(kept["details"])
+        return cls(kept["exercise"], outcome, kept["headline"], details)
+
     @property
     def message(self) -> str:
         """All of it as plain text."""
