@@ -30,7 +30,6 @@ from course_lib.runtime import LIBRARY
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 
 _MOST_PRINTED = 400  # characters of a call that are shown
-_Kind: Any = type(inspect.Parameter.KEYWORD_ONLY)  # an enumeration without a public name
 _OURS = str(LIBRARY)
 _LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
 _PACKAGES = ("site-packages", "dist-packages")
@@ -169,17 +168,16 @@ def _bound(
     function does not know goes by position.
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        known = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return args, kwargs
-    kinds = {kind: [one.name for one in parameters if one.kind is kind] for kind in _Kind}
-    if kinds[_Kind.VAR_POSITIONAL] or kinds[_Kind.VAR_KEYWORD]:
+    if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in known):
         return args, kwargs
-    named = [one for one in kinds[_Kind.KEYWORD_ONLY] if one not in kwargs]
-    room = len(kinds[_Kind.POSITIONAL_ONLY]) + len(kinds[_Kind.POSITIONAL_OR_KEYWORD])
-    if len(args) > room and len(args) - room <= len(named):
-        return args[:room], {**dict(zip(named, args[room:], strict=False)), **kwargs}
-    if set(kwargs) - set(kinds[_Kind.KEYWORD_ONLY]) - set(kinds[_Kind.POSITIONAL_OR_KEYWORD]):
+    by_name = [one.name for one in known if one.kind is one.KEYWORD_ONLY]
+    room, free = len(known) - len(by_name), [name for name in by_name if name not in kwargs]
+    if room < len(args) <= room + len(free):
+        return args[:room], {**dict(zip(free, args[room:], strict=False)), **kwargs}
+    if set(kwargs) - {one.name for one in known if one.kind is not one.POSITIONAL_ONLY}:
         return (*args, *kwargs.values()), {}
     return args, kwargs
 
@@ -197,11 +195,8 @@ def own_line(error: BaseException) -> str:
 
 def _does_nothing(code: CodeType) -> bool:
     """Whether a function's body is no more than a docstring, `pass`, `...` or `return`."""
-    return (
-        not code.co_names
-        and set(code.co_consts[1:]) <= {None, Ellipsis}
-        and (len(code.co_code) <= 8)
-    )
+    constants = set(code.co_consts[1:])
+    return not code.co_names and constants <= {None, Ellipsis} and len(code.co_code) <= 8
 
 
 def as_tensors(value: Any) -> Any:

@@ -76,9 +76,7 @@ def load() -> None:
     for name in LOADED:
         importlib.import_module(name)
     for name in list(sys.modules):
-        if name.startswith(tuple(f"{one}." for one in LOOK_FOR_A_NOTEBOOK)) or (
-            name in LOOK_FOR_A_NOTEBOOK
-        ):
+        if f"{name}.".startswith(tuple(f"{one}." for one in LOOK_FOR_A_NOTEBOOK)):
             del sys.modules[name]
 
 
