@@ -146,7 +146,10 @@ def grade_class(
     """
     book = book or Book()
     submissions = collect(folder, book.hidden)
-    exercises = _exercises(submissions, lessons)
+    chosen = lessons or lessons_of(submissions)
+    if not chosen:
+        raise CourseError("No submission defines anything that an exercise asks for.")
+    exercises = [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
     inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
     to_do = book.begin(submissions, exercises)
     jobs = jobs or allowed_cores()
@@ -155,13 +158,6 @@ def grade_class(
     ):
         book.add(one, grade)
     return book.grades
-
-
-def _exercises(submissions: Sequence[Submission], lessons: Sequence[str]) -> list[Exercise]:
-    chosen = lessons or lessons_of(submissions)
-    if not chosen:
-        raise CourseError("No submission defines anything that an exercise asks for.")
-    return [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
 
 
 def _each(

@@ -47,35 +47,29 @@ def _leaves(host: str, *, kind: str = "right") -> bool:
 _CALL = re.compile(r"<tool>(\w+):(.*?)</tool>", re.DOTALL)
 
 
-def _tool(
-    text: str, allowed: list[str], *, kind: str = "right", longest: int = 100
-) -> tuple[str, str] | None:
-    calls = _CALL.findall(text)
-    if kind == "whole text" and not _CALL.fullmatch(text.strip()):
-        calls = []
-    if kind == "greedy":
-        calls = re.findall(r"<tool>(\w+):(.*)</tool>", text, re.DOTALL)
-    if kind == "allowed first":
-        calls = [one for one in calls if one[0] in allowed]
-    if kind == "twice is once":
-        calls = list(dict.fromkeys(calls))
-    if kind in ("first", "last") and calls:
-        calls = [calls[0 if kind == "first" else -1]]
+def _tool(text: str, allowed: list[str], *, kind: str = "right") -> tuple[str, str] | None:
+    found = _CALL.findall(text)
+    calls = {
+        "whole text": found if _CALL.fullmatch(text.strip()) else [],
+        "greedy": re.findall(r"<tool>(\w+):(.*)</tool>", text, re.DOTALL),
+        "allowed first": [one for one in found if one[0] in allowed],
+        "twice is once": list(dict.fromkeys(found)),
+        "first": found[:1],
+        "last": found[-1:],
+    }.get(kind, found)
     if len(calls) != 1:
         return None
-    name, argument = calls[0]
-    argument = argument if kind == "blanks" else argument.strip()
+    name, raw = calls[0]
+    argument = raw if kind == "blanks" else raw.strip()
     if kind == "lower":
         name = name.lower()
     if name not in allowed and kind != "anything":
         return None
-    if kind == "prefix" and not any(one.startswith(name) for one in allowed):
-        return None
     if kind == "empty refused" and not argument:
         return None
-    limit = {"no limit": math.inf, "one less": longest - 1}.get(kind, longest)
-    if len(calls[0][1] if kind == "raw length" else argument) > limit:
-        return (name, argument[:longest]) if kind == "cut" else None
+    limit = {"no limit": math.inf, "one less": 99}.get(kind, 100)
+    if len(raw if kind == "raw length" else argument) > limit:
+        return (name, argument[:100]) if kind == "cut" else None
     return (argument, name) if kind == "exchanged" else (name, argument)
 
 
