@@ -35,9 +35,9 @@ class Case:
     expected: Any = NOTHING
 
 
-def case(why: str, *args: Any, expected: Any = NOTHING, **kwargs: Any) -> Case:
+def case(why: str, *args: Any, **kwargs: Any) -> Case:
     """A `Case` written like the call it makes."""
-    return Case(why, args, kwargs, expected)
+    return Case(why, args, kwargs)
 
 
 @dataclass(frozen=True)
