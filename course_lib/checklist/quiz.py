@@ -47,6 +47,10 @@ def say(reply: Reply, state: State) -> str:
     return reply(state) if callable(reply) else reply
 
 
+# A comma stands before three digits or is none of the number: "0,05" is two numbers, not 5.
+_NUMBER = re.compile(r"[-+]?(?:(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
 def read_number(text: str) -> float | None:
     """A number as people type it: '12,000', '27x', '$0.03', '5.3 %', '1e4'; None for a blank.
 
@@ -56,7 +60,7 @@ def read_number(text: str) -> float | None:
         return None
     if len(text) > 100:
         raise ValueError("type one number, for example 12,000 or 0.05")
-    found = re.findall(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+    found = _NUMBER.findall(text)
     if len(found) != 1:
         raise ValueError("type one number, for example 12,000 or 0.05")
     value = float(found[0].replace(",", ""))
