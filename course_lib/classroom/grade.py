@@ -211,7 +211,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--again", action="store_true", help="grade also what was graded before")
     add("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
     add("--trust", action="store_true", help="without a sandbox: what was handed in runs as you")
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if given.jobs < 0:
+        parser.error(f"--jobs is {given.jobs}; it takes a number from 1 on")
+    return given
 
 
 def main(argv: Sequence[str] | None = None) -> int:

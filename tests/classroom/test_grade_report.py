@@ -109,6 +109,12 @@ def test_an_interrupted_run_keeps_what_is_there_and_goes_on(how, tmp_path):
     assert {row[0] for row in rows(out)[1:]} == {"alice", "bob"}
 
 
+def test_fewer_than_no_jobs_are_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        grade.main([str(tmp_path), "--jobs", "-1"])
+    assert "--jobs is -1" in capsys.readouterr().err
+
+
 def test_a_card_that_was_changed_is_graded_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(grade, "LIBRARY", tmp_path)
     (tmp_path / "classroom" / "cards").mkdir(parents=True)
