@@ -116,23 +116,19 @@ def _pass_at_k(n: int, c: int, k: int, *, kind: str = "right") -> float:
 
 
 def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") -> float:
-    answer = text.split("</think>", 1)[-1]
-    if kind in ("thought counts", "last tag"):
-        answer = text if kind == "thought counts" else text.split("</think>")[-1]
-    if kind == "between tags":
-        answer = text.split("</think>", 2)[1] if "</think>" in text else text
-    needed = len(numbers) - 1
-    signs = list("".join(answer.split())) if kind == "no blanks" else answer.split()
+    needed, parts = len(numbers) - 1, text.split("</think>")
+    answers = {"thought counts": text, "last tag": parts[-1], "between tags": parts[:2][-1]}
+    words = answers.get(kind, text.split("</think>", 1)[-1]).split()
     choices = [list(choice) for choice in product("+-", repeat=needed)]
     solving = [choice for choice in choices if _sum(numbers, choice) == target]
     if kind == "anywhere":
         return float(any(" ".join(choice) in text for choice in solving))
-    if kind == "end":
-        signs = signs[-needed:]
-    if kind == "beginning":
-        signs = signs[:needed]
-    if kind == "signs only":
-        signs = [word for word in signs if word in ("+", "-")]
+    signs = {
+        "no blanks": list("".join(words)),
+        "end": words[-needed:],
+        "beginning": words[:needed],
+        "signs only": [word for word in words if word in ("+", "-")],
+    }.get(kind, words)
     if kind == "one solution":
         return float(signs in solving[:1])
     if len(signs) != needed and kind != "any length":
