@@ -160,12 +160,10 @@ class Number:
         right = self.right(state)
         if _within(given, right, self.tolerance) or _within_factor(given, right, self.factor):
             return Verdict(Outcome.RIGHT, say(self.reply, state))
-        slips = [(abs(given - slip.value(state)), slip) for slip in self.slips]
-        if slips:
-            _, slip = min(slips, key=lambda pair: pair[0])
-            if _within(given, slip.value(state), min(SLIP, self.tolerance)):
-                reply = say(slip.reply, state)
-                return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
+        slip = min(self.slips, key=lambda one: abs(given - one.value(state)), default=None)
+        if slip and _within(given, slip.value(state), min(SLIP, self.tolerance)):
+            reply = say(slip.reply, state)
+            return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
         side = "more" if given > right else "less"
         if _within(given, right, self.near):
             return Verdict(Outcome.CLOSE, f"Close, though your number is {side} than it should be.")
@@ -252,23 +250,17 @@ class Prediction:
 
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on a guess; the run happens only once there is one."""
-        if not _is_given(self.ask, answer):
-            if isinstance(self.ask, Number) and (answer or "").strip():
-                return self.ask.judge(answer, state)  # says that it cannot be read
+        if not (answer or "").strip():
             reply = "Predict first: the run starts once you have said what you expect."
             return Verdict(Outcome.BLANK, reply)
+        if isinstance(self.ask, Number):
+            try:
+                read_number(answer or "")
+            except ValueError:
+                return self.ask.judge(answer, state)  # says that it cannot be read
         seen = {**state, **self.run()}
         verdict = self.ask.judge(answer, seen)
         return Verdict(verdict.outcome, f"{self.shows(seen)} {verdict.reply}")
-
-
-def _is_given(ask: Choice | Number, answer: str | None) -> bool:
-    if isinstance(ask, Choice):
-        return answer is not None
-    try:
-        return read_number(answer or "") is not None
-    except ValueError:
-        return False
 
 
 Ask = Choice | Number | Order | Prediction
