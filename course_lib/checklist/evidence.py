@@ -5,10 +5,11 @@ None, or the model that comes with the course, and the questions then say so.
 """
 
 import json
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,30 +151,27 @@ def read_run(log: Path) -> Run | None:
 
     The base's own line, of step 0, has the thinking of held-out completions only.
     """
-    accuracy, thinking, steps = [], [], 0
-    for line in _lines(log):
-        if not {"attempts", "test_attempts"} & set(line):
-            continue
-        line = {"thinking_tokens": line.get("test_thinking_tokens"), **line}
-        steps = int(_number(line, "step") or steps)
-        accuracy += [value for value in [_number(line, "accuracy")] if value is not None]
-        thinking += [value for value in [_number(line, "thinking_tokens")] if value is not None]
+    lines = [
+        {"thinking_tokens": line.get("test_thinking_tokens")} | line
+        for line in _lines(log)
+        if "attempts" in line or "test_attempts" in line
+    ]
+    accuracy, thinking = _numbers(lines, "accuracy"), _numbers(lines, "thinking_tokens")
     if len(accuracy) < 2 or len(thinking) < 2:
         return None
     ends = (accuracy[0], accuracy[-1]), (thinking[0], thinking[-1])
-    return Run(log.parent, steps, *ends)
+    last = next((step for step in reversed(_numbers(lines, "step")) if step), 0)
+    return Run(log.parent, int(last), *ends)
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
     """The JSON objects of a log, one a line; what cannot be read is left out."""
-    lines = []
     try:
         with log.open(encoding="utf-8") as text:
-            for _, line in zip(range(MOST_LINES), text, strict=False):
-                lines.append(_object(line))
+            found = [_object(line) for line in islice(text, MOST_LINES)]
     except (OSError, UnicodeDecodeError):
         return []
-    return [line for line in lines if line is not None]
+    return [line for line in found if line is not None]
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -184,11 +182,10 @@ def _object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _number(line: Mapping[str, Any], name: str) -> float | None:
-    value = line.get(name)
-    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
-        return float(value)
-    return None
+def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """The figures under a name, without what is none."""
+    found = [line[name] for line in lines if isinstance(line.get(name), int | float)]
+    return [float(one) for one in found if 0 <= one <= sys.float_info.max]
 
 
 def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:

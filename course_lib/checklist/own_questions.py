@@ -7,7 +7,7 @@ model that comes with the course stands in for a distill that has not been made 
 
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +64,21 @@ def story(run: Run) -> str:
 
 
 @cache
-def _words() -> Mapping[str, Any]:
-    return tomllib.loads((Path(__file__).parent / "data" / "own.toml").read_text(encoding="utf-8"))
-
-
-Amount = float | Callable[[State], float]
+def words_of(name: str) -> Mapping[str, Any]:
+    """The words of `data/NAME.toml`."""
+    path = Path(__file__).parent / "data" / f"{name}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _number(
-    name: str, right: Callable[[State], float], slips: Mapping[str, Amount], **known: Any
+    name: str, right: Callable[[State], float], slips: Mapping[str, float], **known: Any
 ) -> Number:
     """The question `name` of `own.toml`, `known` filled in, with those slips that have a number."""
-    words = _words()[name]
+    words = words_of("own")[name]
     made = [
-        Slip(amount if callable(amount) else fixed(amount), one["mistake"], one["reply"])
+        Slip(fixed(slips[one["value"]]), one["mistake"], one["reply"])
         for one in words["slips"]
-        if (amount := slips.get(one["value"])) is not None
+        if one["value"] in slips
     ]
     given = {key: words[key] for key in ("tolerance", "near") if key in words}
     prompt, reply = (words[part].format_map(known) for part in ("prompt", "reply"))
@@ -153,16 +152,13 @@ def ceiling(now: Evidence) -> tuple[Number, ...]:
     context = int(value("ollama.context.under_24_gib"))
     held = memory.weights_bytes(config, "q4_k_m") / memory.GB
 
-    def most(quantisation: str) -> Callable[[State], float]:
-        return lambda s: memory.ceiling_tokens_per_second(
-            config, quantisation, context, s["evidence"].bandwidth
-        )
+    def most(quantisation: str, bandwidth: float = now.bandwidth) -> float:
+        return memory.ceiling_tokens_per_second(config, quantisation, context, bandwidth)
 
-    number = _number(
-        "ceiling", most("q4_k_m"), {"bf16": most("bf16"), "fp8": most("fp8")},
-        reads=now.bandwidth / 1e9, held=held, most=most("q4_k_m")({"evidence": now}),
-    )  # fmt: skip
-    return (number,)
+    slips = {name: most(name) for name in ("bf16", "fp8")}
+    known = {"reads": now.bandwidth / 1e9, "held": held, "most": most("q4_k_m")}
+    right = partial(most, "q4_k_m")
+    return (_number("ceiling", lambda s: right(s["evidence"].bandwidth), slips, **known),)
 
 
 def own_speed(now: Evidence, states: States) -> tuple[Prediction, ...]:

@@ -63,9 +63,8 @@ def _figure(number: float) -> str:
 
 def _apart(given: float, came: float) -> str:
     """How far a guess was off, in words: times as much where that can be said."""
-    if given * came <= 0:
-        return "too high" if given > came else "too low"
-    ratio = abs(given / came)
     side = "too high" if given > came else "too low"
-    times = max(ratio, 1 / ratio)
+    if given * came <= 0:
+        return side
+    times = max(given / came, came / given)
     return f"{times:.1f} times {side}" if times >= 1.5 else side

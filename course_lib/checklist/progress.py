@@ -119,7 +119,7 @@ def _with(name: str, outcome: str, section: str, details: Mapping[str, Any]) -> 
     before = progress.entry(section, name)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     entry = {**details, "outcome": outcome, "when": now}
-    if section == "exercises" and before and _worth(before["outcome"]) > _worth(outcome):
+    if section == "exercises" and before and worth(before["outcome"]) > worth(outcome):
         entry = before
     elif before.get("outcome") == outcome == RIGHT and section == "exercises":
         entry = before  # right since then
@@ -128,7 +128,8 @@ def _with(name: str, outcome: str, section: str, details: Mapping[str, Any]) -> 
     return progress
 
 
-def _worth(outcome: str) -> int:
+def worth(outcome: str) -> int:
+    """How far an exercise is: the higher outcome is the one that counts."""
     return {RIGHT: 2, "not attempted": 0}.get(outcome, 1)
 
 

@@ -5,10 +5,8 @@ remembers a reply gains nothing by it. A form's words hold names in braces; `use
 the ledger of facts, and the functions of `_COMPUTED` work out the rest, `right` among it.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from course_lib.checklist import own_questions
@@ -29,7 +27,6 @@ from course_lib.local import memory
 from course_lib.model import accounting
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
 
-DATA = Path(__file__).parent / "data"
 NAMES = ("cost", "training", "experts", "distills", "local", "data")
 FORMS = ("before", "after")
 
@@ -50,13 +47,8 @@ def checklist(evidence: Evidence | None = None) -> dict[str, Question]:
     return {name: _question(name, now, state) for name in NAMES}
 
 
-@cache
-def _words(name: str) -> Mapping[str, Any]:
-    return tomllib.loads((DATA / f"{name}.toml").read_text(encoding="utf-8"))
-
-
 def _question(name: str, now: Evidence, state: Callable[[], State]) -> Question:
-    words = _words(name)
+    words = own_questions.words_of(name)
     asked = [way for way in words["way"] if not way.get("needs") or getattr(now, way["needs"])]
     forms = {form: {w["name"]: _form(w, form, now) for w in asked if form in w} for form in FORMS}
     own = own_questions.of(name, now, state)
@@ -124,13 +116,12 @@ def _order(words: Mapping[str, Any], values: Callable[[State], Values], now: Val
     return Order(words["name"], prompt, words["items"], lambda _: words["order"], reply, mixups)
 
 
-def _fits(words: Mapping[str, Any], values: Callable[[State], Values], now: Values) -> Choice:
-    return own_questions.fits(now["context"], now["evidence"])
-
-
 _MADE: dict[str, Callable[..., Ask]] = {
-    "number": _number, "choice": _choice, "order": _order, "fits": _fits,
-}  # fmt: skip
+    "number": _number,
+    "choice": _choice,
+    "order": _order,
+    "fits": lambda words, values, now: own_questions.fits(now["context"], now["evidence"]),
+}
 
 
 # --- what is right --------------------------------------------------------------------------------
@@ -165,10 +156,6 @@ def _news(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
         return {"right": right, "percent": 100 * v["total"] / v["base"]}
     level = v["ratio"] > 1 and abs(v["problems"]) < 1 and v["behind"]
     return {"right": "price" if level else "better"}
-
-
-def _reward(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
-    return {"right": "outcome" if "accuracy" in v["reward"] else "judge"}
 
 
 def _share(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
@@ -223,35 +210,19 @@ def _seven(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
     return {**in_gib, "file": parts.weights / memory.GB}
 
 
-def _with_machine(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
-    return {"evidence": now}
-
-
-def _leaves(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
-    return {"right": "prompts" if v["place"] and v["licence"] else "same"}
-
-
-def _owned_up(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
-    return {"rest": 100 - v["right"], "all": 100}
-
-
-def _tools(v: Values, words: Mapping[str, Any], now: Evidence) -> Values:
-    return {"right": "outside" if "cannot" in v["r1"] else "itself"}
-
-
 _COMPUTED: dict[str, Callable[[Values, Mapping[str, Any], Evidence], Values]] = {
     "cents": _cents,
     "gap": _gap,
     "news": _news,
-    "reward": _reward,
+    "reward": lambda v, *_: {"right": "outcome" if "accuracy" in v["reward"] else "judge"},
     "share": _share,
     "own_share": _own_share,
     "saves": _saves,
     "what": _what,
     "against_rl": _against_rl,
     "seven": _seven,
-    "fits": _with_machine,
-    "leaves": _leaves,
-    "owned_up": _owned_up,
-    "tools": _tools,
+    "fits": lambda v, words, now: {"evidence": now},
+    "leaves": lambda v, *_: {"right": "prompts" if v["place"] and v["licence"] else "same"},
+    "owned_up": lambda v, *_: {"rest": 100 - v["right"], "all": 100},
+    "tools": lambda v, *_: {"right": "outside" if "cannot" in v["r1"] else "itself"},
 }

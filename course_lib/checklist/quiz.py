@@ -16,8 +16,6 @@ from typing import Any
 
 State = Mapping[str, Any]
 Reply = str | Callable[[State], str]
-
-
 States = Callable[[], State]
 
 
@@ -49,6 +47,10 @@ def say(reply: Reply, state: State) -> str:
     return reply(state) if callable(reply) else reply
 
 
+# A comma stands before three digits or is none of the number: "0,05" is two numbers, not 5.
+_NUMBER = re.compile(r"[-+]?(?:(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
 def read_number(text: str) -> float | None:
     """A number as people type it: '12,000', '27x', '$0.03', '5.3 %', '1e4'; None for a blank.
 
@@ -58,7 +60,7 @@ def read_number(text: str) -> float | None:
         return None
     if len(text) > 100:
         raise ValueError("type one number, for example 12,000 or 0.05")
-    found = re.findall(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+    found = _NUMBER.findall(text)
     if len(found) != 1:
         raise ValueError("type one number, for example 12,000 or 0.05")
     value = float(found[0].replace(",", ""))
@@ -158,12 +160,10 @@ class Number:
         right = self.right(state)
         if _within(given, right, self.tolerance) or _within_factor(given, right, self.factor):
             return Verdict(Outcome.RIGHT, say(self.reply, state))
-        slips = [(abs(given - slip.value(state)), slip) for slip in self.slips]
-        if slips:
-            _, slip = min(slips, key=lambda pair: pair[0])
-            if _within(given, slip.value(state), min(SLIP, self.tolerance)):
-                reply = say(slip.reply, state)
-                return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
+        slip = min(self.slips, key=lambda one: abs(given - one.value(state)), default=None)
+        if slip and _within(given, slip.value(state), min(SLIP, self.tolerance)):
+            reply = say(slip.reply, state)
+            return Verdict(Outcome.MISUNDERSTOOD, f"This is {slip.mistake}. {reply}")
         side = "more" if given > right else "less"
         if _within(given, right, self.near):
             return Verdict(Outcome.CLOSE, f"Close, though your number is {side} than it should be.")
@@ -250,23 +250,17 @@ class Prediction:
 
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on a guess; the run happens only once there is one."""
-        if not _is_given(self.ask, answer):
-            if isinstance(self.ask, Number) and (answer or "").strip():
-                return self.ask.judge(answer, state)  # says that it cannot be read
+        if not (answer or "").strip():
             reply = "Predict first: the run starts once you have said what you expect."
             return Verdict(Outcome.BLANK, reply)
+        if isinstance(self.ask, Number):
+            try:
+                read_number(answer or "")
+            except ValueError:
+                return self.ask.judge(answer, state)  # says that it cannot be read
         seen = {**state, **self.run()}
         verdict = self.ask.judge(answer, seen)
         return Verdict(verdict.outcome, f"{self.shows(seen)} {verdict.reply}")
-
-
-def _is_given(ask: Choice | Number, answer: str | None) -> bool:
-    if isinstance(ask, Choice):
-        return answer is not None
-    try:
-        return read_number(answer or "") is not None
-    except ValueError:
-        return False
 
 
 Ask = Choice | Number | Order | Prediction

@@ -8,14 +8,13 @@ anywhere else and reads in light and dark; the Markdown has its pictures beside 
 import os
 import platform
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from course_lib import facts
+from course_lib import facts, records
 from course_lib.checklist import predictions
 from course_lib.checklist.progress import Progress
 from course_lib.checklist.quiz import (
@@ -304,13 +303,8 @@ def save(report: Report, folder: Path) -> tuple[Path, Path]:
     pages = {"report.html": to_html(report), "report.md": to_markdown(report)}
     pages |= pictures(report)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in pages.items():
-            with tempfile.NamedTemporaryFile(
-                "w", dir=folder, encoding="utf-8", suffix=".new", delete=False
-            ) as out:
-                out.write(text)
-            os.replace(out.name, folder / name)
+            records.write_text(folder / name, text)
     except OSError as error:
         raise CourseError(f"The report cannot be written to {folder}: {error.strerror}.") from error
     return folder / "report.html", folder / "report.md"

@@ -33,14 +33,13 @@ from course_lib.classroom.checks.judge import Outcome, Verdict, judge
 from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller, memory_for
 from course_lib.classroom.grade_files import Submission, answered, collect, left_over, shown
 from course_lib.classroom.grade_report import write_report
-from course_lib.classroom.grade_results import Grade, keep, load, merged
+from course_lib.classroom.grade_results import Grade, best, keep, load
 from course_lib.errors import CourseError
 from course_lib.runtime import LIBRARY, allowed_cores
 
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
 _TRIES = 4  # answers to one exercise in one notebook
 _OFTEN = 2.0  # seconds between two reports while grading goes on
-_ABSENT = "No notebook has it."
 
 
 def lessons_of(submissions: Iterable[Submission]) -> list[str]:
@@ -58,7 +57,6 @@ def grade_one(
     submission: Submission,
     exercises: Sequence[Exercise],
     limits: Limits,
-    seed: int = 0,
     *,
     inside: sandbox.Sandbox | None = None,
     stop: threading.Event | None = None,
@@ -70,21 +68,20 @@ def grade_one(
     """
     inside = inside or sandbox.find(())
     read, files, notes = _read(submission)
-    if not read:
-        verdicts = tuple(Verdict(e.name, Outcome.NOT_ATTEMPTED, notes[0]) for e in exercises)
-        return Grade(submission.student, verdicts, tuple(notes))
+    why = "No notebook has it." if read else notes[0]
     notes += _several({name: answered(cells, exercises) for name, cells in read.items()})
-    found, ends = [], time.monotonic() + limits.total
+    verdicts: list[Verdict] = []
+    ends = time.monotonic() + limits.total
     for name, cells in read.items():
         words = "\n".join(cells)
         asked = [one for one in exercises if one.symbol in words or one.name in words]
         left = replace(limits, total=max(ends - time.monotonic(), 1.0))
-        verdicts, told = _run(Process(cells, files, left, inside, stop), asked, seed)
-        found.append(verdicts)
-        notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in told]
-    best = {one.exercise: one for one in merged(found)}
-    absent = [Verdict(one.name, Outcome.NOT_ATTEMPTED, _ABSENT) for one in exercises]
-    return Grade(submission.student, tuple(best.get(e.exercise, e) for e in absent), tuple(notes))
+        with contextlib.closing(Process(cells, files, left, inside, stop)) as process:
+            verdicts += [_judged(one, process) for one in asked]
+        notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in process.notes]
+    found = best(verdicts)
+    absent = [Verdict(one.name, Outcome.NOT_ATTEMPTED, why) for one in exercises]
+    return Grade(submission.student, tuple(found.get(e.exercise, e) for e in absent), tuple(notes))
 
 
 def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes], list[str]]:
@@ -115,17 +112,7 @@ def _several(answers: dict[str, set[str]]) -> list[str]:
     return told
 
 
-def _run(
-    process: Process, exercises: Sequence[Exercise], seed: int
-) -> tuple[tuple[Verdict, ...], list[str]]:
-    """The verdicts on what one notebook has, and what to tell of how it ran."""
-    try:
-        return tuple(_judged(one, process, seed) for one in exercises), process.notes
-    finally:
-        process.close()
-
-
-def _judged(exercise: Exercise, process: Process, seed: int) -> Verdict:
+def _judged(exercise: Exercise, process: Process) -> Verdict:
     """The best verdict on a notebook's answers to an exercise.
 
     One that cannot be reached must not take the rest of the class with it.
@@ -134,13 +121,13 @@ def _judged(exercise: Exercise, process: Process, seed: int) -> Verdict:
     for which in range(_TRIES):
         caller = RemoteCaller(process, exercise, which)
         try:
-            verdicts.append(judge(exercise, caller, seed))
+            verdicts.append(judge(exercise, caller))
         except Exception as error:
             headline = f"The grader could not judge what came out ({type(error).__name__})."
             verdicts.append(Verdict(exercise.name, Outcome.ERROR, headline))
         if verdicts[-1].outcome is Outcome.RIGHT or not caller.more:
             break
-    return merged([tuple(verdicts)])[0]
+    return best(verdicts)[exercise.name]
 
 
 def grade_class(
@@ -159,7 +146,10 @@ def grade_class(
     """
     book = book or Book()
     submissions = collect(folder, book.hidden)
-    exercises = _exercises(submissions, lessons)
+    chosen = lessons or lessons_of(submissions)
+    if not chosen:
+        raise CourseError("No submission defines anything that an exercise asks for.")
+    exercises = [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
     inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
     to_do = book.begin(submissions, exercises)
     jobs = jobs or allowed_cores()
@@ -168,13 +158,6 @@ def grade_class(
     ):
         book.add(one, grade)
     return book.grades
-
-
-def _exercises(submissions: Sequence[Submission], lessons: Sequence[str]) -> list[Exercise]:
-    chosen = lessons or lessons_of(submissions)
-    if not chosen:
-        raise CourseError("No submission defines anything that an exercise asks for.")
-    return [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
 
 
 def _each(
@@ -211,7 +194,8 @@ def _result(done: Future[Grade], submission: Submission, exercises: Sequence[Exe
 def _version(exercises: Sequence[Exercise]) -> str:
     """What a result depends on beside the submission: the exercises and the code that checks."""
     names = [one.name.encode() for one in exercises]
-    code = [path.read_bytes() for path in sorted((LIBRARY / "classroom").rglob("*.py"))]
+    files = sorted((LIBRARY / "classroom").rglob("*"))  # the cards too
+    code = [path.read_bytes() for path in files if path.suffix in (".py", ".toml")]
     return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
 
 
@@ -227,7 +211,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--again", action="store_true", help="grade also what was graded before")
     add("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
     add("--trust", action="store_true", help="without a sandbox: what was handed in runs as you")
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if given.jobs < 0:
+        parser.error(f"--jobs is {given.jobs}; it takes a number from 1 on")
+    return given
 
 
 def main(argv: Sequence[str] | None = None) -> int:

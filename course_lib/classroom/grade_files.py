@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from course_lib.classroom.checks.exercise import Exercise
+from course_lib.classroom.checks.values import cut
 from course_lib.errors import CourseError
 
 _LARGEST = 20_000_000  # bytes of one file
@@ -75,15 +76,12 @@ class Submission:
 
 def shown(name: str) -> str:
     """A name as it can be shown anywhere: in one line, of whole characters, in its own order."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace") if _undecoded(name) else name
+    undecoded = any("\udc80" <= one <= "\udcff" for one in name)
+    text = os.fsencode(name).decode("utf-8", "backslashreplace") if undecoded else name
     odd = {c for c in text if unicodedata.category(c) in _ODD} | (_TURNING & set(text))
     for one in odd:
         text = text.replace(one, one.encode("unicode_escape").decode("ascii"))
-    return text if len(text) <= 200 else f"{text[:196]} ..."
-
-
-def _undecoded(name: str) -> bool:
-    return any("\udc80" <= one <= "\udcff" for one in name)
+    return cut(text, 200)
 
 
 def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:

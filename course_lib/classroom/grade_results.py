@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from course_lib.checklist.progress import worth
 from course_lib.classroom.checks.judge import Outcome, Verdict
 
 
@@ -35,9 +36,9 @@ def load(folder: Path) -> dict[str, Grade]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 one = _grade(json.loads(line))
+                found[one.key] = one
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-            found[one.key] = one
     return found
 
 
@@ -49,21 +50,14 @@ def keep(grade: Grade, path: Path) -> None:
 
 
 def _grade(kept: dict) -> Grade:
-    verdicts = [
-        Verdict(one["exercise"], Outcome(one["outcome"]), one["headline"], tuple(one["details"]))
-        for one in kept["verdicts"]
-    ]
-    return Grade(kept["student"], tuple(verdicts), tuple(kept["notes"]), kept["key"])
+    verdicts = tuple(Verdict.read(one) for one in kept["verdicts"])
+    return Grade(kept["student"], verdicts, tuple(kept["notes"]), kept["key"])
 
 
-def merged(grades: Iterable[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
-    """For each exercise the best verdict; of equal ones the first."""
-    best: dict[str, Verdict] = {}
-    for verdict in (one for verdicts in grades for one in verdicts):
-        if verdict.exercise not in best or _worth(verdict) > _worth(best[verdict.exercise]):
-            best[verdict.exercise] = verdict
-    return tuple(best.values())
-
-
-def _worth(verdict: Verdict) -> int:
-    return {Outcome.RIGHT: 2, Outcome.NOT_ATTEMPTED: 0}.get(verdict.outcome, 1)
+def best(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
+    """For each exercise its best verdict; of equal ones the first."""
+    found: dict[str, Verdict] = {}
+    for one in verdicts:
+        before = found.get(one.exercise, one)
+        found[one.exercise] = max(before, one, key=lambda verdict: worth(verdict.outcome))
+    return found

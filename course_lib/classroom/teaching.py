@@ -16,6 +16,8 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def plans() -> dict[str, Any]:
 
 def of_step(step: dict[str, Any]) -> list[Section]:
     """The sections that a step goes through. Raises CourseError for one that is not there."""
-    found = {_number(one.heading): one for one in sections(step["notebook"])}
+    found = {one.heading.split()[0].rstrip("."): one for one in sections(step["notebook"])}
     missing = [name for name in step["sections"] if name.rstrip(".") not in found]
     if missing:
         raise CourseError(f"{step['notebook']} has no section {', '.join(missing)}.")
@@ -80,10 +82,6 @@ def clock(plan: dict[str, Any], minute: int) -> str:
     day, since = divmod(minute, plan["a_day"])
     hour, rest = divmod(plan["begins"] + since, 60)
     return f"day {day + 1}, {hour}:{rest:02}"
-
-
-def _number(heading: str) -> str:
-    return heading.split(" ")[0].rstrip(".")
 
 
 def answered(phase: str) -> list[Answered]:
@@ -113,14 +111,18 @@ def pages() -> dict[str, str]:
     common = {"failures": told["failure"], "install_fails": told["install_fails"]}
     made = {}
     for plan in told["plan"]:
-        steps = [(step, _timed(plan, step), _exercises(step)) for step in plan["step"]]
+        steps = [
+            (step, _timed(plan, step), [catalogue.get(name) for name in step.get("exercises", ())])
+            for step in plan["step"]
+        ]
         script = page("script", plan=plan, steps=steps, at=partial(clock, plan), **common)
         made[f"script_{plan['name']}.html"] = script
     lessons = [(name, [one for one in sections(name) if one.predictions]) for name in _LESSONS]
     phases = {phase: answered(phase) for phase in form.PHASES}
     groups = [(lesson, catalogue.of_lesson(lesson)) for lesson in catalogue.LESSONS]
     made["answer_key.html"] = page("key", lessons=lessons, phases=phases, groups=groups)
-    made["handout.html"] = page("handout", answers=_by_title(phases["before"]))
+    by_title = groupby(phases["before"], attrgetter("title"))
+    made["handout.html"] = page("handout", answers={title: list(some) for title, some in by_title})
     made["slides.html"] = page("slides", lessons=[_slides(name) for name in _LESSONS])
     return made
 
@@ -129,17 +131,6 @@ def _timed(plan: dict[str, Any], step: dict[str, Any]) -> list[tuple[str, Sectio
     parts = of_step(step)
     times = minutes(step, parts)
     return [(clock(plan, time), part) for time, part in zip(times, parts, strict=True)]
-
-
-def _exercises(step: dict[str, Any]) -> list[Any]:
-    return [catalogue.get(name) for name in step.get("exercises", ())]
-
-
-def _by_title(answers: Sequence[Answered]) -> dict[str, list[Answered]]:
-    found: dict[str, list[Answered]] = {}
-    for one in answers:
-        found.setdefault(one.title, []).append(one)
-    return found
 
 
 def _slides(notebook: str) -> tuple[str, str, list[tuple[str, str, str]]]:

@@ -47,7 +47,7 @@ def test_a_log_without_two_measurements_of_an_r1_zero_run_is_none(tmp_path, line
     assert evidence.read_run(write(tmp_path, lines)) is None
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1, "0.9", None, [1]])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1, 10**400, "0.9", None, [1]])
 def test_figures_that_are_none_are_not_believed(tmp_path, bad):
     run = evidence.read_run(write(tmp_path, [*LINES, LINES[2] | {"accuracy": bad}]))
     assert run.accuracy == (0.18, 0.76)

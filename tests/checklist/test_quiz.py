@@ -67,7 +67,9 @@ def test_numbers_are_read_as_people_type_them(text, value):
     assert quiz.read_number(text) == value
 
 
-@pytest.mark.parametrize("text", ["many", "3 or 4", "1e999", "9" * 1000, "--", "1.2.3"])
+@pytest.mark.parametrize(
+    "text", ["many", "3 or 4", "1e999", "9" * 1000, "--", "1.2.3", "0,05", "1,5", "0,125", "1,2345"]
+)
 def test_what_is_not_one_number_is_said(text):
     with pytest.raises(ValueError, match="type"):
         quiz.read_number(text)

@@ -134,6 +134,7 @@ def test_what_is_wrong_by_hand_before_its_time_is_up_is_told_as_wrong(first, mos
             raise callers.Failure(callers.TIME_UP)
         return one.expected if first is None else first
 
+    call.left, call.printed, call.is_empty, call.go_on = 10.0, "", False, lambda: None
     verdict = judge.judge(exercise, call)
     late = verdict.outcome is judge.Outcome.ERROR
     assert len(exercise.cases) <= 9

@@ -109,6 +109,22 @@ def test_an_interrupted_run_keeps_what_is_there_and_goes_on(how, tmp_path):
     assert {row[0] for row in rows(out)[1:]} == {"alice", "bob"}
 
 
+def test_fewer_than_no_jobs_are_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        grade.main([str(tmp_path), "--jobs", "-1"])
+    assert "--jobs is -1" in capsys.readouterr().err
+
+
+def test_a_card_that_was_changed_is_graded_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(grade, "LIBRARY", tmp_path)
+    (tmp_path / "classroom" / "cards").mkdir(parents=True)
+    versions = set()
+    for name in ("judge.py", "cards/a.toml", "cards/b.toml"):
+        (tmp_path / "classroom" / name).write_text("one")
+        versions.add(grade._version([]))
+    assert len(versions) == 3
+
+
 def test_damaged_results_are_none(tmp_path):
     verdict = Verdict("costs.ratio", Outcome.RIGHT, "Right.", ("x",))
     kept = Grade("alice \ud800", (verdict,), ("note",), "key")
@@ -117,6 +133,7 @@ def test_damaged_results_are_none(tmp_path):
     grade_results.keep(kept, path)
     with path.open("ab") as file:
         file.write(b'\n{}\n5\nnull\n\xff\xfe\n{"student": 1, "verdicts": 5}\n[[[')
+        file.write(b'\n{"student": "a", "verdicts": [], "notes": [], "key": []}\n')
     assert grade_results.load(tmp_path) == {"key": kept}
 
 

@@ -122,6 +122,18 @@ def test_the_littlest_hub_has_the_same_settings_and_its_own_culler():
     assert "services" not in c.JupyterHub
 
 
+@pytest.mark.parametrize("given", [None, "", "a password for the class"])
+def test_a_password_that_nobody_gave_is_told(given, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CLASS_FOLDER", str(tmp_path / "class"))
+    monkeypatch.delenv("CLASS_PASSWORD", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CLASS_PASSWORD", given)
+    c = Config()
+    exec(compile(CONFIG.read_text(encoding="utf-8"), "c", "exec"), {"get_config": lambda: c})
+    password = c.SharedPasswordAuthenticator.user_password
+    assert password == given or (password in capsys.readouterr().out and len(password) > 8)
+
+
 def test_the_values_for_kubernetes_are_those_of_the_settings():
     values = yaml.safe_load((CONFIG.parent / "values.yaml").read_text(encoding="utf-8"))
     c = Config()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import selectors
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfd is Linux'
 if sys.platform == "linux":
     from jupyter_client import KernelManager
 
-    from course_lib.classroom.hub import kernel
+    from course_lib.classroom.hub import kernel, warm
     from course_lib.runtime import ASSETS
 
 LIGHT = """import sys
@@ -158,6 +159,25 @@ def test_what_is_no_request_ends_nothing(service, sent):
             assert client.recv(1) == b""
     assert process.poll() is None
     assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("fault", ["no more processes", "cut short"])
+def test_a_kernel_that_cannot_be_forked_costs_no_other_and_no_stream(monkeypatch, fault):
+    def full():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(warm.os, "fork", full)
+    here, there = socket.socketpair()
+    with here, selectors.DefaultSelector() as watch:
+        data = b'{"environment": {}' + (b"}" if fault == "no more processes" else b"")
+        socket.send_fds(here, [len(data).to_bytes(4, "big")], [0, 1, 2])
+        here.sendall(data)
+        here.shutdown(socket.SHUT_WR)
+        before = len(os.listdir("/proc/self/fd"))
+        warm._begin(there, watch)
+        assert len(os.listdir("/proc/self/fd")) == before - 1  # the connection
+        assert here.recv(1) == b""
+        assert not watch.get_map()
 
 
 def test_where_nobody_listens_a_kernel_begins_by_itself(tmp_path, monkeypatch):

@@ -68,6 +68,17 @@ def test_not_attempted_has_many_forms(answer):
     assert progress.load().outcomes()[NAME] == "not attempted"
 
 
+def test_an_exception_that_cannot_show_itself_is_named():
+    class ShyError(Exception):
+        def __str__(self):
+            raise ValueError("no")
+
+    def shy(score_a, score_b, problems):
+        raise ShyError
+
+    assert "error in your code. ShyError" in message(NAME, shy)
+
+
 def test_a_forgotten_return_is_a_mistake_and_not_a_blank():
     def forgets(score_a, score_b, problems):
         score_a = score_a - score_b

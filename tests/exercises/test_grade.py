@@ -23,7 +23,7 @@ FORGETS_THINKING = {"(thinking + answer)": "answer"}
 def grade_text(folder, text, limits=QUICK):
     (folder / "one.ipynb").write_text(text)
     (submitted,) = collect(folder)
-    return grade_one(submitted, catalogue.of_lesson(LESSON), limits, seed=0)
+    return grade_one(submitted, catalogue.of_lesson(LESSON), limits)
 
 
 def test_a_class_with_hostile_submissions_is_graded_right(tmp_path):

@@ -24,13 +24,12 @@ import numpy as np
 
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
-from course_lib.classroom.checks.values import mapped, plain
+from course_lib.classroom.checks.values import cut, mapped, plain, told
 from course_lib.runtime import LIBRARY
 
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 
 _MOST_PRINTED = 400  # characters of a call that are shown
-_Kind: Any = type(inspect.Parameter.KEYWORD_ONLY)  # an enumeration without a public name
 _OURS = str(LIBRARY)
 _LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
 _PACKAGES = ("site-packages", "dist-packages")
@@ -48,7 +47,13 @@ class Failure(Exception):
 
 
 class Caller(Protocol):
-    """Something that has the learner's answer and gives its value for an input."""
+    """Something that has the learner's answer and gives its value for an input.
+
+    `left`: seconds for all calls together; `printed`: what the last call printed.
+    """
+
+    left: float
+    printed: str
 
     def __call__(self, one: Case) -> Any:
         """The value, without tensors; raises Failure."""
@@ -57,25 +62,31 @@ class Caller(Protocol):
     def is_empty(self) -> bool:
         """Whether the answer is a function with nothing in it."""
 
+    def go_on(self) -> None:
+        """Asked between all steps; raises Failure (or what ends the grader) once all is over."""
+
 
 class LocalCaller:
     """Calls a function (or hands out a value) that lives in this process.
 
     `tensors` as in `Exercise`: with positions of arguments the value comes back as a pair, the
-    loss and its gradients for them (see `_with_gradients`). `printed`: by the last call.
+    loss and its gradients for them (see `_with_gradients`).
     """
 
     def __init__(
         self, answer: Any, *, seconds: float, tensors: bool | Sequence[int] = False
     ) -> None:
         self.answer, self.tensors = answer, tensors
-        self.left = seconds  # for all calls together
+        self.left = seconds
         self.printed = ""
 
     @property
     def is_empty(self) -> bool:
         code = getattr(self.answer, "__code__", None)
         return isinstance(code, CodeType) and _does_nothing(code)
+
+    def go_on(self) -> None:
+        """Nothing but its own time ends it."""
 
     def __call__(self, one: Case) -> Any:
         if not callable(self.answer):
@@ -109,7 +120,8 @@ class LocalCaller:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # SystemExit too: the learner's code may do anything
-            raise Failure(ERROR, type(error).__name__, _first(error), own_line(error)) from None
+            text = cut(told(error).split("\n", 1)[0], 200)
+            raise Failure(ERROR, type(error).__name__, text, own_line(error)) from None
         finally:
             self.left -= time.monotonic() - started
 
@@ -156,17 +168,16 @@ def _bound(
     function does not know goes by position.
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        known = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return args, kwargs
-    kinds = {kind: [one.name for one in parameters if one.kind is kind] for kind in _Kind}
-    if kinds[_Kind.VAR_POSITIONAL] or kinds[_Kind.VAR_KEYWORD]:
+    if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in known):
         return args, kwargs
-    named = [one for one in kinds[_Kind.KEYWORD_ONLY] if one not in kwargs]
-    room = len(kinds[_Kind.POSITIONAL_ONLY]) + len(kinds[_Kind.POSITIONAL_OR_KEYWORD])
-    if len(args) > room and len(args) - room <= len(named):
-        return args[:room], {**dict(zip(named, args[room:], strict=False)), **kwargs}
-    if set(kwargs) - set(kinds[_Kind.KEYWORD_ONLY]) - set(kinds[_Kind.POSITIONAL_OR_KEYWORD]):
+    by_name = [one.name for one in known if one.kind is one.KEYWORD_ONLY]
+    room, free = len(known) - len(by_name), [name for name in by_name if name not in kwargs]
+    if room < len(args) <= room + len(free):
+        return args[:room], {**dict(zip(free, args[room:], strict=False)), **kwargs}
+    if set(kwargs) - {one.name for one in known if one.kind is not one.POSITIONAL_ONLY}:
         return (*args, *kwargs.values()), {}
     return args, kwargs
 
@@ -182,18 +193,10 @@ def own_line(error: BaseException) -> str:
     return ""
 
 
-def _first(error: BaseException) -> str:
-    text = str(error).strip().split("\n", 1)[0]
-    return text if len(text) <= 200 else f"{text[:196]} ..."
-
-
 def _does_nothing(code: CodeType) -> bool:
     """Whether a function's body is no more than a docstring, `pass`, `...` or `return`."""
-    return (
-        not code.co_names
-        and set(code.co_consts[1:]) <= {None, Ellipsis}
-        and (len(code.co_code) <= 8)
-    )
+    constants = set(code.co_consts[1:])
+    return not code.co_names and constants <= {None, Ellipsis} and len(code.co_code) <= 8
 
 
 def as_tensors(value: Any) -> Any:

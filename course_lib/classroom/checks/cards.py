@@ -33,7 +33,9 @@ def exercise(name: str, reference: Function, make: Callable[[Draw], Case]) -> Ex
         )
         for one in card.pop("cases")
     )
-    mistakes = tuple(_mistake(reference, **one) for one in card.pop("mistakes"))
+    mistakes = tuple(
+        Mistake(one["says"], partial(reference, **_knobs(one))) for one in card.pop("mistakes")
+    )
     return Exercise(name, reference=reference, cases=cases, mistakes=mistakes, make=make, **card)
 
 
@@ -64,10 +66,6 @@ def _read(name: str) -> dict[str, Any]:
 
 def _knobs(mistake: dict[str, Any]) -> dict[str, Any]:
     return {name: knob for name, knob in mistake.items() if name != "says"}
-
-
-def _mistake(reference: Function, says: str, **knobs: Any) -> Mistake:
-    return Mistake(says, partial(reference, **knobs))
 
 
 def _call(text: str, arrays: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:

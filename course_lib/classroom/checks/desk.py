@@ -81,15 +81,14 @@ def _judged(exercise: Exercise, answer: Any) -> Verdict:
             return judge(exercise, call)
     inputs(exercise)  # drawn here, once for all checks in this kernel
     try:
-        found = json.loads(in_copy(lambda: json.dumps(asdict(judge(exercise, call))), limit))
+        kept = in_copy(lambda: json.dumps(asdict(judge(exercise, call))), limit)
     except TimeUp:
         where = "your code: a loop inside a built-in function, such as sum() of something endless"
         return time_up(exercise, (where,))
     except Ended:
         headline = "It ended Python: a crash, no memory left, or a call such as os._exit()."
         return Verdict(exercise.name, Outcome.ERROR, headline)
-    outcome, details = Outcome(found["outcome"]), tuple(found["details"])
-    return Verdict(exercise.name, outcome, found["headline"], details)
+    return Verdict.read(json.loads(kept))
 
 
 def _usage(exercise: Exercise, answer: Any) -> Verdict | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.classroom.checks.exercise import Draw
 
-__all__ = ["array", "assume", "configs", "masks", "parts", "real", "st"]
+__all__ = ["array", "assume", "configs", "masks", "real", "st"]
 
 
 def real(low: float, high: float, grain: int = 64) -> st.SearchStrategy[float]:
@@ -33,8 +32,3 @@ def masks(draw: Draw, *shape: int) -> np.ndarray:
 def configs(draw: Draw, **ranges: tuple[int, int]) -> dict[str, int]:
     """A configuration with a whole number from its range under every name."""
     return {name: draw(st.integers(low, high)) for name, (low, high) in ranges.items()}
-
-
-def parts(draw: Draw, of: Sequence[str], least: int = 0, most: int = 8) -> str:
-    """Text put together from pieces."""
-    return "".join(draw(st.lists(st.sampled_from(of), min_size=least, max_size=most)))

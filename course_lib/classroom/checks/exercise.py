@@ -12,11 +12,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-T = TypeVar("T")
 Function = Callable[..., Any]
 Draw = Callable[[Any], Any]
 NOTHING = object()
@@ -36,9 +35,9 @@ class Case:
     expected: Any = NOTHING
 
 
-def case(why: str, *args: Any, expected: Any = NOTHING, **kwargs: Any) -> Case:
+def case(why: str, *args: Any, **kwargs: Any) -> Case:
     """A `Case` written like the call it makes."""
-    return Case(why, args, kwargs, expected)
+    return Case(why, args, kwargs)
 
 
 @dataclass(frozen=True)

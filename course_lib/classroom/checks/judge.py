@@ -45,6 +45,12 @@ class Verdict:
         object.__setattr__(self, "headline", readable(self.headline, _LONGEST))
         object.__setattr__(self, "details", details)
 
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Verdict:
+        """The verdict that `asdict` and JSON kept. Raises KeyError, TypeError or ValueError."""
+        outcome, details = Outcome(kept["outcome"]), tuple(kept["details"])
+        return cls(kept["exercise"], outcome, kept["headline"], details)
+
     @property
     def message(self) -> str:
         """All of it as plain text."""
@@ -62,11 +68,7 @@ class _Trial:
 
 
 def judge(exercise: Exercise, call: Caller, seed: int = 0) -> Verdict:
-    """Try an answer on the inputs worked out by hand and on drawn ones, and say how it did.
-
-    A caller may have a `go_on`, which is asked between all steps and raises Failure (or what ends
-    the grader) once the time for the whole submission is over.
-    """
+    """Try an answer on the inputs worked out by hand and on drawn ones, and say how it did."""
     try:
         return _judged(exercise, call, seed)
     except Failure as over:
@@ -75,11 +77,11 @@ def judge(exercise: Exercise, call: Caller, seed: int = 0) -> Verdict:
 
 def _judged(exercise: Exercise, call: Caller, seed: int) -> Verdict:
     trials: list[_Trial] = []
-    enough = getattr(call, "left", 0.0) / 2  # seconds
+    enough = call.left / 2  # seconds
     for one in inputs(exercise, seed):
-        if _is_enough(exercise, trials) and getattr(call, "left", enough) < enough:
+        if _is_enough(exercise, trials) and call.left < enough:
             break  # what is slow and right so far is right; a slow machine changes no verdict
-        _go_on(call)
+        call.go_on()
         trial = _try(exercise, call, one)
         kind = trial.got.kind if isinstance(trial.got, Failure) else ""
         if kind == NOT_ATTEMPTED:
@@ -102,26 +104,18 @@ def _is_enough(exercise: Exercise, trials: list[_Trial]) -> bool:
     return len(trials) >= len(exercise.cases) + _LEAST_DRAWN
 
 
-def _go_on(call: Caller) -> None:
-    getattr(call, "go_on", lambda: None)()
-
-
 def _try(exercise: Exercise, call: Caller, one: Case) -> _Trial:
     gradients = None
     try:
         got = call(one)
     except Failure as failure:
-        return _Trial(one, failure, failure.error or failure.kind, _printed(call))
+        return _Trial(one, failure, failure.error or failure.kind, call.printed)
     if exercise.gradients and isinstance(got, tuple) and len(got) == 2:
         got, gradients = got
     if exercise.truth and isinstance(got, bool):
         got = float(got)
     wrong = difference(got, one.expected, exercise.rtol, exercise.atol)
-    return _Trial(one, got, wrong, _printed(call), gradients)
-
-
-def _printed(call: Caller) -> str:
-    return str(getattr(call, "printed", ""))
+    return _Trial(one, got, wrong, call.printed, gradients)
 
 
 def _simplest_first(exercise: Exercise, wrong: list[_Trial]) -> list[_Trial]:
@@ -236,7 +230,7 @@ def _agreement(
 
     def share(some: list[_Trial]) -> float:
         for trial in trials[len(made) : len(some)]:
-            _go_on(call)
+            call.go_on()
             made.append(_makes(exercise, mistake.variant, trial))
         wanted = {id(trial) for trial in some}
         same = [one for one, trial in zip(made, trials, strict=False) if id(trial) in wanted]

@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import faulthandler
 import os
-import select
 import signal
 import sys
 import threading
@@ -24,6 +23,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -52,45 +53,34 @@ def in_copy(work: Callable[[], str], seconds: float) -> str:
 
     Raises TimeUp after `seconds`, and Ended if no text comes.
     """
-    reader, writer = os.pipe()
+    reader, writer = Pipe(duplex=False)
     with warnings.catch_warnings(action="ignore"):  # threads are not copied, and are not needed
         child = os.fork()
     if child == 0:
-        os.close(reader)
+        reader.close()
         _work_and_end(work, writer)
-    os.close(writer)
+    writer.close()
     try:
-        text = _read(reader, time.monotonic() + seconds)
+        with reader:
+            if not reader.poll(seconds):
+                raise TimeUp
+            return reader.recv_bytes().decode("utf-8")
+    except (EOFError, OSError):
+        raise Ended from None
     finally:
-        os.close(reader)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    if not text:
-        raise Ended
-    return text
 
 
-def _work_and_end(work: Callable[[], str], writer: int) -> NoReturn:
+def _work_and_end(work: Callable[[], str], writer: Connection) -> NoReturn:
     try:
         os.environ["INSIDE_R1_THREADS"] = "1"
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # the pool's threads were not copied
-        data = work().encode("utf-8", errors="replace")
-        while data:
-            data = data[os.write(writer, data) :]
+        writer.send_bytes(work().encode("utf-8", errors="replace"))
     finally:
         os._exit(0)  # no cleaning up: all of this belongs to the notebook's process
-
-
-def _read(reader: int, end: float) -> str:
-    found = b""
-    while select.select([reader], [], [], max(end - time.monotonic(), 0))[0]:
-        part = os.read(reader, 65536)
-        if not part:
-            return found.decode("utf-8")
-        found += part
-    raise TimeUp
 
 
 def run_limited(function: Callable[[], T], seconds: float) -> T:
@@ -177,16 +167,9 @@ def _in_thread(function: Callable[[], T], seconds: float) -> T:
 @contextmanager
 def last_resort(seconds: float) -> Iterator[None]:
     """End the process, with a traceback on standard error, if the block takes that long."""
-    stream = sys.__stderr__
-    if stream is None:
+    with contextlib.ExitStack() as after:
+        if sys.__stderr__ is not None:
+            with contextlib.suppress(ValueError, OSError, RuntimeError):  # no file is behind it
+                faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+                after.callback(faulthandler.cancel_dump_traceback_later)
         yield
-        return
-    try:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
-    except (ValueError, OSError, RuntimeError):  # a stream without a file behind it
-        yield
-        return
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()

@@ -133,8 +133,20 @@ def readable(text: str, longest: int) -> str:
 
     So nothing that a submission gives can steer the console or the spreadsheet that shows it.
     """
-    text = text if len(text) <= longest else f"{text[: longest - 4]} ..."
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", cut(text, longest))
+
+
+def cut(text: str, longest: int) -> str:
+    """The beginning of a text that is longer."""
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
+
+
+def told(error: BaseException) -> str:
+    """The text of an exception, "" of one that fails to show itself: a learner's may."""
+    try:
+        return str(error).strip()
+    except Exception:
+        return ""
 
 
 def _is_not(got: float, expected: float) -> str:
@@ -183,7 +195,7 @@ def show(value: Any) -> str:
         text = _text(plain(value))
     except Exception:  # a learner's object may fail to show itself
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
+    return cut(text, _LONGEST)
 
 
 def _text(value: Any) -> str:

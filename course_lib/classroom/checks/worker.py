@@ -26,6 +26,7 @@ from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 from course_lib.classroom.checks.use import MOST_PROCESSES
+from course_lib.classroom.checks.values import told
 
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
 _KEPT = 3  # answers handed to `check`, for each exercise
@@ -179,10 +180,7 @@ def _told(number: int, error: BaseException, seconds: float) -> str:
         return f"Cell {number} tried to end Python."
     if isinstance(error, SyntaxError):
         return f"Cell {number} cannot be read as Python: {error.msg}, line {error.lineno}."
-    try:
-        text = " ".join(str(error).split())[:200]
-    except Exception:  # an exception may fail to show itself
-        text = ""
+    text = " ".join(told(error).split())[:200]
     return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)})."
 
 
@@ -208,7 +206,7 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
         told = [failure.kind, failure.error, failure.text, failure.line]
         more = len(found) > 1 and (which > 0 or failure.kind == callers.NOT_ATTEMPTED)
         reply = {"failure": told, "more": more}
-    return reply | {"empty": call.is_empty, "printed": getattr(call, "printed", "")}
+    return reply | {"empty": call.is_empty, "printed": call.printed}
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:

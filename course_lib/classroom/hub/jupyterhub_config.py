@@ -24,7 +24,7 @@ folder = Path(os.environ.get("CLASS_FOLDER", "class")).resolve()
 (folder / "homes").mkdir(parents=True, exist_ok=True)
 settings.share_imports(c, folder)
 password = os.environ.get("CLASS_PASSWORD") or secrets.token_urlsafe(9)
-if "CLASS_PASSWORD" not in os.environ:
+if not os.environ.get("CLASS_PASSWORD"):
     print(f"The password of the class, until the hub is started again: {password}")
 
 try:

@@ -76,9 +76,7 @@ def load() -> None:
     for name in LOADED:
         importlib.import_module(name)
     for name in list(sys.modules):
-        if name.startswith(tuple(f"{one}." for one in LOOK_FOR_A_NOTEBOOK)) or (
-            name in LOOK_FOR_A_NOTEBOOK
-        ):
+        if f"{name}.".startswith(tuple(f"{one}." for one in LOOK_FOR_A_NOTEBOOK)):
             del sys.modules[name]
 
 
@@ -99,12 +97,15 @@ def serve(listening: socket.socket) -> None:
 def _begin(asked: socket.socket, watch: selectors.BaseSelector) -> None:
     """Fork; the copy never comes back from here."""
     asked.settimeout(_PATIENCE)
+    streams: list[int] = []
     try:
-        task, streams = received(asked)
-    except (OSError, ValueError):
+        task = received(asked, streams)
+        process = os.fork()
+    except (OSError, ValueError):  # no request, or no room for another process
         asked.close()
+        for stream in streams:
+            os.close(stream)
         return
-    process = os.fork()
     if process == 0:
         asked.close()
         for key in list(watch.get_map().values()):  # what others wait for must end with them
@@ -144,17 +145,18 @@ def _hand_on(kernel: Kernel, watch: selectors.BaseSelector) -> None:
         kernel.asked.close()
 
 
-def received(asked: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """What a kernel is started with (environment, folder, arguments), and its three streams.
+def received(asked: socket.socket, streams: list[int]) -> dict[str, Any]:
+    """What a kernel is started with (environment, folder, arguments); its three go to `streams`.
 
     Raises ValueError for anything else.
     """
-    head, streams, _, _ = socket.recv_fds(asked, 4, 3)
+    head, found, _, _ = socket.recv_fds(asked, 4, 3)
+    streams += found
     length = int.from_bytes(head, "big")
     if len(streams) != 3 or length > _LARGEST:
         raise ValueError("this is no request for a kernel")
     with asked.makefile("rb") as reader:
-        return json.loads(reader.read(length)), streams
+        return json.loads(reader.read(length))
 
 
 def become_kernel(task: dict[str, Any], streams: list[int]) -> None:

@@ -26,14 +26,9 @@ def _lora(
         "width": alpha / a.shape[1], "square root": alpha / rank**0.5,
     }  # fmt: skip
     scale = wrong_scales.get(kind, alpha / rank)
-    detour = scale * (x @ a.T @ b.T)
-    if kind == "detour alone":
-        return detour
-    if kind == "all scaled":
-        return scale * (x @ weight.T) + detour
-    if kind == "base twice":
-        return 2 * (x @ weight.T) + detour
-    return x @ weight.T + (-detour if kind == "taken off" else detour)
+    base = {"detour alone": 0.0, "all scaled": scale, "base twice": 2.0}.get(kind, 1.0)
+    detour = -scale if kind == "taken off" else scale
+    return base * (x @ weight.T) + detour * (x @ a.T @ b.T)
 
 
 def _keep(
@@ -43,19 +38,15 @@ def _keep(
     for question, (texts, truth) in enumerate(zip(answers, truths, strict=True)):
         own = 0
         for text in texts[:most] if kind == "first ones" else texts:
-            said = text.endswith(f"Answer: {truth}")
-            if kind == "anywhere":
-                said = f"Answer: {truth}" in text
-            if kind == "number":
-                said = text.endswith(str(truth))
-            if kind == "any answer":
-                said = "Answer: " in text
+            said = {
+                "anywhere": f"Answer: {truth}" in text,
+                "number": text.endswith(str(truth)),
+                "any answer": "Answer: " in text,
+            }.get(kind, text.endswith(f"Answer: {truth}"))
             once = text.count("Answer:") == 1 or kind in ("said twice", "number")
             old = text in [one for at, one in kept if at == question or kind == "across"]
-            if kind == "copies":
-                old = False
             room = (len(kept) if kind == "in all" else own) < most or kind == "no limit"
-            if said and once and not old and room:
+            if said and once and room and (not old or kind == "copies"):
                 kept.append((question, text))
                 own += 1
     return [text for _, text in kept] if kind == "texts" else kept
@@ -99,16 +90,12 @@ def _perplexity(logits: np.ndarray, ids: np.ndarray, *, kind: str = "right") -> 
     if kind == "one back":
         guesses, next_ones = logp[1:], ids[:-1]
     said = guesses[np.arange(len(next_ones)), next_ones]
-    if kind == "mean of inverses":
-        return float(np.exp(-said).mean())
-    if kind == "inverse of mean":
-        return float(1 / np.exp(said).mean())
-    loss = -said.sum() / (len(ids) if kind == "all counted" else len(said))
-    if kind == "sum":
-        loss = -said.sum()
-    if kind in ("loss", "bits", "sign"):
-        return {"loss": float(loss), "bits": float(2**loss), "sign": float(np.exp(-loss))}[kind]
-    return float(np.exp(loss))
+    loss = -said.sum() / {"all counted": len(ids), "sum": 1}.get(kind, len(said))
+    wrong_ends = {
+        "mean of inverses": np.exp(-said).mean(), "inverse of mean": 1 / np.exp(said).mean(),
+        "loss": loss, "bits": 2**loss, "sign": np.exp(-loss),
+    }  # fmt: skip
+    return float(wrong_ends.get(kind, np.exp(loss)))
 
 
 def _a_layer(draw: Draw) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from course_lib.classroom.checks.cards import exercise
-from course_lib.classroom.checks.draws import array, assume, real, st
+from course_lib.classroom.checks.draws import array, assume, masks, real, st
 from course_lib.classroom.checks.exercise import Case, Draw, case
 
 
@@ -81,7 +81,7 @@ def _some_rewards(draw: Draw) -> Case:
 def _some_logp(draw: Draw) -> Case:
     shape = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     logp, old = (array(draw, real(-4, 0, 16), *shape) for _ in range(2))
-    mask = array(draw, st.sampled_from([1.0, 1.0, 0.0]), *shape)
+    mask = masks(draw, *shape)
     mask[:, 0] = 1.0
     return case("the exponential of the mean log-ratio of what counts", logp, old, mask)
 

@@ -64,12 +64,10 @@ def _vote(
             votes.append(bool(tied) and tied[-1] == truth)
         else:
             votes.append(bool(counted) and Counter(counted).most_common(1)[0][0] == truth)
-    if kind == "answered only":
-        flat = [(a, t) for row, t in zip(answers, truths, strict=True) for a in row if a]
-        return sum(a == t for a, t in flat) / max(len(flat), 1), float(np.mean(votes))
-    if kind == "pooled":
-        flat = [(a, t) for row, t in zip(answers, truths, strict=True) for a in row]
-        return sum(a == t for a, t in flat) / len(flat), float(np.mean(votes))
+    if kind in ("answered only", "pooled"):
+        pairs = [(a, t) for given, t in zip(answers, truths, strict=True) for a in given]
+        counts = [a == t for a, t in pairs if a or kind == "pooled"]
+        return sum(counts) / max(len(counts), 1), float(np.mean(votes))
     if kind == "exchanged":
         return float(np.mean(votes)), float(np.mean(shares))
     factor = 100 if kind == "percent" else 1
@@ -84,19 +82,14 @@ _FIELDS = (
 
 def _count(config: dict, *, kind: str = "right") -> int:
     layers, width, heads, shared, size, inner, vocab = (config[name] for name in _FIELDS)
-    if kind == "no groups":
-        shared = heads
-    if kind == "one kv":
-        shared = 1
+    shared = {"no groups": heads, "one kv": 1}.get(kind, shared)
     qkv = (heads + 2 * shared) * size
     attention = width * qkv + heads * size * width
     attention += qkv if config["qkv_bias"] and kind != "no bias" else 0
     matrices = 2 if kind == "two matrices" else 3
     norms = 0 if kind == "no norms" else 2 * width
     final = width if kind not in ("no norms", "no last norm") else 0
-    tables = 1 if config["tie_word_embeddings"] and kind != "untied" else 2
-    if kind == "tied":
-        tables = 1
+    tables = {"tied": 1, "untied": 2}.get(kind, 1 if config["tie_word_embeddings"] else 2)
     return layers * (attention + matrices * width * inner + norms) + final + tables * vocab * width
 
 

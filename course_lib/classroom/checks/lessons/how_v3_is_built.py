@@ -58,13 +58,12 @@ def _accept(
 
 def _bubble(stages: int, micro_batches: int, *, kind: str = "") -> float:
     idle, work = stages - 1, micro_batches
-    if kind == "all":
-        return stages / (stages + work)
-    if kind == "of work":
-        return idle / work
-    if kind == "busy":
-        return work / (work + idle)
-    return 2 * idle / (work + 2 * idle) if kind == "twice" else idle / (work + idle)
+    return {
+        "all": stages / (stages + work),
+        "of work": idle / work,
+        "busy": work / (work + idle),
+        "twice": 2 * idle / (work + 2 * idle),
+    }.get(kind, idle / (work + idle))
 
 
 def _a_number(draw: Draw) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from course_lib.classroom.checks.cards import exercise, value
-from course_lib.classroom.checks.draws import assume, configs, parts, real, st
+from course_lib.classroom.checks.draws import assume, configs, real, st
 from course_lib.classroom.checks.exercise import Case, Draw, Function, case
 
 
@@ -46,16 +46,14 @@ def _longest(
 
 
 def _quantise(values: list[float], bits: int, *, kind: str = "right") -> tuple[float, list[int]]:
+    half = 2 ** (bits - 1)
     if kind == "ggml":
-        scale = max(values, key=abs) / -(2 ** (bits - 1)) or 1.0
-        whole = [min(math.floor(one / scale + 0.5), 2 ** (bits - 1) - 1) for one in values]
+        scale = max(values, key=abs) / -half or 1.0
+        whole = [min(math.floor(one / scale + 0.5), half - 1) for one in values]
         return (scale if any(values) else 0.0), whole
-    top = 2 ** (bits - 1) - (0 if kind == "full range" else 1)
-    if kind == "all bits":
-        top = 2**bits - 1
-    largest = max(values) if kind == "no abs" else max(map(abs, values))
-    if kind == "mean":
-        largest = sum(map(abs, values)) / len(values)
+    top = {"full range": half, "all bits": 2 * half - 1}.get(kind, half - 1)
+    sizes = [abs(one) for one in values]
+    largest = {"no abs": max(values), "mean": sum(sizes) / len(sizes)}.get(kind, max(sizes))
     scale = largest / top
     if scale == 0 and kind != "no guard":
         return 0.0, [0] * len(values)
@@ -69,13 +67,12 @@ def _quantise(values: list[float], bits: int, *, kind: str = "right") -> tuple[f
 
 def _parse(text: str, prefilled: bool = False, *, kind: str = "right") -> tuple[str, str]:
     body = text.lstrip()
-    opened = body.startswith("<think>")
     if kind == "anywhere" and "<think>" in body:
-        opened, body = True, body[body.index("<think>") :]
-    body = body.removeprefix("<think>") if opened and kind != "keeps tag" else body
-    if kind == "needs opening" and not opened:
-        return "", text.strip()
-    if kind == "needs flag" and not (opened or prefilled):
+        body = body[body.index("<think>") :]
+    opened = body.startswith("<think>")
+    body = body if kind == "keeps tag" else body.removeprefix("<think>")
+    needed = {"needs opening": opened, "needs flag": opened or prefilled}
+    if not needed.get(kind, True):
         return "", text.strip()
     if "</think>" not in body:
         known = {"unclosed answers": False, "always inside": True}
@@ -106,13 +103,12 @@ def _attempts(thinking: str, *, kind: str = "right") -> tuple[int, int, int]:
         repeats += tuple(signs) in earlier
         seen.append(tuple(signs))
         signs = []
-    count = len(seen) + (1 if signs and kind == "unfinished" else 0)
-    if kind == "accepted":
-        count -= rejected
-    if kind == "different":
-        count = len(set(seen))
-    if kind == "steps":
-        count = sum(word[0] in "+-" for word in thinking.split())
+    count = {
+        "unfinished": len(seen) + bool(signs),
+        "accepted": len(seen) - rejected,
+        "different": len(set(seen)),
+        "steps": sum(word[0] in "+-" for word in thinking.split()),
+    }.get(kind, len(seen))
     if kind == "pairs":
         repeats += 1 if repeats else 0
     return count, rejected, repeats
@@ -153,7 +149,7 @@ _PIECES = ("<think>", "</think>", "</think>", " ", "\n", "a", "b c", ">", "<", "
 
 def _a_text(draw: Draw) -> Case:
     opening = draw(st.sampled_from(["", "<think>", " \n<think>"]))
-    text = opening + parts(draw, _PIECES)
+    text = opening + "".join(draw(st.lists(st.sampled_from(_PIECES), max_size=8)))
     why = "everything before the first closing tag is thought, everything after it the answer"
     return case(why, text, *draw(st.sampled_from([(), (True,), (False,)])))
 

@@ -63,11 +63,8 @@ def _route(
 def _balance(
     bias: np.ndarray, load: np.ndarray, step: float, *, sign: float = 1.0, by: str = "sign"
 ) -> np.ndarray:
-    away = load.mean() - load
-    if by == "median":
-        away = np.median(load) - load
-    if by == "whole mean":
-        away = np.floor(load.mean()) - load
+    middles = {"median": np.median(load), "whole mean": np.floor(load.mean())}
+    away = middles.get(by, load.mean()) - load
     moved = away if by == "size" else np.sign(away)
     if by == "up or down":
         moved = np.where(load > load.mean(), -1.0, 1.0)
@@ -101,13 +98,10 @@ def _moe_count(
 def _touched(experts: int, top_k: int, tokens: int, *, kind: str = "right") -> float:
     if kind == "capped":
         return float(min(experts, top_k * tokens))
-    if kind == "missed":
-        return experts * (1 - top_k / experts) ** tokens
-    if kind == "share":
-        return 1 - (1 - top_k / experts) ** tokens
     draws = top_k * tokens if kind == "one by one" else tokens
-    miss = 1 / experts if kind in ("one by one", "top-1") else top_k / experts
-    return experts * (1 - (1 - miss) ** draws)
+    hit = 1 / experts if kind in ("one by one", "top-1") else top_k / experts
+    missed = (1 - hit) ** draws
+    return {"missed": experts * missed, "share": 1 - missed}.get(kind, experts * (1 - missed))
 
 
 _BIASES = st.sampled_from([0.0, -0.5, -1.0, 0.5]) | real(-2, 2) | st.sampled_from([-100.0, 100.0])
@@ -220,9 +214,10 @@ def _a_layer(draw: Draw) -> Case:
         groups, of_each = draw(st.sampled_from([(1, 4), (2, 3), (3, 2)]))
         kept, width = draw(st.integers(1, groups)), draw(st.integers(1, 4))
     experts = groups * of_each
-    small = {"weight": array(draw, real(-2, 2), experts, width)} if width < 128 else {}
-    small |= {"bias": array(draw, real(-1, 1), experts)} if small else {}
-    gate = small or _shipped_gate()
+    gate = _shipped_gate()
+    if width < 128:
+        gate = {"weight": array(draw, real(-2, 2), experts, width)}
+        gate["bias"] = array(draw, real(-1, 1), experts)
     hidden = array(draw, real(-2, 2), draw(st.integers(1, 3)), width)
     _assume_no_ties(hidden @ gate["weight"].T, gate["bias"], groups)
     config = {"num_experts_per_tok": draw(st.integers(1, kept * of_each)), "n_group": groups}

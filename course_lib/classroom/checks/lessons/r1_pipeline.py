@@ -23,12 +23,10 @@ def _consistency(thinking: str, language: str, *, kind: str = "right") -> float:
     if kind == "other":
         language = {"digits": "words", "words": "digits"}[language]
     has, lacks = (digits, letters) if language == "digits" else (letters, digits)
-    if kind == "any":
-        good = sum(has)
-    elif kind == "all or nothing":
-        return float(all(h and not x for h, x in zip(has, lacks, strict=True)))
-    else:
-        good = sum(h and not x for h, x in zip(has, lacks, strict=True))
+    pure = [h and not x for h, x in zip(has, lacks, strict=True)]
+    good = sum(has if kind == "any" else pure)
+    if kind == "all or nothing":
+        return float(all(pure))
     if kind == "count" and steps:
         return float(good)
     if kind == "per mille":
@@ -91,21 +89,19 @@ def _labels(
 
 def _preference(chosen: np.ndarray, rejected: np.ndarray, *, kind: str = "right") -> float:
     margin = rejected - chosen if kind == "turned round" else chosen - rejected
-    if kind == "margin":
-        return float(-margin.mean())
-    if kind == "hinge":
-        return float(np.maximum(0, 1 - margin).mean())
-    with np.errstate(over="ignore", divide="ignore"):
-        if kind == "probability":
-            return float((1 / (1 + np.exp(-margin))).mean())
-        if kind == "unstable":
-            return float(-np.log(1 / (1 + np.exp(-margin))).mean())
-        if kind == "log outside":
-            return float(-np.log((1 / (1 + np.exp(-margin))).mean()))
     losses = np.logaddexp(0, -margin)
-    if kind == "gain":
-        return float(-losses.mean())
-    return float(losses.sum() if kind == "sum" else losses.mean())
+    with np.errstate(over="ignore", divide="ignore"):
+        chances = 1 / (1 + np.exp(-margin))
+        wrong = {
+            "margin": -margin.mean(),
+            "hinge": np.maximum(0, 1 - margin).mean(),
+            "probability": chances.mean(),
+            "unstable": -np.log(chances).mean(),
+            "log outside": -np.log(chances.mean()),
+            "gain": -losses.mean(),
+            "sum": losses.sum(),
+        }
+    return float(wrong.get(kind, losses.mean()))
 
 
 _NUMBERS = st.sampled_from(

@@ -42,19 +42,16 @@ def _advantages(
 def _mask(ids: np.ndarray, eos: int, *, kind: str = "right") -> np.ndarray:
     ends = ids == eos
     before = np.cumsum(ends, axis=1) - ends  # how many ends stand before each place
-    if kind == "by id":
-        return (~ends).astype(float)
-    if kind == "without end":
-        return ((before == 0) & ~ends).astype(float)
-    if kind == "last":
-        still = np.cumsum(ends[:, ::-1], axis=1)[:, ::-1] > 0
-        return (still | ~ends.any(axis=1, keepdims=True)).astype(float)
-    if kind == "one more":
-        return (np.pad(before[:, :-1], ((0, 0), (1, 0))) == 0).astype(float)
-    kept = (before == 0).astype(float)
-    if kind == "needs end":
-        return kept * ends.any(axis=1, keepdims=True)
-    return 1 - kept if kind == "turned round" else kept
+    kept, ended = before == 0, ends.any(axis=1, keepdims=True)
+    wrong = {
+        "by id": ~ends,
+        "without end": kept & ~ends,
+        "last": (np.cumsum(ends[:, ::-1], axis=1)[:, ::-1] > 0) | ~ended,
+        "one more": np.pad(before[:, :-1], ((0, 0), (1, 0))) == 0,
+        "needs end": kept & ended,
+        "turned round": ~kept,
+    }
+    return wrong.get(kind, kept).astype(float)
 
 
 def _loss(
@@ -81,18 +78,16 @@ def _loss(
         "ratio first": lambda p, c: np.where(a < 0, np.maximum(p, c), np.minimum(p, c)),
     }
     gain = sign * choices[pick](plain, clipped)
-    tokens = mask.sum(1)
-    if mean == "padded":
-        return float((gain * mask).mean())
-    if mean == "unmasked":
-        return float(gain.mean())
-    if mean == "token":
-        return float((gain * mask).sum() / tokens.sum())
-    if mean == "sum":
-        return float((gain * mask).sum(1).mean())
+    counted, tokens = gain * mask, mask.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        rows = (gain * mask).sum(1) / (tokens if mean == "no guard" else np.maximum(tokens, 1))
-    return float(rows.mean())
+        wrong = {
+            "padded": counted.mean(),
+            "unmasked": gain.mean(),
+            "token": counted.sum() / tokens.sum(),
+            "sum": counted.sum(1).mean(),
+            "no guard": (counted.sum(1) / tokens).mean(),
+        }
+    return float(wrong.get(mean, (counted.sum(1) / np.maximum(tokens, 1)).mean()))
 
 
 def _kl(logp: np.ndarray, ref_logp: np.ndarray, *, kind: str = "k3") -> np.ndarray:
@@ -121,39 +116,31 @@ def _pass_at_k(n: int, c: int, k: int, *, kind: str = "right") -> float:
 
 
 def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") -> float:
-    answer = text.split("</think>", 1)[-1]
-    if kind in ("thought counts", "last tag"):
-        answer = text if kind == "thought counts" else text.split("</think>")[-1]
-    if kind == "between tags":
-        answer = text.split("</think>", 2)[1] if "</think>" in text else text
-    needed = len(numbers) - 1
-    signs = list("".join(answer.split())) if kind == "no blanks" else answer.split()
+    needed, parts = len(numbers) - 1, text.split("</think>")
+    answers = {"thought counts": text, "last tag": parts[-1], "between tags": parts[:2][-1]}
+    words = answers.get(kind, text.split("</think>", 1)[-1]).split()
+    choices = [list(choice) for choice in product("+-", repeat=needed)]
+    solving = [choice for choice in choices if _sum(numbers, choice) == target]
     if kind == "anywhere":
-        rows = [" ".join(choice) for choice in product("+-", repeat=needed)]
-        return float(any(row in text and _reaches(numbers, target, row.split()) for row in rows))
-    if kind == "end":
-        signs = signs[-needed:]
-    if kind == "beginning":
-        signs = signs[:needed]
-    if kind == "signs only":
-        signs = [word for word in signs if word in ("+", "-")]
+        return float(any(" ".join(choice) in text for choice in solving))
+    signs = {
+        "no blanks": list("".join(words)),
+        "end": words[-needed:],
+        "beginning": words[:needed],
+        "signs only": [word for word in words if word in ("+", "-")],
+    }.get(kind, words)
     if kind == "one solution":
-        choices = product("+-", repeat=needed)
-        first = next((list(c) for c in choices if _reaches(numbers, target, list(c))), None)
-        return float(signs == first)
+        return float(signs in solving[:1])
     if len(signs) != needed and kind != "any length":
         return 0.0
-    if kind == "form only":
-        return float(set(signs) <= {"+", "-"})
-    if kind == "size":
-        reached = _reaches(numbers, target, signs) or _reaches(numbers, -target, signs)
-        return float(set(signs) <= {"+", "-"} and reached)
-    return float(set(signs) <= {"+", "-"} and _reaches(numbers, target, signs))
+    reached = _sum(numbers, signs)
+    good = {"form only": True, "size": abs(reached) == abs(target)}.get(kind, reached == target)
+    return float(set(signs) <= {"+", "-"} and good)
 
 
-def _reaches(numbers: list[int], target: int, signs: list[str]) -> bool:
+def _sum(numbers: list[int], signs: list[str]) -> int:
     pairs = zip(signs, numbers[1:], strict=False)
-    return numbers[0] + sum(n if sign == "+" else -n for sign, n in pairs) == target
+    return numbers[0] + sum(n if sign == "+" else -n for sign, n in pairs)
 
 
 def _rewards(draw: Draw) -> Case:
@@ -210,9 +197,7 @@ def _a_reply(draw: Draw) -> Case:
     numbers = draw(st.lists(st.integers(0, 9), min_size=1, max_size=5))
     needed = len(numbers) - 1
     signs = draw(st.lists(st.sampled_from("+-"), min_size=needed, max_size=needed))
-    reached = numbers[0] + sum(
-        n if sign == "+" else -n for sign, n in zip(signs, numbers[1:], strict=True)
-    )
+    reached = _sum(numbers, signs)
     target = draw(st.sampled_from([reached, reached, reached, -reached, reached + 1]))
     gap = draw(_BLANKS | st.sampled_from(["", ", "]))
     thought = draw(st.sampled_from(["", "", "<think> so </think>", "- +</think>", "<think> "]))

@@ -47,35 +47,29 @@ def _leaves(host: str, *, kind: str = "right") -> bool:
 _CALL = re.compile(r"<tool>(\w+):(.*?)</tool>", re.DOTALL)
 
 
-def _tool(
-    text: str, allowed: list[str], *, kind: str = "right", longest: int = 100
-) -> tuple[str, str] | None:
-    calls = _CALL.findall(text)
-    if kind == "whole text":
-        calls = _CALL.findall(text) if _CALL.fullmatch(text.strip()) else []
-    if kind == "greedy":
-        calls = re.findall(r"<tool>(\w+):(.*)</tool>", text, re.DOTALL)
-    if kind == "allowed first":
-        calls = [one for one in calls if one[0] in allowed]
-    if kind == "twice is once":
-        calls = list(dict.fromkeys(calls))
-    if kind in ("first", "last") and calls:
-        calls = [calls[0 if kind == "first" else -1]]
+def _tool(text: str, allowed: list[str], *, kind: str = "right") -> tuple[str, str] | None:
+    found = _CALL.findall(text)
+    calls = {
+        "whole text": found if _CALL.fullmatch(text.strip()) else [],
+        "greedy": re.findall(r"<tool>(\w+):(.*)</tool>", text, re.DOTALL),
+        "allowed first": [one for one in found if one[0] in allowed],
+        "twice is once": list(dict.fromkeys(found)),
+        "first": found[:1],
+        "last": found[-1:],
+    }.get(kind, found)
     if len(calls) != 1:
         return None
-    name, argument = calls[0]
-    argument = argument if kind == "blanks" else argument.strip()
+    name, raw = calls[0]
+    argument = raw if kind == "blanks" else raw.strip()
     if kind == "lower":
         name = name.lower()
     if name not in allowed and kind != "anything":
         return None
-    if kind == "prefix" and not any(one.startswith(name) for one in allowed):
-        return None
     if kind == "empty refused" and not argument:
         return None
-    limit = {"no limit": math.inf, "one less": longest - 1}.get(kind, longest)
-    if len(calls[0][1] if kind == "raw length" else argument) > limit:
-        return (name, argument[:longest]) if kind == "cut" else None
+    limit = {"no limit": math.inf, "one less": 99}.get(kind, 100)
+    if len(raw if kind == "raw length" else argument) > limit:
+        return (name, argument[:100]) if kind == "cut" else None
     return (argument, name) if kind == "exchanged" else (name, argument)
 
 
@@ -85,9 +79,8 @@ def _scores(query: str, documents: list[str], kind: str = "right") -> list[float
     words = split(query) if kind == "query twice" else dict.fromkeys(split(query))
 
     def rarity(word: str) -> float:
-        having = sum(word in count for count in counts)
-        if kind == "word total":
-            having = sum(count[word] for count in counts)
+        total = kind == "word total"
+        having = sum(count[word] if total else word in count for count in counts)
         if kind == "plain":
             return 1.0
         if kind == "common":
@@ -105,11 +98,8 @@ def _scores(query: str, documents: list[str], kind: str = "right") -> list[float
 def _rank(query: str, documents: list[str], *, kind: str = "right") -> list[int]:
     scores = _scores(query, documents, kind)
     keep = [i for i, value in enumerate(scores) if value > 0 or kind == "all"]
-    if kind == "worst first":
-        return sorted(keep, key=lambda i: (scores[i], i))
-    if kind == "late ties":
-        return sorted(keep, key=lambda i: (-scores[i], -i))
-    return sorted(keep, key=lambda i: (-scores[i], i))
+    order, ties = (1 if kind == "worst first" else -1), (-1 if kind == "late ties" else 1)
+    return sorted(keep, key=lambda i: (order * scores[i], ties * i))
 
 
 def _first_wrong(numbers: tuple[int, ...], thinking: str, *, kind: str = "right") -> int | None:
