@@ -168,7 +168,7 @@ def _find_way(model: PreTrainedModel) -> Way:
     training = model.training
     model.eval()
     try:
-        plain = model(input_ids=ids[None], use_cache=False).logits[0]
+        plain = _own_logits(model, ids)
         head = _is_plain(model, ids[None], plain)
         pieces = head and _goes_on(model, ids, plain)
     finally:
@@ -187,6 +187,19 @@ def _find_way(model: PreTrainedModel) -> Way:
         f"{type(model).__name__} ({model.config.model_type}) cannot be sampled here: {reason}. "
         "Use a decoder such as Llama, Qwen, Gemma, Mistral or DeepSeek, or its own `generate`."
     )
+
+
+def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    """What a model says of `ids` (tokens,) left to itself: the logits (tokens, vocabulary)."""
+    try:
+        return model(input_ids=ids[None], use_cache=False).logits[0]
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0][:120]
+        raise CourseError(
+            f"{type(model).__name__} in {model.dtype} fails in its own forward pass ({reason}). "
+            "Try it in float32, `model.float()`: some of torch's products know no other precision "
+            "but that and the half ones."
+        ) from error
 
 
 def _sampled(

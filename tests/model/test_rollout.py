@@ -1,8 +1,11 @@
 """Batched sampling gives what one-by-one sampling gives, for every model family and batch."""
 
+import copy
+
 import pytest
 import torch
 
+from course_lib.errors import CourseError
 from course_lib.model import kv_buffer, models, rollout
 from course_lib.task import puzzles
 
@@ -139,3 +142,11 @@ def test_limits_below_one_are_refused(random_models, prompts, change):
         rollout.generate(
             random_models["llama"], prompts, **({"max_new_tokens": 4, "eos": 0} | change)
         )
+
+
+def test_a_precision_in_which_a_model_does_not_run_is_told_in_a_sentence(random_models, prompts):
+    model = copy.deepcopy(random_models["mini_v3"]).double()
+    with pytest.raises(CourseError, match=r"in torch.float64 fails .*Try it in float32"):
+        rollout.generate(model, prompts, max_new_tokens=2, eos=0)
+    llama = copy.deepcopy(random_models["llama"]).double()
+    assert rollout.generate(llama, prompts, max_new_tokens=2, eos=0).ids.shape[0] == len(prompts)
