@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from course_lib import runtime
@@ -87,11 +86,11 @@ class Option:
         return f"{self.model} in {self.engine}: {size}, {self.licence}, {ready}{fits}"
 
 
-def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[Option]:
+def available(*, ollama: str = ADDRESS) -> list[Option]:
     """Every model that could answer, in order of preference.
 
-    DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file `gguf` (or the one
-    that `INSIDE_R1_GGUF` names), whose absence raises CourseError; downloads; the course's own
+    DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file that
+    `INSIDE_R1_GGUF` names, whose absence raises CourseError; downloads; the course's own
     distill, and the SmolLM2 that its R1-Zero taught; whatever else Ollama has; last what Ollama
     lists and does not have: its cloud's models.
     """
@@ -102,7 +101,7 @@ def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[
             [*(one for one in near if is_deepseek(one.model)), *_in_hub_cache()],
             key=lambda option: -option.bytes,
         ),
-        *_named(gguf or os.environ.get(GGUF_VARIABLE)),
+        *_named(os.environ.get(GGUF_VARIABLE)),
         *_downloads(),
         *_shipped(),
         *_taught(),
@@ -198,13 +197,10 @@ def _folder(folder: Path, name: str, licence: str = "MIT and its base model's") 
     weights = list(folder.glob("*.safetensors"))
     if weights and (folder / "config.json").is_file():
         size = sum(file.stat().st_size for file in weights)
-        in_memory = download.bytes_in_float32(folder)
-        opener = partial(_open_folder, folder, name)
-        yield Option(name, "transformers", HERE, size, licence, opener, in_memory)
-
-
-def _open_folder(folder: Path, name: str, _: bool) -> Engine:
-    return _transformers(folder, name)
+        yield Option(
+            name, "transformers", HERE, size, licence,
+            lambda _: _transformers(folder, name), download.bytes_in_float32(folder),
+        )  # fmt: skip
 
 
 def _transformers(folder: Path, name: str, context: int | None = None) -> Engine:
