@@ -23,7 +23,7 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import PATIENCE, Refusal, Wire
+from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, objects_in
 from course_lib.task.traces import OPEN
 
 ADDRESS = "http://localhost:11434"
@@ -167,8 +167,7 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
             connection.close()
     except CourseError:
         return []
-    entries = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
-    named = [(one.get("model") or one.get("name"), one) for one in entries]
+    named = [(one.get("model") or one.get("name"), one) for one in objects_in(models)]
     return [
         Tag(name, _number(one.get("size")), _elsewhere(name, one))
         for name, one in named
