@@ -223,18 +223,14 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
         cached = _whole(pages.get("inactive_file") or pages.get("total_inactive_file") or "")
         yield _whole(_read(limit)), max(0, _whole(_read(used)) - cached)
     if given := _whole(os.environ.get("MEM_LIMIT", "")):  # for the server and all its kernels
+        server = _whole(
+            os.environ.get("JPY_PARENT_PID", "")
+        )  # a hub's kernel need not be its child
         with contextlib.suppress(psutil.Error):
-            tops = [psutil.Process(), *_server()]
+            ours = {os.getpid(), server} - {0}
+            tops = [psutil.Process(one) for one in ours if psutil.pid_exists(one)]
             tree = {one for top in tops for one in (top, *top.children(recursive=True))}
             yield given, sum(_resident(one) for one in tree)
-
-
-def _server() -> list[psutil.Process]:
-    """The Jupyter server of this kernel; a hub's kernel need not be its child."""
-    import psutil
-
-    number = _whole(os.environ.get("JPY_PARENT_PID", ""))
-    return [psutil.Process(number)] if number and psutil.pid_exists(number) else []
 
 
 def _resident(process: psutil.Process) -> int:
@@ -325,20 +321,13 @@ def device() -> torch.device:
     import torch
 
     chosen = os.environ.get("INSIDE_R1_DEVICE", "").strip()
-    if chosen:
-        return _checked(chosen)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _checked(name: str) -> torch.device:
-    """The device of that name, where there is such a one."""
-    import torch
-
+    if not chosen:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        found = torch.device(chosen)
         if found.type == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("CUDA finds no GPU here")
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0][:120]
-        raise CourseError(f"The device is {name!r} ({reason}); `cpu` always works.") from error
+        raise CourseError(f"The device is {chosen!r} ({reason}); `cpu` always works.") from error
     return found

@@ -131,16 +131,12 @@ class Entry:
             raise self.fail(field, f"must be a table, got {value!r:.60}.")
         return value
 
-    def value(self, field: str = "value") -> Value:
-        return self.checked_value(field, self.data.get(field))
-
-    def checked_value(self, field: str, value: object) -> Value:
-        finite = isinstance(value, (int, str)) or (
-            isinstance(value, float) and math.isfinite(value)
-        )
-        if not finite or value == "":
-            raise self.fail(field, f"must be a number, a text or true/false, got {value!r:.60}.")
-        return value  # type: ignore[return-value]
+    def value(self) -> Value:
+        value = self.data.get("value")
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(value, (int, float, str)) or not finite or value == "":
+            raise self.fail("value", f"must be a number, a text or true/false, got {value!r:.60}.")
+        return value
 
     def key(self, key: str) -> str:
         if not _KEY.match(key):

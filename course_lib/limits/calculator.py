@@ -8,6 +8,7 @@ rules reads it instead: there is no name, no power and no call that could be ask
 """
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 LONGEST = 200  # characters, so that no result has more than about 200 digits
@@ -36,12 +37,9 @@ def show(value: Fraction) -> str:
     """A value as text: whole numbers and finite decimals exactly, others as a fraction."""
     if value.denominator == 1:
         return str(value.numerator)
-    twos_and_fives = value.denominator
-    for prime in (2, 5):
-        while twos_and_fives % prime == 0:
-            twos_and_fives //= prime
-    if twos_and_fives == 1 and value.denominator <= 10**6:
-        return f"{float(value):.12g}" if abs(value) < 10**6 else str(value)
+    if value.denominator <= 10**6 and 10**20 % value.denominator == 0:  # a decimal that ends
+        exact = Decimal(value.numerator) / value.denominator
+        return f"{exact:f}" if abs(value) < 10**6 else str(value)
     return f"{value} (about {float(value):.6g})"
 
 

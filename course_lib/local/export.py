@@ -27,6 +27,7 @@ from course_lib.model import lora, models
 
 KINDS = ("f32", "f16", "q8_0")
 _FAMILIES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "llama": gguf.MODEL_ARCH.LLAMA}
+_name_map = cache(gguf.get_tensor_name_map)
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -41,10 +42,7 @@ def export_gguf(folder: str | Path, out: str | Path, kind: str = "f32") -> Path:
     if kind not in KINDS:
         raise CourseError(f"The type is {kind!r}; allowed are {', '.join(KINDS)}.")
     out = Path(out)
-    if not out.parent.is_dir():
-        raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
-    model, tokenizer = models.load(folder)
-    _refuse_what_does_not_fit(model, tokenizer)
+    model, tokenizer = _opened(folder, out)
     if lora.has(model):
         lora.fold(model)
     with _writing(out, model) as writer:
@@ -66,10 +64,7 @@ def export_adapter(folder: str | Path, out: str | Path) -> Path:
     out = Path(out)
     if not lora.is_adapter(folder):
         raise CourseError(f"{folder} holds no adapter; write the whole model without --adapter.")
-    if not out.parent.is_dir():
-        raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
-    model, tokenizer = models.load(folder)
-    _refuse_what_does_not_fit(model, tokenizer)
+    model, _ = _opened(folder, out)
     with _writing(out, model) as writer:
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -97,7 +92,11 @@ def _writing(out: Path, model: PreTrainedModel) -> Iterator[gguf.GGUFWriter]:
         partial.unlink(missing_ok=True)
 
 
-def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def _opened(folder: str | Path, out: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer in `folder`, if they can be written to `out`. Raises CourseError."""
+    if not out.parent.is_dir():
+        raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
+    model, tokenizer = models.load(folder)
     config = model.config
     if config.model_type not in _FAMILIES:
         raise CourseError(
@@ -109,6 +108,7 @@ def _refuse_what_does_not_fit(model: PreTrainedModel, tokenizer: PreTrainedToken
             "The model stretches its positions (rope scaling); it cannot be exported."
         )
     _cut(tokenizer)
+    return model, tokenizer
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -181,13 +181,8 @@ def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
 
 def _their_name(name: str, model: PreTrainedModel) -> str:
     """A weight's name in a GGUF file."""
-    names = _names(model.config.model_type, model.config.num_hidden_layers)
+    names = _name_map(_FAMILIES[model.config.model_type], model.config.num_hidden_layers)
     return str(names.get_name(name, try_suffixes=(".weight", ".bias")))
-
-
-@cache
-def _names(family: str, layers: int) -> gguf.TensorNameMap:
-    return gguf.get_tensor_name_map(_FAMILIES[family], layers)
 
 
 def _numbers(tensor: Tensor) -> Array:

@@ -27,7 +27,6 @@ _MOST_DIMENSIONS = 4
 _DEEPEST = 4  # arrays within arrays
 _MOST_FILES = 1000  # that a model is split into
 
-
 _SIZES = ("file_bytes", "needed_bytes", "present_bytes")
 
 
@@ -193,11 +192,8 @@ class _Cursor:
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
-    kind: struct.Struct("<" + letter)
-    for kind, letter in {
-        **{0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?"},
-        **{10: "Q", 11: "q", 12: "d"},
-    }.items()
+    kind: struct.Struct(f"<{letter}")
+    for kind, letter in zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True)
 }
 
 

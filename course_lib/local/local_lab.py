@@ -19,6 +19,8 @@ from course_lib.task.puzzles import Puzzle
 
 Sampled = tuple[Puzzle, str]
 
+_FILES = "q4_k_m"  # the type of all files behind Ollama's tags
+
 
 def sample_traces(
     model: PreTrainedModel,
@@ -26,10 +28,9 @@ def sample_traces(
     n: int,
     *,
     temperature: float = 1.0,
-    seed: int = 0,
 ) -> list[Sampled]:
-    """One completion for each of `n` held-out puzzles; the same seed gives the same ones."""
-    drawn = puzzles.sample(n, seed, "test")
+    """One completion for each of `n` held-out puzzles; it gives the same ones each time."""
+    drawn = puzzles.sample(n, 0, "test")
     prompts = [models.chat_ids(tokenizer, puzzles.prompt(puzzle)) for puzzle in drawn]
     sampled = rollout.generate(
         model,
@@ -37,7 +38,7 @@ def sample_traces(
         max_new_tokens=96,
         eos=tokenizer.eos_token_id,
         temperature=temperature,
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(0),
     )
     return list(zip(drawn, models.decode(tokenizer, sampled.ids.tolist()), strict=True))
 
@@ -77,13 +78,13 @@ _PAGE = (  # what the page says: GB asked for, and a card it names
 )
 
 
-def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
-    """The page's table worked out: for each row what it asks for and what `context` tokens need."""
+def page_table() -> list[dict[str, str | int | float]]:
+    """The page's table worked out: for each row what it asks for and what 16,384 tokens need."""
     rows: list[dict[str, str | int | float]] = []
     machines = {machine.name.partition(",")[0]: machine for machine in presets()}
     for tag, asked, card in _PAGE:
         config, machine = CONFIGS[OLLAMA_TAGS[tag]], machines[card]
-        need = memory.estimate(config, "q4_k_m", context)
+        need = memory.estimate(config, _FILES, 16_384)
         rows.append(
             {
                 "tag": tag,
@@ -91,9 +92,7 @@ def page_table(context: int = 16_384) -> list[dict[str, str | int | float]]:
                 "page names": machine.name,
                 "file, GB": round(need.weights / memory.GB, 1),
                 "needed, GiB": round(need.total / memory.GIB, 1),
-                "longest context on that card": placement.longest_context(
-                    config, "q4_k_m", machine
-                ),
+                "longest context on that card": placement.longest_context(config, _FILES, machine),
             }
         )
     return rows
@@ -103,19 +102,17 @@ _SMALLEST_CONTEXT = 4096  # below it no thought has room
 _LONG_THOUGHT, _PATIENCE = 12_000, 3600  # tokens; seconds that a reader waits for them at most
 
 
-def which_model(
-    machines: Sequence[Machine], quantisation: str = "q4_k_m"
-) -> list[dict[str, str | float]]:
+def which_model(machines: Sequence[Machine]) -> list[dict[str, str | float]]:
     """For each machine the largest of DeepSeek's models that thinks 12,000 tokens within an hour.
 
     It has room for 16,384 tokens; where no model has, the largest for 4,096 is taken. The minutes
     are those of writing, at the typical share of the bandwidth.
     """
-    return [_row(machine, quantisation) for machine in machines]
+    return [_row(machine) for machine in machines]
 
 
-def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
-    tag, chosen = _largest(machine, quantisation)
+def _row(machine: Machine) -> dict[str, str | float]:
+    tag, chosen = _largest(machine)
     row: dict[str, str | float] = {
         "machine": machine.name,
         "GiB lent": round(machine.lent / memory.GIB, 1),
@@ -124,8 +121,8 @@ def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
     if chosen.whole:
         config = CONFIGS[OLLAMA_TAGS[tag]]
         row |= {
-            "download, GB": round(memory.weights_bytes(config, quantisation) / memory.GB, 1),
-            "context": placement.longest_context(config, quantisation, machine),
+            "download, GB": round(memory.weights_bytes(config, _FILES) / memory.GB, 1),
+            "context": placement.longest_context(config, _FILES, machine),
             "tokens/s": round(chosen.speed()),
             "min for 4,000": round(chosen.seconds(4000) / 60, 1),
             "min for 12,000": round(chosen.seconds(_LONG_THOUGHT) / 60, 1),
@@ -133,24 +130,18 @@ def _row(machine: Machine, quantisation: str) -> dict[str, str | float]:
     return row
 
 
-def _largest(machine: Machine, quantisation: str) -> tuple[str, Plan]:
+def _largest(machine: Machine) -> tuple[str, Plan]:
     """The tag to take and its plan; where none is quick enough or fits, the smallest."""
     by_size = sorted(OLLAMA_TAGS, key=lambda one: count_parameters(CONFIGS[OLLAMA_TAGS[one]]).total)
     for context in (16_384, _SMALLEST_CONTEXT):
         for tag in reversed(by_size):
-            plan = placement.plan(CONFIGS[OLLAMA_TAGS[tag]], quantisation, context, machine)
+            plan = placement.plan(CONFIGS[OLLAMA_TAGS[tag]], _FILES, context, machine)
             if plan.whole and plan.seconds(_LONG_THOUGHT) <= _PATIENCE:
                 return tag, plan
     return tag, plan
 
 
-def speed(
-    engine: Engine,
-    questions: Sequence[str],
-    *,
-    temperature: float = 0.6,
-    max_tokens: int | None = None,
-) -> Summary:
+def speed(engine: Engine, questions: Sequence[str], *, max_tokens: int | None = None) -> Summary:
     """What `engine` needs for all of `questions` together, after one answer to warm up.
 
     `max_tokens` ends each answer, as for an engine whose model thinks for minutes.
@@ -158,7 +149,7 @@ def speed(
     summaries = []
     for question in [questions[0], *questions]:
         asked = [{"role": "user", "content": question}]
-        stream = engine.stream(asked, max_tokens=max_tokens, temperature=temperature, seed=0)
+        stream = engine.stream(asked, max_tokens=max_tokens, seed=0)
         for _ in stream:
             pass
         summaries.append(stream.summary)
@@ -174,16 +165,14 @@ def speed(
     )
 
 
-def batch_speed(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int, tokens: int = 32
-) -> float:
+def batch_speed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int) -> float:
     """Tokens a second that are generated when `batch` answers are written together."""
     prompts = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in puzzles.sample(batch, 0)]
     eos = tokenizer.eos_token_id
-    for new in (2, tokens):  # the first is to warm up: what is first of its kind takes longer
+    for new in (2, 32):  # the first is to warm up: what is first of its kind takes longer
         began = time.perf_counter()
         rollout.generate(model, prompts, max_new_tokens=new, eos=eos, banned=[eos])
-    return batch * tokens / (time.perf_counter() - began)
+    return batch * new / (time.perf_counter() - began)
 
 
 def memory_of_thoughts(

@@ -96,41 +96,26 @@ def cells(context: int) -> int:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes needed, by part, beside the `memory` there is (None: not given)."""
+    """Bytes needed, by part."""
 
     weights: int
     cache: int
     overhead: int
-    memory: int | None = None
 
     @property
     def total(self) -> int:
         return self.weights + self.cache + self.overhead
 
-    @property
-    def left(self) -> int | None:
-        """Bytes left over; below 0 if the model does not fit. None without a memory."""
-        return None if self.memory is None else self.memory - self.total
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether all of it fits; None without a memory."""
-        return None if self.left is None else self.left >= 0
-
     def text(self) -> str:
         """One line for each part, in GB and in GiB."""
         parts = {"weights": self.weights, "cache": self.cache, "overhead": self.overhead}
         parts["total"] = self.total
-        if self.memory is not None and self.left is not None:
-            parts |= {"memory": self.memory, "left": self.left}
         rows = (f"{name:9}{n / GB:8.2f} GB {n / GIB:8.2f} GiB" for name, n in parts.items())
         return "\n".join(rows)
 
 
-def estimate(
-    config: Config, quantisation: str, context: int, memory: int | None = None
-) -> Estimate:
-    """Weights, an F16 cache for `context` tokens, and overhead, beside `memory` bytes.
+def estimate(config: Config, quantisation: str, context: int) -> Estimate:
+    """Weights, an F16 cache for `context` tokens, and overhead.
 
     As if all of it lay in one piece of memory that is wholly free: what a machine really lends, and
     how a model is spread over cards, is `placement.plan`. The overhead is the compute buffer and
@@ -140,7 +125,6 @@ def estimate(
         weights=weights_bytes(config, quantisation),
         cache=kv_cache_bytes(config, context),
         overhead=compute_bytes(config, max(context, BATCH)) + CUDA_CONTEXT,
-        memory=memory,
     )
 
 

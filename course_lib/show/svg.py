@@ -176,11 +176,7 @@ def describe(values: Mapping[str, float], unit: str = "") -> str:
 
 
 def stacked_bars(
-    title: str,
-    rows: Mapping[str, Mapping[str, float]],
-    unit: str = "",
-    most: float | None = None,
-    width: int = WIDTH,
+    title: str, rows: Mapping[str, Mapping[str, float]], unit: str = "", width: int = WIDTH
 ) -> str:
     """Horizontal bars made of parts: `rows` is bar label -> part name -> value >= 0, in `unit`.
 
@@ -193,7 +189,7 @@ def stacked_bars(
         raise ValueError("stacked_bars draws values from 0 up")
     totals = {label: sum(row.values()) for label, row in rows.items()}
     left, right = min(12 + 8 * max(map(len, rows)), width // 2), 110
-    scale = (width - left - right) / (max([*totals.values(), most or 0.0]) or 1.0)
+    scale = (width - left - right) / (max(totals.values()) or 1.0)
     body = []
     for index, (label, row) in enumerate(rows.items()):
         y, x = _TOP + 36 * index, float(left)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -58,11 +58,11 @@ class Table:
 _BUTTON = Markup('<button type="button" data-lm-suppress-shortcuts="true">{}</button>')
 
 
-class _Cell:
+class _Cell(NamedTuple):
     """What a cell shows, and the value that it is sorted by."""
 
-    def __init__(self, value: object, shown: str) -> None:
-        self.value, self.shown = value, shown
+    value: object
+    shown: str
 
 
 def table(

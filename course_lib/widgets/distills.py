@@ -15,30 +15,18 @@ from course_lib.show import svg, tables
 from course_lib.task import puzzles
 from course_lib.widgets.base import Widget, choice, slider
 
-FIGURES: dict[str, str] = {
-    "accuracy": "{:.1%}",
-    "three_digits": "{:.1%}",
-    "five_digits": "{:.1%}",
-    "lucky": "{:.1%}",
-    "thinking_tokens": "{:.1f}",
-    "attempts": "{:.2f}",
-    "parameters": "{:,.0f}",
-    "bytes": "{:,.0f}",
-    "tokens_per_second": "{:,.0f}",
+FIGURES: dict[str, tuple[str, str]] = {
+    "accuracy": ("right", "{:.1%}"),
+    "three_digits": ("right with three digits", "{:.1%}"),
+    "five_digits": ("right with five digits", "{:.1%}"),
+    "lucky": ("right answers with wrong working", "{:.1%}"),
+    "thinking_tokens": ("thinking, tokens", "{:.1f}"),
+    "attempts": ("attempts", "{:.2f}"),
+    "parameters": ("parameters", "{:,.0f}"),
+    "bytes": ("bytes of weights", "{:,.0f}"),
+    "tokens_per_second": ("tokens/s, one core, many answers at once", "{:,.0f}"),
 }
-"""What is shown of a model, and how it is written."""
-
-HEADINGS: dict[str, str] = {
-    "accuracy": "right",
-    "three_digits": "right with three digits",
-    "five_digits": "right with five digits",
-    "lucky": "right answers with wrong working",
-    "thinking_tokens": "thinking, tokens",
-    "attempts": "attempts",
-    "parameters": "parameters",
-    "bytes": "bytes of weights",
-    "tokens_per_second": "tokens/s, one core, many answers at once",
-}
+"""What is shown of a model: its heading, and how it is written."""
 
 
 @cache
@@ -99,16 +87,12 @@ class DistillExplorer(Widget):
     def picture(self) -> str:
         """Bars of accuracy, and a table: a column a model, a row a figure, their words below."""
         found = {name: rows for name, rows in self.rows().items() if rows}
-        bars = svg.bars(
-            "Right answers on held-out puzzles",
-            {name: 100 * _means(rows)["accuracy"] for name, rows in found.items()},
-            "%",
-            most=100,
-        )
         means = {name: _means(rows) for name, rows in found.items()}
+        right = {name: 100 * of["accuracy"] for name, of in means.items()}
+        bars = svg.bars("Right answers on held-out puzzles", right, "%", most=100)
         rows = [
-            (HEADINGS[name], *(how.format(m[name]) for m in means.values()))
-            for name, how in FIGURES.items()
+            (heading, *(how.format(m[name]) for m in means.values()))
+            for name, (heading, how) in FIGURES.items()
         ]
         words = (Markup(self._words(known)) for known in found.values())
         rows.append((f"what it makes of {self._prompt()}", *words))

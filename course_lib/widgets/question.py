@@ -53,6 +53,7 @@ class Way(base.Widget):
         if phase not in PHASES:
             raise ValueError(f"unknown phase {phase!r}: use before or after")
         self.question, self.way, self.phase = question, way, phase
+        self.ask = way.ask if isinstance(way, Prediction) else way
         asked = [other.name for other in question.asked(phase)]
         self.title = f"{question.title} ({asked.index(way.name) + 1} of {len(asked)})"
         self.name = f"{question.name}.{way.name}"
@@ -63,23 +64,21 @@ class Way(base.Widget):
         self._recall()
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
-        ask = self.way.ask if isinstance(self.way, Prediction) else self.way
-        if isinstance(ask, Choice):
-            return {"answer": base.radio("Your answer", ask.shown())}
-        if isinstance(ask, Number):
-            return {"answer": base.line(f"Your number ({ask.unit})")}
-        return {f"place_{n}": _place(n, ask) for n in range(1, len(ask.items) + 1)}
+        if isinstance(self.ask, Choice):
+            return {"answer": base.radio("Your answer", self.ask.shown())}
+        if isinstance(self.ask, Number):
+            return {"answer": base.line(f"Your number ({self.ask.unit})")}
+        return {f"place_{n}": _place(n, self.ask) for n in range(1, len(self.ask.items) + 1)}
 
     def given(self) -> str:
         """The answer, else what there is to choose from: without a kernel it is seen only here."""
         if any(self.state.values()):
             return super().given()
-        ask = self.way.ask if isinstance(self.way, Prediction) else self.way
-        if isinstance(ask, Choice):
-            return f"One of: {' · '.join(ask.shown())}"
-        if isinstance(ask, Number):
-            return f"A number ({ask.unit})."
-        return f"To be put in order: {' · '.join(ask.items.values())}"
+        if isinstance(self.ask, Choice):
+            return f"One of: {' · '.join(self.ask.shown())}"
+        if isinstance(self.ask, Number):
+            return f"A number ({self.ask.unit})."
+        return f"To be put in order: {' · '.join(self.ask.items.values())}"
 
     def extras(self) -> list[ipw.Widget]:
         label = "Predict, then run" if isinstance(self.way, Prediction) else "Check my answer"

@@ -64,7 +64,7 @@ class StageExplorer(Widget):
     def picture(self) -> str:
         """One table: a column a side, a row a figure, and at its foot what each model said."""
         found = {side: self.model(side) for side in SIDES}
-        heads = ("figure", *(_head(side, self.recipe(side)) for side in SIDES))
+        heads = ("figure", *(f"{side}: {self.recipe(side).words()}" for side in SIDES))
         rows = [
             (heading, *(_cell(found[side], figure) for side in SIDES))
             for figure, (heading, _) in FIGURES.items()
@@ -88,10 +88,6 @@ class StageExplorer(Widget):
         shown = ("accuracy", "consistency", "thinking_tokens")
         said = ", ".join(f"{FIGURES[key][0]} {_cell(name, key)}" for key in shown)
         return f"{side.capitalize()}, {recipe.words()}: {said}."
-
-
-def _head(side: str, recipe: Recipe) -> str:
-    return f"{side}: {recipe.words()}"
 
 
 def _cell(name: str | None, figure: str) -> str:

@@ -28,11 +28,10 @@ class TraceViewer(Widget):
         puzzle: Puzzle | None = None,
         *,
         key: str = "",
-        prefilled: bool = False,
         budget: int | None = None,
         **first: Any,
     ) -> None:
-        self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, prefilled, budget
+        self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, False, budget
         self.tokens: int | None = None
         super().__init__(key, **first)
 
@@ -65,23 +64,13 @@ class TraceViewer(Widget):
         """The trace with its steps marked."""
         if not self.trace:
             return "<p>Nothing has come yet.</p>"
-        return render(
-            self.trace,
-            self.puzzle,
-            prefilled=self.prefilled,
-            fold=self.state["fold"],
-            focus=self.state["step"],
-        )
+        how = {"fold": self.state["fold"], "focus": self.state["step"]}
+        return render(self.trace, self.puzzle, prefilled=self.prefilled, **how)
 
     def text(self) -> str:
         """The counts, and what the chosen step is."""
-        counted = describe(
-            self.trace,
-            self.puzzle,
-            prefilled=self.prefilled,
-            tokens=self.tokens,
-            budget=self.budget,
-        )
+        spent = {"tokens": self.tokens, "budget": self.budget}
+        counted = describe(self.trace, self.puzzle, prefilled=self.prefilled, **spent)
         steps = self.steps()
         if not 0 < self.state["step"] <= len(steps):
             return counted

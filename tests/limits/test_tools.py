@@ -134,6 +134,8 @@ def test_any_text_is_a_value_or_a_valueerror(text):
 def test_values_are_shown_exactly_or_said_to_be_about():
     assert show(Fraction(6, 3)) == "2"
     assert show(Fraction(3, 8)) == "0.375"
+    assert show(Fraction(-1, 20_000)) == "-0.00005"
+    assert show(Fraction(1, 2**19)) == "0.0000019073486328125"
     assert show(Fraction(1, 3)) == "1/3 (about 0.333333)"
 
 

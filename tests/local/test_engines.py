@@ -439,8 +439,8 @@ def test_a_download_needs_a_yes_and_without_it_nobody_is_asked(alone):
 
 
 def test_a_named_gguf_comes_before_downloads(alone, gguf_file, monkeypatch):
-    assert engines.available(ollama=alone, gguf=gguf_file)[0].model == "student.gguf"
     monkeypatch.setenv(catalogue.GGUF_VARIABLE, str(gguf_file))
+    assert engines.available(ollama=alone)[0].model == "student.gguf"
     best = engines.best(ollama=alone)
     assert str(best) == "student.gguf in llama.cpp"
     best.close()

@@ -35,11 +35,11 @@ def test_accuracy_is_the_share_of_right_answers():
 
 
 def test_the_pages_table():
-    rows = {row["tag"]: row for row in local_lab.page_table(4096)}
+    rows = {row["tag"]: row for row in local_lab.page_table()}
     assert list(rows) == [f"deepseek-r1:{size}" for size in ("7b", "14b", "32b", "70b")]
     row = rows["deepseek-r1:32b"]
     assert (row["page asks, GB"], row["page names"]) == (32, "RTX 4090, 24 GB")
-    need = memory.estimate(CONFIGS["R1-Distill-Qwen-32B"], "q4_k_m", 4096)
+    need = memory.estimate(CONFIGS["R1-Distill-Qwen-32B"], "q4_k_m", 16_384)
     assert row["needed, GiB"] == round(need.total / memory.GIB, 1) < 24
     assert 16_000 < row["longest context on that card"] < 24_000
 

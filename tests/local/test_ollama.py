@@ -106,12 +106,12 @@ def test_a_prompt_that_was_cut_is_told_afterwards():
 
 
 def test_what_is_asked_of_ollama(with_cloud):
-    engine = OllamaEngine("student:latest", with_cloud.address, keep_alive="10m")
+    engine = OllamaEngine("student:latest", with_cloud.address)
     turns = [*ask("hello"), {"role": "assistant", "content": "<think>long</think>hi"}, *QUESTION]
     list(engine.stream(turns, max_tokens=3, seed=7))
     asked = with_cloud.asked
     assert asked["truncate"] is False and asked["shift"] is False
-    assert asked["keep_alive"] == "10m" and asked["options"]["repeat_penalty"] == 1.0
+    assert asked["options"]["repeat_penalty"] == 1.0
     assert [one["content"] for one in asked["messages"]][1] == "hi"  # no earlier thought
     known = set(API["ModelOptions"]["properties"]) | {"repeat_penalty"}
     assert set(asked["options"]) <= known

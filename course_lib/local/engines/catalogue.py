@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from course_lib import runtime
@@ -12,6 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.local import memory
 from course_lib.local.engines import download
 from course_lib.local.engines.base import Engine, is_deepseek
+from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_ollama import (
     ADDRESS,
     OllamaEngine,
@@ -20,7 +20,8 @@ from course_lib.local.engines.with_ollama import (
     looks_like_a_path,
 )
 from course_lib.local.engines.with_openai import OpenAIEngine
-from course_lib.model import lora
+from course_lib.local.engines.with_transformers import TransformersEngine
+from course_lib.model import lora, models
 from course_lib.moe.architectures import CONFIGS
 
 GGUF_VARIABLE = "INSIDE_R1_GGUF"
@@ -87,11 +88,11 @@ class Option:
         return f"{self.model} in {self.engine}: {size}, {self.licence}, {ready}{fits}"
 
 
-def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[Option]:
+def available(*, ollama: str = ADDRESS) -> list[Option]:
     """Every model that could answer, in order of preference.
 
-    DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file `gguf` (or the one
-    that `INSIDE_R1_GGUF` names), whose absence raises CourseError; downloads; the course's own
+    DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file that
+    `INSIDE_R1_GGUF` names, whose absence raises CourseError; downloads; the course's own
     distill, and the SmolLM2 that its R1-Zero taught; whatever else Ollama has; last what Ollama
     lists and does not have: its cloud's models.
     """
@@ -102,7 +103,7 @@ def available(*, gguf: str | Path | None = None, ollama: str = ADDRESS) -> list[
             [*(one for one in near if is_deepseek(one.model)), *_in_hub_cache()],
             key=lambda option: -option.bytes,
         ),
-        *_named(gguf or os.environ.get(GGUF_VARIABLE)),
+        *_named(os.environ.get(GGUF_VARIABLE)),
         *_downloads(),
         *_shipped(),
         *_taught(),
@@ -152,10 +153,10 @@ def named(
         return OpenAIEngine(model, context=context)
     path = Path(model)
     if path.is_dir():
-        return _transformers(path, path.resolve().name, context)
+        return TransformersEngine(path, context=context)
     if path.is_file() or path.suffix == ".gguf":
         _ = next(_named(path))  # says where it is missing
-        return _llama_cpp(path, context)
+        return LlamaCppEngine(path, context=context)
     if (":" in model and not looks_like_a_path(model)) or installed(ollama):
         return OllamaEngine(model, ollama, context, send_to=send_to)
     raise CourseError(
@@ -198,25 +199,10 @@ def _folder(folder: Path, name: str, licence: str = "MIT and its base model's") 
     weights = list(folder.glob("*.safetensors"))
     if weights and (folder / "config.json").is_file():
         size = sum(file.stat().st_size for file in weights)
-        in_memory = download.bytes_in_float32(folder)
-        opener = partial(_open_folder, folder, name)
-        yield Option(name, "transformers", HERE, size, licence, opener, in_memory)
-
-
-def _open_folder(folder: Path, name: str, _: bool) -> Engine:
-    return _transformers(folder, name)
-
-
-def _transformers(folder: Path, name: str, context: int | None = None) -> Engine:
-    from course_lib.local.engines.with_transformers import TransformersEngine
-
-    return TransformersEngine(folder, name, context)
-
-
-def _llama_cpp(path: Path, context: int | None = None) -> Engine:
-    from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
-
-    return LlamaCppEngine(path, context=context)
+        yield Option(
+            name, "transformers", HERE, size, licence,
+            lambda _: TransformersEngine(folder, name), download.bytes_in_float32(folder),
+        )  # fmt: skip
 
 
 def _named(gguf: str | Path | None) -> Iterator[Option]:
@@ -230,7 +216,7 @@ def _named(gguf: str | Path | None) -> Iterator[Option]:
     if size < 0:
         raise CourseError(f"There is no GGUF file at {path}; name one that is there.")
     licence = "the file's own licence"
-    yield Option(path.name, "llama.cpp", HERE, size, licence, lambda _: _llama_cpp(path))
+    yield Option(path.name, "llama.cpp", HERE, size, licence, lambda _: LlamaCppEngine(path))
 
 
 def _downloads() -> Iterator[Option]:
@@ -243,7 +229,7 @@ def _downloads() -> Iterator[Option]:
             state=DOWNLOAD,
             bytes=size,
             licence="MIT, from Apache-2.0",
-            opener=lambda yes: _transformers(
+            opener=lambda yes: TransformersEngine(
                 download.distill(size=size, yes=yes), download.DISTILL
             ),
             memory=2 * size,  # fetched in bfloat16, held in float32
@@ -255,26 +241,21 @@ def _downloads() -> Iterator[Option]:
         state=HERE if here else DOWNLOAD,
         bytes=download.SMOLLM2_BYTES,
         licence="Apache-2.0",
-        opener=lambda yes: _llama_cpp(download.smollm2(yes=yes)),
+        opener=lambda yes: LlamaCppEngine(download.smollm2(yes=yes)),
     )
 
 
 def students() -> list[Path]:
     """The folders of the dense students that come with the course, distilled ones first."""
-    from course_lib.model.models import ASSETS
-
-    found = []
-    for config in sorted(ASSETS.glob("*/config.json")):
-        if json.loads(config.read_text(encoding="utf-8")).get("model_type") in _DENSE:
-            found.append(config.parent)
-    return sorted(found, key=lambda folder: "base" in folder.name)
+    configs = sorted(models.ASSETS.glob("*/config.json"))
+    kinds = {one.parent: json.loads(one.read_text(encoding="utf-8")) for one in configs}
+    dense = [folder for folder, config in kinds.items() if config.get("model_type") in _DENSE]
+    return sorted(dense, key=lambda folder: "base" in folder.name)
 
 
 def _taught() -> Iterator[Option]:
     """The adapter that comes with the course, on SmolLM2, which may have to be fetched for it."""
-    from course_lib.model.models import shipped
-
-    folder = shipped(TAUGHT)
+    folder = models.shipped(TAUGHT)
     if not lora.is_adapter(folder):
         return
     try:
@@ -292,7 +273,7 @@ def _open_taught(folder: Path, yes: bool) -> Engine:
     from course_lib.local.engines.convert import converted
 
     converted(download.smollm2(yes=yes))
-    return _transformers(folder, TAUGHT)
+    return TransformersEngine(folder, TAUGHT)
 
 
 def _shipped() -> Iterator[Option]:

@@ -232,6 +232,11 @@ class Refusal(CourseError):
         self.status = status
 
 
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """The objects in a list that a server sent; none where it sent something else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 

@@ -23,15 +23,13 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import Refusal, Wire
+from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, objects_in
 from course_lib.task.traces import OPEN
 
 ADDRESS = "http://localhost:11434"
 CLOUD = "ollama.com"
 _HINT = "start Ollama there (`ollama serve`) or choose another engine"
-_LONGEST_TOKEN = (
-    16  # bytes; longer ones are runs of blanks and dashes, which no question is made of
-)
+_LONGEST_TOKEN = 16  # bytes; longer ones are blanks and dashes, which no question is made of
 _COUNTS = ("prompt_eval_count", "eval_count", "prompt_eval_duration", "eval_duration")
 
 
@@ -44,7 +42,7 @@ class Tag(NamedTuple):
 
 
 class OllamaEngine(Engine):
-    """A model that Ollama has. `keep_alive` is how long it stays in memory after an answer."""
+    """A model that Ollama has."""
 
     kind = "Ollama"
 
@@ -54,15 +52,14 @@ class OllamaEngine(Engine):
         host: str = ADDRESS,
         context: int | None = None,
         *,
-        keep_alive: str | int | None = None,
         send_to: str = "",
-        patience: float | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         """Look `model` up. Raises CourseError if nothing listens at `host` or it is not there.
 
         A model that lives elsewhere is refused unless `send_to` names the host that it lives on.
         """
-        self.model, self.context, self._keep_alive = model, context or CONTEXT, keep_alive
+        self.model, self.context = model, context or CONTEXT
         self._wire = wire(host, patience)
         self._confirmed = send_to.lower()
         self._confirm(_elsewhere(model, {}))  # by its name, before a word is said about it
@@ -116,8 +113,6 @@ class OllamaEngine(Engine):
         body |= {"truncate": False, "shift": False}  # refuse and stop: drop nothing in silence
         if self._thinks:
             body["think"] = True
-        if self._keep_alive is not None:
-            body["keep_alive"] = self._keep_alive
         return Stream(self._answer(body, least), prefilled=forced)
 
     def _answer(self, body: dict[str, Any], least: int) -> Iterator[str | Summary]:
@@ -153,14 +148,13 @@ class OllamaEngine(Engine):
         )
 
     def close(self) -> None:
-        """Close the connection; the model leaves Ollama's memory after `keep_alive`."""
+        """Close the connection; Ollama keeps the model in memory for some minutes."""
         self._wire.close()
 
 
-def wire(host: str, patience: float | None = None, connecting: float = 2.0) -> Wire:
+def wire(host: str, patience: float, connecting: float = 2.0) -> Wire:
     """A connection to the Ollama server at `host`."""
-    limits: dict[str, Any] = {} if patience is None else {"patience": patience}
-    return Wire("Ollama", host, hint=_HINT, connecting=connecting, **limits)
+    return Wire("Ollama", host, hint=_HINT, patience=patience, connecting=connecting)
 
 
 def installed(host: str = ADDRESS) -> Sequence[Tag]:
@@ -173,8 +167,7 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
             connection.close()
     except CourseError:
         return []
-    entries = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
-    named = [(one.get("model") or one.get("name"), one) for one in entries]
+    named = [(one.get("model") or one.get("name"), one) for one in objects_in(models)]
     return [
         Tag(name, _number(one.get("size")), _elsewhere(name, one))
         for name, one in named

@@ -21,7 +21,7 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import PATIENCE, Wire
+from course_lib.local.engines.wire import PATIENCE, Wire, objects_in
 from course_lib.local.engines.with_ollama import least_tokens
 
 KEY_VARIABLE = "INSIDE_R1_SERVER_KEY"
@@ -51,11 +51,7 @@ class OpenAIEngine(Engine):
         secret = os.environ.get(KEY_VARIABLE, "") if key is None else key
         self._wire = Wire("the server", address, hint=_HINT, key=secret, patience=patience)
         self.kind = f"a server at {urlsplit(address).netloc}"
-        listed = self._wire.ask("/v1/models").get("data")
-        models = (
-            [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        )
-        found = self._chosen(models, model)
+        found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model)
         self.model = str(found.get("id", ""))
         limit = found.get("max_model_len")  # vLLM and SGLang say it
         self.context = context or (limit if isinstance(limit, int) and limit > 0 else CONTEXT)
@@ -90,7 +86,7 @@ class OpenAIEngine(Engine):
         usage: dict[str, Any] = {}
         for event in self._wire.objects("/v1/chat/completions", body, body["max_tokens"]):
             usage = event.get("usage") or usage
-            choice = _first(event.get("choices"))
+            choice = next(iter(objects_in(event.get("choices"))), {})
             finish = str(choice.get("finish_reason") or finish)
             thought, content = self._pieces(choice.get("delta"))
             pieces += bool(thought or content)
@@ -127,8 +123,3 @@ class OpenAIEngine(Engine):
     def close(self) -> None:
         """Close the connection."""
         self._wire.close()
-
-
-def _first(choices: object) -> dict[str, Any]:
-    found = choices[0] if isinstance(choices, list) and choices else {}
-    return found if isinstance(found, dict) else {}

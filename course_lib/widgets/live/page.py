@@ -6,6 +6,7 @@ weights as text, because a page that is opened from a folder may not fetch files
 
 import base64
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -38,9 +39,7 @@ def write(out: Path) -> Path:
         (folder / f"{name}.js").write_text(as_script(name, header, weights), encoding="utf-8")
     (folder / "live.js").write_text(script.as_script("page.js"), encoding="utf-8")
     for style in ("live.css", "page.css"):
-        (folder / style).write_text(
-            (script.HERE / style).read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        shutil.copy(script.HERE / style, folder)
     page = out / "live.html"
     page.write_text(_html(max(sizes)), encoding="utf-8")
     return page
