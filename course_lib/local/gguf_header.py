@@ -74,6 +74,11 @@ class GgufHeader:
         """Whether all of the file is here."""
         return not self.missing and self.present_bytes >= self.needed_bytes
 
+    def told(self, key: str, otherwise: Any) -> Any:
+        """What the metadata has under `key`, if that is of the kind of `otherwise`, else this."""
+        found = self.metadata.get(key)
+        return found if isinstance(found, type(otherwise)) else otherwise
+
 
 def read_gguf_header(path: str | os.PathLike[str]) -> GgufHeader:
     """Read the header of the GGUF file at `path`, versions 2 and 3, little-endian.

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
 from course_lib.local import gguf_header
+from course_lib.local.engines.convert import converted
+from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.gguf_header import GgufError, read_gguf_header
 
 Q = gguf.GGMLQuantizationType
@@ -280,3 +282,17 @@ def test_a_split_model_knows_what_is_missing(exported, tmp_path):
     renamed.write_bytes((exported / names[0]).read_bytes())
     with pytest.raises(GgufError, match="is not named so"):
         read_gguf_header(renamed)
+
+
+@pytest.mark.parametrize("opened", [LlamaCppEngine, converted])
+@pytest.mark.parametrize("key", ["llama.context_length", "tokenizer.ggml.tokens"])
+def test_metadata_of_another_kind_is_a_sentence_in_every_engine(tmp_path, opened, key):
+    writer = gguf.GGUFWriter(tmp_path / "odd.gguf", "llama")
+    writer.add_string(key, "no number and no list")
+    writer.add_tensor("token_embd.weight", np.zeros((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(CourseError, match=r"cannot (load|read) odd\.gguf"):
+        opened(tmp_path / "odd.gguf")

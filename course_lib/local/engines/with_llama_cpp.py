@@ -46,9 +46,10 @@ class LlamaCppEngine(Engine):
         refuse_too_large(path.name, header.file_bytes)
         self.model = name or path.name
         architecture = header.metadata.get("general.architecture", "")
-        limit = header.metadata.get(f"{architecture}.context_length", CONTEXT)
-        self.context = min(context or CONTEXT, limit)
-        self.vocabulary = len(header.metadata.get("tokenizer.ggml.tokens", ()))
+        self.context = min(
+            context or CONTEXT, header.told(f"{architecture}.context_length", CONTEXT)
+        )
+        self.vocabulary = len(header.told("tokenizer.ggml.tokens", []))
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
         self._server = _start(path, self.context, whole, adapter)
         self.address = str(self._server.listening_address)
