@@ -17,7 +17,8 @@ _PAUSE = 0.1  # seconds between drawings: a stream of any speed is drawn ten tim
 class TraceViewer(Widget):
     """Shows the trace `text`; with a `puzzle` the course's working is read exactly.
 
-    `follow(stream)` shows an engine's answer as it comes. `budget` is the most tokens there are.
+    `follow(stream)` shows an engine's answer as it comes. `prefilled` says that the prompt had
+    opened the thought, as some of R1's templates do; `budget` is the most tokens there are.
     """
 
     title = "Trace viewer"
@@ -28,10 +29,11 @@ class TraceViewer(Widget):
         puzzle: Puzzle | None = None,
         *,
         key: str = "",
+        prefilled: bool = False,
         budget: int | None = None,
         **first: Any,
     ) -> None:
-        self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, False, budget
+        self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, prefilled, budget
         self.tokens: int | None = None
         super().__init__(key, **first)
 

@@ -126,3 +126,8 @@ def test_every_step_can_be_jumped_to_however_long_the_trace():
     viewer.follow(Stream(iter([long, Summary("here", "student", "stop", 5, 7, 0.1, 0.1)])))
     viewer.set(step=91)
     assert "Step 91 of 91 (conclusion): yes" in viewer.text()
+
+
+def test_a_thought_that_the_prompt_had_opened_is_told_as_not_ended():
+    assert "The thought has not ended" in TraceViewer("7+3=10 no", prefilled=True, key="a").text()
+    assert "The thought has not ended" not in TraceViewer("7+3=10 no", key="b").text()
