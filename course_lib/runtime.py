@@ -223,9 +223,8 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
         cached = _whole(pages.get("inactive_file") or pages.get("total_inactive_file") or "")
         yield _whole(_read(limit)), max(0, _whole(_read(used)) - cached)
     if given := _whole(os.environ.get("MEM_LIMIT", "")):  # for the server and all its kernels
-        server = _whole(
-            os.environ.get("JPY_PARENT_PID", "")
-        )  # a hub's kernel need not be its child
+        # The server need not be a parent of its kernels: a hub's are forked by another process.
+        server = _whole(os.environ.get("JPY_PARENT_PID", ""))
         with contextlib.suppress(psutil.Error):
             ours = {os.getpid(), server} - {0}
             tops = [psutil.Process(one) for one in ours if psutil.pid_exists(one)]
