@@ -76,8 +76,9 @@ class Plan:
         return tokens * sum(values) / share_of_bandwidth
 
     def speed(self, share_of_bandwidth: float = TYPICAL) -> float:
-        """Tokens a second at half of the context."""
-        return self.context / self.seconds(self.context, share_of_bandwidth)
+        """Tokens a second at half of the context; of an empty one, at its first token."""
+        tokens = max(1, self.context)
+        return tokens / self.seconds(tokens, share_of_bandwidth)
 
 
 def plan(

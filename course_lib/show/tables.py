@@ -127,7 +127,7 @@ def _is_number(value: Any) -> bool:
 
 def _shown(value: Any, how: str | None) -> str:
     """A value as it is read: by its format if it is a number, a dash where there is none."""
-    if value is None or value != value:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     if not _is_number(value):
         return str(value)

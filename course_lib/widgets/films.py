@@ -207,7 +207,8 @@ class AnswersFilm(Film):
         self.record = record
         self.at = {moment["step"]: moment["answers"] for moment in record["moments"]}
         steps = list(self.at)
-        self.steps = range(steps[0], steps[-1] + 1, steps[1] - steps[0])
+        apart = steps[1] - steps[0] if len(steps) > 1 else 1
+        self.steps = range(steps[0], steps[-1] + 1, apart)
         super().__init__(key, **first)
 
     def shares(self, step: int) -> dict[str, int]:

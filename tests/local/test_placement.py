@@ -271,6 +271,8 @@ def test_minutes_are_the_sum_of_every_tokens_bytes():
     read = memory.weights_bytes(config, "q4_k_m") - table
     by_hand = sum((read + n * 57_344) / 90e9 for n in range(4000))
     assert made.seconds(4000, 1.0) == pytest.approx(by_hand, rel=0.001)
+    empty = placement.plan(config, "q4_k_m", 0, machine)
+    assert empty.speed(1.0) == pytest.approx(90e9 / read, rel=0.01)  # its first token
 
 
 @pytest.mark.parametrize(

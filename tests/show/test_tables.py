@@ -35,6 +35,12 @@ def test_numbers_are_sorted_by_their_values_and_shown_by_their_formats():
     assert [cell.get("data-value") for cell in cells][:2] == ["79.8", "12000"]
 
 
+def test_whatever_stands_for_no_value_is_a_dash():
+    shown = tables.table("x", [{"a": one} for one in (None, float("nan"), pd.NA, pd.NaT)])
+    assert list(shown.shown["a"]) == ["–"] * 4
+    assert [cell.text for cell in parsed(shown._repr_html_()).tbody.find_all("tr")] == ["–"] * 4
+
+
 def test_the_text_has_the_caption_and_every_cell():
     text = str(tables.table("Scores", ROWS))
     assert text.startswith("Scores\n")

@@ -48,3 +48,10 @@ def test_the_right_answer_is_marked_and_words_are_data():
     assert sum(name.endswith("(right)") for name in film.shares(0)) == 1
     film.record["puzzle"] = "<script>alert(1)</script>"
     assert "<script" not in film.picture() and "<script" not in film.static_html()
+
+
+def test_a_record_of_one_moment_is_a_film_of_one_picture():
+    whole = MAKERS["AnswersFilm"]()
+    record = whole.record | {"moments": whole.record["moments"][:1]}
+    film = type(whole)(record, key="one")
+    assert len(film.steps) == 1 and "answers at step 0" in film.static_html()
