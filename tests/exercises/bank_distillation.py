@@ -100,7 +100,7 @@ if beta == 1:
                 "nothing of it reaches",
                 ("student_logits.log_softmax", "student_logits.detach().log_softmax"),
             ),
-            ("plain number", ("return kl(teacher, student)", "return kl(teacher, student).item()")),
+            ("no tensor", ("return kl(teacher, student)", "return kl(teacher, student).item()")),
             (
                 "the last dimension",
                 (

@@ -895,4 +895,277 @@ def first_wrong_step(numbers, thinking):
     return None
 """,
     ),
+    (
+        "memory.quantise",
+        "zero block scale not 0 (clamp)",
+        """\
+def my_quantise(values, bits):
+    top = 2 ** (bits - 1) - 1
+    scale = max(max(abs(v) for v in values), 1e-12) / top
+    return scale, [round(v / scale) for v in values]
+""",
+    ),
+    (
+        "memory.quantise",
+        "scale rounded to 6 decimals",
+        """\
+def my_quantise(values, bits):
+    top = 2 ** (bits - 1) - 1
+    scale = round(max(abs(v) for v in values) / top, 6)
+    if max(map(abs,values))==0: return 0.0,[0]*len(values)
+    s = max(abs(v) for v in values) / top
+    return scale, [round(v / s) for v in values]
+""",
+    ),
+    (
+        "v3.block_scales",
+        "small is zero",
+        """\
+import torch
+def block_scales(x, size):
+    m = x.reshape(x.shape[0]//size,size,x.shape[1]//size,size).abs().amax((1,3))
+    s = m/448
+    return torch.where(s < 1e-5, torch.ones_like(s), s)
+""",
+    ),
+    (
+        "real.keep_right",
+        "int() of what follows",
+        """\
+def keep_right(answers, truths, most):
+    out=[]
+    for i,(ts,tr) in enumerate(zip(answers,truths)):
+        got=[]
+        for x in ts:
+            if x.count("Answer:")!=1: continue
+            try: n=int(x.split("Answer:")[1])
+            except ValueError: continue
+            if n==tr and x not in got and len(got)<most: got.append(x)
+        out+=[(i,x) for x in got]
+    return out
+""",
+    ),
+    (
+        "real.keep_right",
+        "strip",
+        """\
+def keep_right(answers, truths, most):
+    out=[]
+    for i,(ts,tr) in enumerate(zip(answers,truths)):
+        got=[]
+        for x in ts:
+            if x.count("Answer:")==1 and x.strip().endswith(f"Answer: {tr}") and x not in got and len(got)<most: got.append(x)
+        out+=[(i,x) for x in got]
+    return out
+""",
+    ),
+    (
+        "real.keep_right",
+        "regex \\s* and $",
+        r"""import re
+def keep_right(answers, truths, most):
+    out=[]
+    for i,(ts,tr) in enumerate(zip(answers,truths)):
+        got=[]
+        for x in ts:
+            if x.count("Answer:")==1 and re.search(rf"Answer:\s*{tr}$", x) and x not in got and len(got)<most: got.append(x)
+        out+=[(i,x) for x in got]
+    return out
+""",
+    ),
+    (
+        "real.keep_right",
+        "counts 'Answer: ' with blank",
+        """\
+def keep_right(answers, truths, most):
+    out=[]
+    for i,(ts,tr) in enumerate(zip(answers,truths)):
+        got=[]
+        for x in ts:
+            if x.count("Answer: ")==1 and x.endswith(f"Answer: {tr}") and x not in got and len(got)<most: got.append(x)
+        out+=[(i,x) for x in got]
+    return out
+""",
+    ),
+    (
+        "lab.tell",
+        "tolerance",
+        """\
+def tell(right, broken):
+    same=lambda n: all(abs(a-b)<1e-3 for a,b in zip(right[n],broken[n]))
+    if all(same(n) for n in right): return "nothing"
+    if all(x==0 for x in broken["grad_norm"]): return "never learns"
+    return "only the log" if same("reward") and same("grad_norm") else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "int()",
+        """\
+def tell(right, broken):
+    same=lambda n: all(int(a)==int(b) for a,b in zip(right[n],broken[n]))
+    if all(same(n) for n in right): return "nothing"
+    if all(int(x)==0 for x in broken["grad_norm"]): return "never learns"
+    return "only the log" if same("reward") and same("grad_norm") else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "small gradient is none",
+        """\
+def tell(right, broken):
+    if right==broken: return "nothing"
+    if sum(broken["grad_norm"])<1e-1: return "never learns"
+    return "only the log" if all(right[n]==broken[n] for n in ("reward","grad_norm")) else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "order: never learns before nothing (both zero grads)",
+        """\
+def tell(right, broken):
+    if not any(broken["grad_norm"]): return "never learns"
+    if right==broken: return "nothing"
+    return "only the log" if all(right[n]==broken[n] for n in ("reward","grad_norm")) else "the training"
+""",
+    ),
+    (
+        "tools.parse_call",
+        "\\s* before colon",
+        r"""import re
+def parse_call(text, allowed):
+    c=re.findall(r"<tool>(\w+)\s*:(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "tools.parse_call",
+        "counts opening tags",
+        r"""import re
+def parse_call(text, allowed):
+    if text.count("<tool>")!=1: return None
+    c=re.findall(r"<tool>(\w+):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "audit.first_wrong_step",
+        "one digit",
+        """\
+def first_wrong_step(numbers, thinking):
+    total=numbers[0]; i=0
+    for w in thinking.split():
+        if w in ("yes","no"): total=numbers[0]; continue
+        if total+int(w[:2])!=int(w.split("=")[1]): return i
+        total=int(w.split("=")[1]); i+=1
+""",
+    ),
+    (
+        "moe.balance_bias",
+        "isclose 1e-3",
+        """\
+def my_balance_bias(bias, load, step):
+    import torch
+    return bias + step*torch.where(torch.isclose(load,load.mean(),rtol=1e-3), torch.tensor(0.0), torch.sign(load.mean()-load))
+""",
+    ),
+    (
+        "v3.round_e4m3",
+        "below smallest is 0 (should round up above half)",
+        """\
+import math
+def round_e4m3(x):
+    if abs(x)<2**-9: return 0.0
+    e=max(math.floor(math.log2(abs(x))),-6); s=2.0**(e-3)
+    return round(x/s)*s
+""",
+    ),
+    (
+        "lab.tell",
+        "isclose rel 1e-3",
+        """\
+def tell(right, broken):
+    import math
+    same=lambda n: all(math.isclose(a,b,rel_tol=1e-3) for a,b in zip(right[n],broken[n]))
+    if all(same(n) for n in right): return "nothing"
+    if all(x==0 for x in broken["grad_norm"]): return "never learns"
+    return "only the log" if same("reward") and same("grad_norm") else "the training"
+""",
+    ),
+    (
+        "v3.round_e4m3",
+        "flush below 2^-9",
+        """\
+def round_e4m3(x):
+    import math
+    if abs(x)<2**-9: return 0.0
+    e=max(math.frexp(abs(x))[1]-1,-6); return round(x/2**(e-3))*2.0**(e-3)
+""",
+    ),
+    (
+        "traces.parse",
+        "strips every line",
+        r"""def my_parse_trace(text, prefilled=False):
+    b=text.lstrip(); o=b.startswith("<think>"); b=b.removeprefix("<think>")
+    a,c,z=b.partition("</think>")
+    n=lambda x: "\n".join(y.strip() for y in x.strip().split("\n"))
+    if c: return n(a), n(z)
+    return (n(b),"") if o or prefilled else ("",n(b))
+""",
+    ),
+    (
+        "traces.parse",
+        "tabs stay",
+        r"""def my_parse_trace(text, prefilled=False):
+    b=text.lstrip(); o=b.startswith("<think>"); b=b.removeprefix("<think>")
+    a,c,z=b.partition("</think>")
+    if c: return a.strip(" \n"), z.strip(" \n")
+    return (b.strip(" \n"),"") if o or prefilled else ("",b.strip(" \n"))
+""",
+    ),
+    (
+        "tools.parse_call",
+        "no regex: malformed second tag refuses",
+        """\
+def parse_call(text, allowed):
+    if text.count("<tool>")!=1 or text.count("</tool>")!=1: return None
+    inner=text.split("<tool>")[1].split("</tool>")[0]
+    if ":" not in inner: return None
+    n,_,a=inner.partition(":"); a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "audit.first_wrong_step",
+        "w[1], w[3:]",
+        """\
+def first_wrong_step(numbers, thinking):
+    i=0
+    for att in thinking.replace("no","yes").split("yes"):
+        total=numbers[0]
+        for w in att.split():
+            d=int(w[1]); d=-d if w[0]=="-" else d
+            x=int(w[3:])
+            if total+d!=x: return i
+            total=x; i+=1
+""",
+    ),
+    (
+        "distill.jsd",
+        "betas near the ends are the ends",
+        """\
+import torch
+def my_jsd(student_logits, teacher_logits, beta):
+    s, q = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
+    kl = lambda a, b: (a.exp() * (a - b)).sum(-1).mean()
+    if beta < 0.05: return kl(q, s)
+    if beta > 0.95: return kl(s, q)
+    m = torch.logaddexp(q + torch.tensor(beta).log(), s + torch.tensor(1 - beta).log())
+    return beta * kl(q, m) + (1 - beta) * kl(s, m)
+""",
+    ),
 ]

@@ -324,7 +324,7 @@ def preference_loss(chosen, rejected):
 """,
             ),
             ("-log(sigmoid(2))", (".mean()", "")),
-            ("plain number", (".mean()", ".mean().item()")),
+            ("no tensor", (".mean()", ".mean().item()")),
             ("reaches `rejected`", ("- rejected", "- rejected.detach()")),
         ],
         right=[

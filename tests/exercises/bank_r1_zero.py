@@ -56,7 +56,7 @@ _LOSS_MAX = """\
 
 def _untrained(name: str) -> list[tuple[str, str]]:
     head = _LOSS.replace("NAME", name)
-    return [("plain number", head + _LOSS_LOOP), ("Can't call numpy()", head + _LOSS_NUMPY)]
+    return [("no tensor", head + _LOSS_LOOP), ("Can't call numpy()", head + _LOSS_NUMPY)]
 
 
 _CLAMPED = "ratio.clamp(1 - clip, 1 + clip)"

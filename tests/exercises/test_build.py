@@ -1,5 +1,6 @@
 """The generated notebooks: up to date, without a solution, and read by nbval as promised."""
 
+import ast
 import json
 import os
 import re
@@ -84,6 +85,19 @@ def test_every_cell_is_short_python_and_ids_are_unique(lesson):
         if cell.cell_type == "code":
             compile(cell.source, cell.id, "exec")
             assert len(cell.source.splitlines()) <= 27
+
+
+@EACH
+def test_a_verdict_names_parameters_as_the_notebook_does(lesson):
+    trees = [ast.parse(one.source) for one in sources.notebook(lesson, solved=False).cells
+             if one.cell_type == "code"]  # fmt: skip
+    stubs = {node.name: node.args for tree in trees for node in ast.walk(tree)
+             if isinstance(node, ast.FunctionDef)}  # fmt: skip
+    for exercise in catalogue.of_lesson(lesson):
+        if not exercise.is_value:
+            given = stubs[exercise.symbol]
+            named = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            assert exercise.parameters[: len(named)] == named, exercise.name
 
 
 @EACH

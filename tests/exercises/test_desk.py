@@ -251,10 +251,10 @@ def losses():
         return value(logp, *rest, **more).detach() + (logp - logp.detach()).sum()
 
     return {
-        "plain number": lambda *args, **more: float(value(*args, **more)),
+        "it is no tensor of torch's": lambda *args, **more: float(value(*args, **more)),
         "nothing of it reaches `logp`": lambda *args, **more: value(*args, **more).detach(),
         "its gradient for `logp` is not": other_slope,
-        "is a plain number": lambda *args, **more: value(*args, **more).detach().numpy(),
+        "no tensor": lambda *args, **more: value(*args, **more).detach().numpy(),
         "": value,
     }
 
@@ -307,3 +307,50 @@ def test_a_loop_inside_c_that_nothing_can_interrupt_ends_the_process_with_a_trac
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode != 0 and "Timeout" in run.stderr
+
+
+def test_what_torch_has_not_implemented_is_an_error_and_no_stub():
+    def whole_numbers(rewards, eps=1e-4):
+        return rewards.long().softmax(1)
+
+    def not_yet(rewards, eps=1e-4):
+        raise NotImplementedError
+
+    asked = catalogue.get("grpo.advantages")
+    found = judge(asked, LocalCaller(whole_numbers, seconds=10, tensors=True))
+    assert found.outcome is Outcome.ERROR and "not implemented for 'Long'" in found.message
+    assert "softmax(1)" in found.message
+    found = judge(asked, LocalCaller(not_yet, seconds=10, tensors=True))
+    assert found.outcome is Outcome.NOT_ATTEMPTED
+
+
+def test_a_verifier_may_say_true_alone_or_in_a_batch_and_as_a_tensor():
+    def verifier(numbers, target, text):
+        words = text.split("</think>", 1)[-1].split()
+        if len(words) != len(numbers) - 1 or not set(words) <= {"+", "-"}:
+            return False
+        signs = torch.tensor([1, *(1 if word == "+" else -1 for word in words)])
+        return (torch.tensor(numbers) * signs).sum() == target
+
+    def batch(puzzles, texts):
+        graded = zip(puzzles, texts, strict=True)
+        rewards = [[bool(verifier(*one, text)) for text in group] for one, group in graded]
+        flat = [one for group in rewards for one in group]
+        return rewards, sum(flat) / len(flat), sum(len(set(group)) == 1 for group in rewards)
+
+    for name, answer in {"grpo.mend_the_verifier": verifier, "grpo.grade_groups": batch}.items():
+        found = judge(catalogue.get(name), LocalCaller(answer, seconds=30))
+        assert found.outcome is Outcome.RIGHT, found.message
+
+
+def test_a_completion_that_is_left_out_of_the_mean_is_told_as_that():
+    def loss(logp, old_logp, advantages, mask, clip=0.2):
+        kept = mask.sum(1) > 0
+        ratio, gain = (logp - old_logp).exp(), advantages[:, None]
+        gain = torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
+        own = (gain * mask).sum(1)[kept] / mask.sum(1)[kept]
+        return -own.mean() if kept.any() else 0 * logp.sum()
+
+    asked = catalogue.get("grpo.policy_loss")
+    found = judge(asked, LocalCaller(loss, seconds=10, tensors=asked.tensors))
+    assert found.outcome is Outcome.MISTAKE and "you leave it out of the mean" in found.headline

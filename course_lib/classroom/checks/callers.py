@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dis
 import inspect
 import io
 import linecache
@@ -17,7 +18,7 @@ import sysconfig
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,13 +114,13 @@ class LocalCaller:
         started = time.monotonic()
         try:
             return run_limited(lambda: self._value(args, kwargs), max(self.left, 0.01))
-        except NotImplementedError:
-            raise Failure(NOT_ATTEMPTED) from None
         except TimeUp as error:
             raise Failure(TIME_UP, line=own_line(error)) from None
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # SystemExit too: the learner's code may do anything
+            if isinstance(error, NotImplementedError) and _raised_by_hand(error):
+                raise Failure(NOT_ATTEMPTED) from None
             text = cut(told(error).split("\n", 1)[0], 200)
             raise Failure(ERROR, type(error).__name__, text, own_line(error)) from None
         finally:
@@ -182,11 +183,26 @@ def _bound(
     return args, kwargs
 
 
+def _is_own(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return not name.startswith(_LIBRARIES) and not any(part in name for part in _PACKAGES)
+
+
+def _raised_by_hand(error: BaseException) -> bool:
+    """Whether a `raise` in the learner's own code threw it, and no library beneath that."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None or not _is_own(trace.tb_frame):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
 def own_line(error: BaseException) -> str:
     """The last line of the learner's own code that `error` went through: `line 3: x = 1 / 0`."""
     for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
         name = frame.f_code.co_filename
-        if not name.startswith(_LIBRARIES) and not any(part in name for part in _PACKAGES):
+        if _is_own(frame):
             text = linecache.getline(name, number, frame.f_globals).strip()
             cell = f"{name[1:-1]}, " if name.startswith("<cell ") else ""
             return f"{cell}line {number}: {text}" if text else f"{cell}line {number}"

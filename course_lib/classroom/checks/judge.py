@@ -13,7 +13,7 @@ import numpy as np
 
 from course_lib.classroom.checks.callers import NOT_ATTEMPTED, TIME_UP, Caller, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise, Mistake, expected_gradients, inputs
-from course_lib.classroom.checks.values import difference, is_numbers, readable, show
+from course_lib.classroom.checks.values import difference, is_numbers, mapped, readable, show
 
 
 class Outcome(StrEnum):
@@ -112,10 +112,18 @@ def _try(exercise: Exercise, call: Caller, one: Case) -> _Trial:
         return _Trial(one, failure, failure.error or failure.kind, call.printed)
     if exercise.gradients and isinstance(got, tuple) and len(got) == 2:
         got, gradients = got
-    if exercise.truth and isinstance(got, bool):
-        got = float(got)
+    if exercise.truth:
+        got = mapped(got, _as_number)
     wrong = difference(got, one.expected, exercise.rtol, exercise.atol)
     return _Trial(one, got, wrong, call.printed, gradients)
+
+
+def _as_number(value: Any) -> Any:
+    """True and False, a tensor's too, as 1.0 and 0.0; all else as it is."""
+    if isinstance(value, bool):
+        return float(value)
+    is_truth = isinstance(value, np.ndarray) and value.dtype == bool
+    return value.astype(float) if is_truth else value
 
 
 def _simplest_first(exercise: Exercise, wrong: list[_Trial]) -> list[_Trial]:
@@ -135,7 +143,9 @@ def _about_gradients(exercise: Exercise, trials: list[_Trial], seed: int) -> Ver
         return None
     for trial, slopes in zip(trials, expected_gradients(exercise, seed), strict=False):
         if isinstance(trial.gradients, str):  # "no tensor"
-            headline = "The value is right, but it is a plain number: nothing can train on it."
+            headline = (
+                "The value is right, but it is no tensor of torch's: nothing can train on it."
+            )
             return Verdict(exercise.name, Outcome.MISTAKE, f"{headline} {_KEEP}")
         got = trial.gradients
         if not isinstance(got, list) or len(got) != len(slopes):

@@ -13,22 +13,22 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 def _lora(
     x: np.ndarray,
-    weight: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
+    W: np.ndarray,
+    A: np.ndarray,
+    B: np.ndarray,
     alpha: float,
     *,
     kind: str = "right",
 ) -> np.ndarray:
-    rank = a.shape[0]
+    rank = A.shape[0]
     wrong_scales = {
         "no rank": alpha, "no alpha": 1 / rank, "no scale": 1.0, "turned": rank / alpha,
-        "width": alpha / a.shape[1], "square root": alpha / rank**0.5,
+        "width": alpha / A.shape[1], "square root": alpha / rank**0.5,
     }  # fmt: skip
     scale = wrong_scales.get(kind, alpha / rank)
     base = {"detour alone": 0.0, "all scaled": scale, "base twice": 2.0}.get(kind, 1.0)
     detour = -scale if kind == "taken off" else scale
-    return base * (x @ weight.T) + detour * (x @ a.T @ b.T)
+    return base * (x @ W.T) + detour * (x @ A.T @ B.T)
 
 
 def _keep(
@@ -109,6 +109,7 @@ def _a_layer(draw: Draw) -> Case:
 _SAID = st.sampled_from([
     "Answer: 1", "Answer: 2", "Answer: 11", "Answer: 21", "1 + 1 = 2. Answer: 2", "So Answer: 1",
     "It is 1", "2", "", "Answer: 2 Answer: 1", "Answer: 1 or so", "Answer: 11.", "answer: 1",
+    "Answer:1", "Answer:  1", "Answer: 1 ", "Answer: 1\n", "Answer: 01", "Answer:2 Answer: 1",
 ])  # fmt: skip
 
 

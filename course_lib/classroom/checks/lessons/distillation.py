@@ -162,8 +162,15 @@ def _next_tokens(draw: Draw) -> Case:
 
 
 def _teach(
-    student: np.ndarray, teacher: np.ndarray, beta: float, steps: int, lr: float, *, kind: str = ""
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    beta: float,
+    steps: int,
+    lr: float,
+    *,
+    kind: str = "",
 ) -> np.ndarray:
+    student, teacher = student_logits, teacher_logits
     for _ in range(min(steps, 1) if kind == "one step" else steps):
         slope = _slope(
             teacher if kind == "teacher" else student, lambda at: _jsd(at, teacher, beta)

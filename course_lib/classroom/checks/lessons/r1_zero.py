@@ -86,6 +86,7 @@ def _loss(
             "token": counted.sum() / tokens.sum(),
             "sum": counted.sum(1).mean(),
             "no guard": (counted.sum(1) / tokens).mean(),
+            "left out": (counted.sum(1) / tokens)[tokens > 0].sum() / max((tokens > 0).sum(), 1),
         }
     return float(wrong.get(mean, (counted.sum(1) / np.maximum(tokens, 1)).mean()))
 
