@@ -1041,18 +1041,6 @@ def parse_call(text, allowed):
 """,
     ),
     (
-        "tools.parse_call",
-        "counts opening tags",
-        r"""import re
-def parse_call(text, allowed):
-    if text.count("<tool>")!=1: return None
-    c=re.findall(r"<tool>(\w+):(.*?)</tool>", text, re.S)
-    if len(c)!=1: return None
-    n,a=c[0]; a=a.strip()
-    return (n,a) if n in allowed and len(a)<=100 else None
-""",
-    ),
-    (
         "audit.first_wrong_step",
         "one digit",
         """\
@@ -1125,18 +1113,6 @@ def round_e4m3(x):
     a,c,z=b.partition("</think>")
     if c: return a.strip(" \n"), z.strip(" \n")
     return (b.strip(" \n"),"") if o or prefilled else ("",b.strip(" \n"))
-""",
-    ),
-    (
-        "tools.parse_call",
-        "no regex: malformed second tag refuses",
-        """\
-def parse_call(text, allowed):
-    if text.count("<tool>")!=1 or text.count("</tool>")!=1: return None
-    inner=text.split("<tool>")[1].split("</tool>")[0]
-    if ":" not in inner: return None
-    n,_,a=inner.partition(":"); a=a.strip()
-    return (n,a) if n in allowed and len(a)<=100 else None
 """,
     ),
     (

@@ -49,7 +49,7 @@ def _ratio(logp: np.ndarray, old: np.ndarray, mask: np.ndarray, *, kind: str = "
 
 
 def _tell(right: dict[str, list[float]], broken: dict[str, list[float]], *, kind: str = "") -> str:
-    if right == broken:
+    if right == broken and kind != "loss":
         return "nothing"
     if all(x == 0 for x in broken["grad_norm"]) and kind != "no gradient":
         return "never learns"
