@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
@@ -166,8 +166,8 @@ def _add(
 
 def _training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
-    parser.add_argument("--steps", type=int, help="stop after this many steps")
+    parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -189,10 +189,10 @@ def parser() -> argparse.ArgumentParser:
     _training_options(command)
     command = _add(commands, evaluate)
     command.add_argument("--model", type=Path, required=True, help="model folder")
-    command.add_argument("--puzzles", type=int, default=512, help="how many (512)")
+    command.add_argument("--puzzles", type=COUNT, default=512, help="how many (512)")
     command.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1.0)")
-    command.add_argument("--tokens", type=int, default=96, help="room for an answer (96)")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--tokens", type=COUNT, default=96, help="room for an answer (96)")
+    command.add_argument("--seed", type=WHOLE, default=0)
     command.add_argument(
         "--think", action="store_true", help="begin every answer with <think>; count right steps"
     )

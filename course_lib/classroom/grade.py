@@ -34,7 +34,7 @@ from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller, me
 from course_lib.classroom.grade_files import Submission, answered, collect, left_over, shown
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade, best, keep, load
-from course_lib.errors import CourseError
+from course_lib.errors import WHOLE, CourseError
 from course_lib.runtime import LIBRARY, allowed_cores
 
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
@@ -207,14 +207,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("submissions", type=Path, help="a folder of notebooks or of folders")
     add("--out", type=Path, default=Path("report"), help="where the report goes")
     add("--lesson", action="append", default=[], help="only these lessons")
-    add("--jobs", type=int, default=0, help="how many at a time (default: cores)")
+    add("--jobs", type=WHOLE, default=0, help="how many at a time (default: cores)")
     add("--again", action="store_true", help="grade also what was graded before")
     add("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
     add("--trust", action="store_true", help="without a sandbox: what was handed in runs as you")
-    given = parser.parse_args(argv)
-    if given.jobs < 0:
-        parser.error(f"--jobs is {given.jobs}; it takes a number from 1 on")
-    return given
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from course_lib import records
 from course_lib.distill import experiments, fight, guesses, lost
 from course_lib.distill.bench import PRETRAINED, Bench, Row
 from course_lib.distill.real import arms, kept, recipe, star
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
 from course_lib.runtime import use_threads
 from course_lib.show import tables
@@ -223,8 +223,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Run an experiment on distillation, with several seeds.",
     )
     parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
-    parser.add_argument("--skip", type=int, default=0, help="leave out so many of the first (0)")
+    parser.add_argument("--seeds", type=COUNT, default=3, help="how many seeds (3)")
+    parser.add_argument("--skip", type=WHOLE, default=0, help="leave out so many of the first (0)")
     parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
     parser.add_argument("--out", type=Path, required=True, help="folder for bases, runs, record")
     parser.add_argument(

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from course_lib.errors import CourseError
 from course_lib.facts.model import Fact, LedgerError, Reader, Source, Table, read_source
 
 DATA = Path(__file__).parent / "data"
@@ -121,7 +122,7 @@ def nearest(key: str, known: Mapping[str, object]) -> KeyError:
     return UnknownFact(f"no fact has the key {key!r:.80}.{hint}")
 
 
-class UnknownFact(KeyError):
+class UnknownFact(CourseError, KeyError):
     """An unknown key; prints as a sentence, which a plain KeyError does not."""
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.local import engines
 from course_lib.local.engines.base import CONTEXT, Engine
 from course_lib.local.engines.with_ollama import ADDRESS
@@ -95,11 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a model folder, a GGUF file, a tag that Ollama has such as deepseek-r1:7b, or the "
         "URL of an OpenAI-compatible server (the best that is here)",
     )
-    parser.add_argument("--seed", type=int, help="equal seeds give equal answers")
+    parser.add_argument("--seed", type=WHOLE, help="equal seeds give equal answers")
     parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (0.6)")
-    parser.add_argument("--max-tokens", type=int, help="end the answer here (the context's end)")
+    parser.add_argument("--max-tokens", type=COUNT, help="end the answer here (the context's end)")
     parser.add_argument("--ollama", default=ADDRESS, help=f"where Ollama listens ({ADDRESS})")
-    parser.add_argument("--context", type=int, help=f"tokens it may hold in mind ({CONTEXT:,})")
+    parser.add_argument("--context", type=COUNT, help=f"tokens it may hold in mind ({CONTEXT:,})")
     parser.add_argument("--send-to", default="", metavar="HOST", help="where else it may live")
     parser.add_argument("question", help='in quotes: "Why is the sky blue?" or "7 ? 3 ? 5 = 9"')
     return parser

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
@@ -215,14 +214,22 @@ def on_gpu() -> bool:
     return device().type == "cuda"
 
 
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
 def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     refuse_what_is_no_model(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder), **SAFELY
-        )
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder),
+            output_loading_info=True, **SAFELY,
+        )  # fmt: skip
+        if missing := sorted(info["missing_keys"]):  # transformers would draw them at random
+            raise ValueError(f"it lacks weights, {missing[0]} for one")
+        if not any((folder / name).is_file() for name in _VOCABULARIES):
+            raise ValueError("it lacks the tokenizer's file, tokenizer.json")
         tokenizer = AutoTokenizer.from_pretrained(folder, **SAFELY)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever transformers raises for what it cannot read
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(
             f"The model in {folder} cannot be read ({reason}); make or copy it again."

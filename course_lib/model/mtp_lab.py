@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from course_lib import records
+from course_lib.errors import COUNT
 from course_lib.model import latent_decode, models, mtp, rollout
 from course_lib.model.rollout import Rollout
 from course_lib.runtime import use_threads
@@ -86,9 +87,11 @@ def main(argv: list[str] | None = None) -> int:
     """Train and measure a head for each seed; the record is OUT/mtp.json."""
     parser = argparse.ArgumentParser(prog="python -m course_lib mtp", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the record")
-    parser.add_argument("--seeds", type=int, default=1, help="how many heads (1)")
-    parser.add_argument("--steps", type=int, default=600, help="of training, for each (600)")
-    parser.add_argument("--puzzles", type=int, default=1024, help="that the model writes on (1024)")
+    parser.add_argument("--seeds", type=COUNT, default=1, help="how many heads (1)")
+    parser.add_argument("--steps", type=COUNT, default=600, help="of training, for each (600)")
+    parser.add_argument(
+        "--puzzles", type=COUNT, default=1024, help="that the model writes on (1024)"
+    )
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

@@ -192,7 +192,7 @@ def _find_way(model: PreTrainedModel) -> Way:
 def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """What a model says of `ids` (tokens,) left to itself: the logits (tokens, vocabulary)."""
     try:
-        return model(input_ids=ids[None], use_cache=False).logits[0]
+        logits = model(input_ids=ids[None], use_cache=False).logits[0]
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0][:120]
         raise CourseError(
@@ -200,6 +200,12 @@ def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
             "Try it in float32, `model.float()`: some of torch's products know no other precision "
             "but that and the half ones."
         ) from error
+    if bool(logits.isnan().any()):
+        raise CourseError(
+            f"What this {type(model).__name__} says is no number: a weight of it is NaN, as after "
+            "a training that went astray. Load an earlier checkpoint."
+        )
+    return logits
 
 
 def _sampled(

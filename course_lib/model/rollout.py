@@ -9,6 +9,7 @@ The model's own forward pass is used throughout: only its attention and its expe
 those of `kv_buffer`, and a model for which that is not the same is refused by name (`own_forward`).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -109,11 +110,15 @@ def pick(
     return below.clamp(max=logits.shape[1] - 1)
 
 
-def _check(prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int) -> None:
+def _check(
+    prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int, temperature: float
+) -> None:
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
         raise ValueError(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it is 0 (greedy) or a number above.")
 
 
 @torch.inference_mode()
@@ -140,7 +145,7 @@ def generate(
 
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
-    _check(prompts, samples, max_new_tokens)
+    _check(prompts, samples, max_new_tokens, temperature)
     ends = torch.as_tensor(eos, device=model.device).view(-1)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
     team = team.of(len(batch.ids))
@@ -164,6 +169,7 @@ def stream(
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
+    _check([prompt], 1, max_new_tokens, temperature)
     ends = [eos] if isinstance(eos, int) else list(eos)
     ids, mask = pad_left([prompt], max(0, ends[0]), model.device)
     buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)

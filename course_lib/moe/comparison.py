@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, CourseError
 from course_lib.model.accounting import count_parameters
 from course_lib.moe.training import CONTESTANTS, compete
 from course_lib.runtime import use_threads
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m course_lib moe-race",
         description="Train the small models of lesson 2 again, with several seeds.",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 (5)")
+    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds, from 0 (5)")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"

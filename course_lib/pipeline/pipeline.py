@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.pipeline import variants
 from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for all stages")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--zero", type=Path, help="an R1-Zero that was trained before (lesson 3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument(

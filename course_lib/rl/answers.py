@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl import many_tries, zero
 from course_lib.runtime import use_threads
@@ -101,10 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         prog=f"python -m course_lib {NAME}",
         description="Train R1-Zero for a while and see what it answers to one puzzle meanwhile.",
     )
-    parser.add_argument("--steps", type=int, default=40, help="steps to train (40)")
-    parser.add_argument("--every", type=int, default=4, help="steps from one look to the next (4)")
-    parser.add_argument("--samples", type=int, default=256, help="answers at each look (256)")
-    parser.add_argument("--seed", type=int, default=0, help="of the puzzle and the run (0)")
+    parser.add_argument("--steps", type=COUNT, default=40, help="steps to train (40)")
+    parser.add_argument(
+        "--every", type=COUNT, default=4, help="steps from one look to the next (4)"
+    )
+    parser.add_argument("--samples", type=COUNT, default=256, help="answers at each look (256)")
+    parser.add_argument("--seed", type=WHOLE, default=0, help="of the puzzle and the run (0)")
     parser.add_argument("--out", type=Path, required=True, help="folder for run and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"

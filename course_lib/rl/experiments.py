@@ -17,7 +17,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl.experience import groups
 from course_lib.rl.ppo import PPOLearner, ValueModel
@@ -250,9 +250,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = ", ".join(EXPERIMENTS)
     parser.add_argument("name", metavar="NAME", help=f"one of {names}")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (5)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--steps", type=int, help="stop after this many steps")
+    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
+    parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
+    parser.add_argument("--steps", type=WHOLE, help="stop after this many steps")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"

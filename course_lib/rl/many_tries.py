@@ -19,7 +19,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
 from course_lib.rl import experiments, measure, pass_at_k
 from course_lib.runtime import use_threads
@@ -154,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     shipped = models.shipped
     parser.add_argument("--base", type=Path, default=shipped("mini-v3-base"), help="a model folder")
     parser.add_argument("--zero", type=Path, default=shipped("mini-r1-zero"), help="a model folder")
-    parser.add_argument("--samples", type=int, default=256, help="completions a puzzle (256)")
-    parser.add_argument("--puzzles", type=int, default=100, help="held-out puzzles (100)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=COUNT, default=256, help="completions a puzzle (256)")
+    parser.add_argument("--puzzles", type=COUNT, default=100, help="held-out puzzles (100)")
+    parser.add_argument("--seed", type=WHOLE, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder for the record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
 from course_lib.rl.zero import ZeroConfig
 from course_lib.task import puzzles
@@ -123,11 +123,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, default=models.shipped("mini-v3-base"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--seed", type=int, default=own.seed)
-    parser.add_argument("--steps", type=int, default=own.steps)
-    parser.add_argument("--puzzles", type=int, default=own.puzzles, help="groups a step")
-    parser.add_argument("--samples", type=int, default=own.samples, help="completions a group")
-    parser.add_argument("--max-new-tokens", type=int, default=own.max_new_tokens)
+    parser.add_argument("--seed", type=WHOLE, default=own.seed)
+    parser.add_argument("--steps", type=COUNT, default=own.steps)
+    parser.add_argument("--puzzles", type=COUNT, default=own.puzzles, help="groups a step")
+    parser.add_argument("--samples", type=COUNT, default=own.samples, help="completions a group")
+    parser.add_argument("--max-new-tokens", type=COUNT, default=own.max_new_tokens)
     options = vars(parser.parse_args())
     folder, out = options.pop("model"), options.pop("out")
     try:

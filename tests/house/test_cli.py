@@ -63,6 +63,7 @@ def test_ask_says_when_a_puzzle_has_no_solution(capsys):
         ["evaluate", "--model", "."],
         ["zero", "--out", "OUT", "--base", "nowhere"],
         ["distill", "--out", "OUT", "--teacher", "nowhere"],
+        ["findings", "nope"],
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_path):
@@ -70,6 +71,25 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
     assert main([given.get(a, a) for a in arguments]) != 0
     error = capsys.readouterr().err.strip()
     assert error and "\n" not in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["zero", "--out", "OUT", "--seed", "-1"],
+        ["pretrain", "--out", "OUT", "--steps", "0"],
+        ["evaluate", "--model", "MODEL", "--puzzles", "many"],
+        ["ask", "--seed", str(2**63), "7 ? 3 = 4"],
+        ["mtp", "--out", "OUT", "--puzzles", "0"],
+        ["distill-lab", "fight", "--out", "OUT", "--skip", "-1"],
+        ["many-tries", "--out", "OUT", "--samples", "0"],
+    ],
+)
+def test_a_number_that_is_none_is_told_before_a_folder_is_taken(arguments, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "out") if one == "OUT" else one for one in arguments])
+    assert "it takes a whole number from" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, monkeypatch):

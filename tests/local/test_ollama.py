@@ -61,8 +61,9 @@ def test_an_answer_that_turns_out_to_come_from_elsewhere_is_stopped(with_cloud, 
     monkeypatch.setattr(
         with_cloud, "_line", lambda m: line(m) | {"remote_host": "https://a.example"}
     )
-    with pytest.raises(CourseError, match=r"send every word to a\.example"):
+    with pytest.raises(CourseError, match=r"send every word to a\.example") as told:
         list(engine.stream(QUESTION, max_tokens=4))
+    assert "It has the question" in str(told.value) and "Nothing was sent" not in str(told.value)
 
 
 def test_the_witness_sees_no_more_than_loopback(with_cloud, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from course_lib.errors import CourseError
@@ -136,10 +137,25 @@ def _remote_code(folder):
     (folder / "evil.py").write_text("import pathlib; pathlib.Path('pwned').touch()")
 
 
+def _without_a_layer(folder):
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "layers.1." not in name}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+
+
+def _without_a_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def _of_no_heads(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_attention_heads": 0}))
+
+
 @pytest.mark.parametrize(
     "damage",
     [_truncate, _garbage, _pickle, _no_config, _broken_config, _unknown_type, _remote_code,
-     shutil.rmtree],
+     _without_a_layer, _without_a_tokenizer, _of_no_heads, shutil.rmtree],
 )  # fmt: skip
 def test_a_folder_that_is_no_sound_model_is_one_clear_sentence(folder, damage):
     damage(folder)

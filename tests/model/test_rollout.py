@@ -150,3 +150,22 @@ def test_a_precision_in_which_a_model_does_not_run_is_told_in_a_sentence(random_
         rollout.generate(model, prompts, max_new_tokens=2, eos=0)
     llama = copy.deepcopy(random_models["llama"]).double()
     assert rollout.generate(llama, prompts, max_new_tokens=2, eos=0).ids.shape[0] == len(prompts)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused_by_both(random_models, prompts, temperature):
+    model, asked = random_models["llama"], {"max_new_tokens": 2, "eos": 0}
+    with pytest.raises(ValueError, match="temperature is"):
+        rollout.generate(model, prompts, temperature=temperature, **asked)
+    with pytest.raises(ValueError, match="temperature is"):
+        list(rollout.stream(model, prompts[0], temperature=temperature, **asked))
+    with pytest.raises(ValueError, match="at least one token"):
+        list(rollout.stream(model, [], **asked))
+
+
+def test_a_model_whose_training_went_astray_is_told_in_a_sentence(random_models, prompts):
+    model = copy.deepcopy(random_models["qwen2"])
+    with torch.no_grad():
+        next(model.parameters())[:] = torch.nan
+    with pytest.raises(CourseError, match=r"is NaN.*earlier checkpoint"):
+        rollout.generate(model, prompts, max_new_tokens=2, eos=0)

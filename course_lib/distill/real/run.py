@@ -17,7 +17,7 @@ from typing import Any
 from course_lib.distill import distill
 from course_lib.distill.real import language_model, recipe
 from course_lib.distill.trace_sft import DistillConfig
-from course_lib.errors import CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import lora, models
 from course_lib.rl import zero
 from course_lib.rl.settings import ZeroConfig
@@ -126,9 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--model", type=Path, help="folder of another model (SmolLM2-135M)")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
-    parser.add_argument("--steps", type=int, help=f"updates ({recipe.DISTIL.steps})")
-    parser.add_argument("--rl-steps", type=int, default=0, help="steps of GRPO afterwards (0)")
+    parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--steps", type=COUNT, help=f"updates ({recipe.DISTIL.steps})")
+    parser.add_argument("--rl-steps", type=WHOLE, default=0, help="steps of GRPO afterwards (0)")
     parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
     parser.add_argument("--yes", action="store_true", help="fetch SmolLM2 (98 MB) without asking")
     return parser

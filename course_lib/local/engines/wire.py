@@ -237,6 +237,12 @@ def objects_in(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def number_in(value: object) -> int:
+    """A count that a server sent; 0 where it sent something else, or more than can be."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**62
+    return int(value) if sound else 0  # type: ignore[call-overload]
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 

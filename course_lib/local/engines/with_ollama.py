@@ -23,7 +23,7 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, objects_in
+from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, number_in, objects_in
 from course_lib.task.traces import OPEN
 
 ADDRESS = "http://localhost:11434"
@@ -71,11 +71,11 @@ class OllamaEngine(Engine):
         capabilities = shown.get("capabilities")
         self._thinks = isinstance(capabilities, list) and "thinking" in capabilities
 
-    def _confirm(self, elsewhere: str) -> None:
+    def _confirm(self, elsewhere: str, sent: str = "Nothing was sent.") -> None:
         if elsewhere and elsewhere != self._confirmed:
             raise CourseError(
                 f"{self.model} does not run here: Ollama would send every word to {elsewhere}. "
-                f"Nothing was sent. To do so all the same, say `--send-to {elsewhere}` (in Python "
+                f"{sent} To do so all the same, say `--send-to {elsewhere}` (in Python "
                 f"send_to={elsewhere!r}); to turn such models off, start Ollama with "
                 "OLLAMA_NO_CLOUD=1."
             )
@@ -119,7 +119,7 @@ class OllamaEngine(Engine):
         """The text as other engines give it: Ollama sends a thought without its tags."""
         clock, tags = Clock(), Tags()
         for part in self._wire.objects("/api/chat", body, body["options"]["num_predict"]):
-            self._confirm(_elsewhere("", part))
+            self._confirm(_elsewhere("", part), "It has the question; nothing more is sent.")
             message = part.get("message") or {}
             yield tags.join(self._text(message, "thinking"), self._text(message, "content"))
             if part.get("done") is True:
@@ -134,7 +134,7 @@ class OllamaEngine(Engine):
         return found or ""
 
     def _summary(self, part: dict[str, Any], clock: Clock, least: int) -> Summary:
-        read, written, reading, writing = (_number(part.get(name)) for name in _COUNTS)
+        read, written, reading, writing = (number_in(part.get(name)) for name in _COUNTS)
         reason = part.get("done_reason")
         return Summary(
             engine=self.kind,
@@ -169,7 +169,7 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
         return []
     named = [(one.get("model") or one.get("name"), one) for one in objects_in(models)]
     return [
-        Tag(name, _number(one.get("size")), _elsewhere(name, one))
+        Tag(name, number_in(one.get("size")), _elsewhere(name, one))
         for name, one in named
         if isinstance(name, str) and name
     ]
@@ -195,8 +195,3 @@ def _elsewhere(name: str, told: dict[str, Any]) -> str:
     if host or model:
         return str(host or CLOUD).split("://")[-1].split("/")[0].lower()
     return CLOUD if name.strip().lower().endswith((":cloud", "-cloud")) else ""
-
-
-def _number(value: object) -> int:
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**62
-    return int(value) if sound else 0  # type: ignore[call-overload]

@@ -21,7 +21,7 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import PATIENCE, Wire, objects_in
+from course_lib.local.engines.wire import PATIENCE, Wire, number_in, objects_in
 from course_lib.local.engines.with_ollama import least_tokens
 
 KEY_VARIABLE = "INSIDE_R1_SERVER_KEY"
@@ -53,8 +53,8 @@ class OpenAIEngine(Engine):
         self.kind = f"a server at {urlsplit(address).netloc}"
         found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model)
         self.model = str(found.get("id", ""))
-        limit = found.get("max_model_len")  # vLLM and SGLang say it
-        self.context = context or (limit if isinstance(limit, int) and limit > 0 else CONTEXT)
+        limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
+        self.context = context or limit or CONTEXT
 
     def _chosen(self, models: list[dict[str, Any]], model: str) -> dict[str, Any]:
         wanted = [one for one in models if not model or one.get("id") == model]
@@ -109,13 +109,13 @@ class OpenAIEngine(Engine):
     def _summary(self, finish: str, usage: dict[str, Any], pieces: int, clock: Clock) -> Summary:
         counts = usage if isinstance(usage, dict) else {}
         reading, writing = clock.seconds()
-        read, written = counts.get("prompt_tokens"), counts.get("completion_tokens")
+        read, written = (number_in(counts.get(f"{one}_tokens")) for one in ("prompt", "completion"))
         return Summary(
             engine=self.kind,
             model=self.model,
             finish=finish,
-            prompt_tokens=read if isinstance(read, int) else 0,
-            completion_tokens=written if isinstance(written, int) else pieces,
+            prompt_tokens=read,
+            completion_tokens=written or pieces,
             prompt_seconds=reading,
             seconds=writing,
         )
