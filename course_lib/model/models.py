@@ -220,11 +220,12 @@ _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt",
 def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     refuse_what_is_no_model(folder)
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder),
             output_loading_info=True, **SAFELY,
         )  # fmt: skip
-        if missing := sorted(info["missing_keys"]):  # transformers would draw them at random
+        model, told = loaded
+        if missing := sorted(told["missing_keys"]):  # transformers would draw them at random
             raise ValueError(f"it lacks weights, {missing[0]} for one")
         if not any((folder / name).is_file() for name in _VOCABULARIES):
             raise ValueError("it lacks the tokenizer's file, tokenizer.json")
