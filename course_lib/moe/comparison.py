@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import COUNT, CourseError
+from course_lib.errors import COUNT
 from course_lib.model.accounting import count_parameters
 from course_lib.moe.training import CONTESTANTS, compete
 from course_lib.runtime import use_threads
@@ -198,8 +198,6 @@ def provenance(record: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m course_lib moe-race`: the search, then every contestant, length and seed."""
     args = _parser().parse_args(argv)
-    if args.seeds < 1:
-        raise CourseError("--seeds must be at least 1: there is nothing to show.")
     use_threads()
     made = args.out / RECORDED.name
     records.write(made, record(args.out, args.seeds, args.machine))

@@ -17,7 +17,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import COUNT, WHOLE, CourseError
+from course_lib.errors import COUNT, WHOLE
 from course_lib.model import checkpoints, models
 from course_lib.rl.experience import groups
 from course_lib.rl.ppo import PPOLearner, ValueModel
@@ -207,10 +207,6 @@ def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib experiment NAME`: every seed in turn, then one record of them all."""
     args = _parser().parse_args(argv)
     find(args.name)
-    if args.seeds < 1:
-        raise CourseError(f"--seeds is {args.seeds}; it takes at least 1 seed to learn anything.")
-    if args.steps is not None and args.steps < 1:
-        raise CourseError(f"--steps is {args.steps}; it takes at least 1 step to be a run.")
     runs = {}
     for seed in range(args.first, args.first + args.seeds):
         runs[seed] = _one_seed(args.name, seed, args.out, args.steps)
@@ -252,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help=f"one of {names}")
     parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
     parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
-    parser.add_argument("--steps", type=WHOLE, help="stop after this many steps")
+    parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"

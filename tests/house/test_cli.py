@@ -82,6 +82,10 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
         ["ask", "--seed", str(2**63), "7 ? 3 = 4"],
         ["mtp", "--out", "OUT", "--puzzles", "0"],
         ["distill-lab", "fight", "--out", "OUT", "--skip", "-1"],
+        ["distill-lab", "soft", "--out", "OUT", "--seeds", "0"],
+        ["experiment", "kl", "--out", "OUT", "--steps", "0"],
+        ["experiment", "kl", "--out", "OUT", "--seeds", "0"],
+        ["moe-race", "--out", "OUT", "--seeds", "0"],
         ["many-tries", "--out", "OUT", "--samples", "0"],
     ],
 )

@@ -132,11 +132,6 @@ def test_the_command_makes_what_is_missing_once_and_writes_the_record(
     assert kept["command"].endswith("--seeds 1") and "moe_race.json" in capsys.readouterr().out
 
 
-def test_no_seeds_are_refused(tmp_path):
-    with pytest.raises(CourseError, match="at least 1"):
-        comparison.main(["--seeds", "0", "--out", str(tmp_path)])
-
-
 def test_the_rate_rises_stays_and_falls_to_nothing():
     shares = [training.schedule(step, 100) for step in range(100)]
     assert shares[0] == 0.05 and shares[19:51] == [1.0] * 32

@@ -326,11 +326,6 @@ def test_the_newest_record_is_the_readers_own(tmp_path, monkeypatch):
     assert experiments.table(found)
 
 
-def test_a_run_without_steps_is_refused(tmp_path):
-    with pytest.raises(CourseError, match="--steps is 0; it takes at least 1"):
-        experiments.main(["kl", "--steps", "0", "--out", str(tmp_path)])
-
-
 def test_the_memory_of_training_counted_by_hand():
     assert experiments.training_bytes("outcome", 1000) == 16_000  # weights, gradients, two moments
     assert experiments.training_bytes("kl", 1000) == 20_000  # and the reference's weights
