@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
@@ -230,6 +231,8 @@ def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenize
         if not any((folder / name).is_file() for name in _VOCABULARIES):
             raise ValueError("it lacks the tokenizer's file, tokenizer.json")
         tokenizer = AutoTokenizer.from_pretrained(folder, **SAFELY)
+    except (MemoryError, torch.OutOfMemoryError):  # says nothing of the folder
+        raise
     except Exception as error:  # whatever transformers raises for what it cannot read
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(

@@ -193,6 +193,8 @@ def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """What a model says of `ids` (tokens,) left to itself: the logits (tokens, vocabulary)."""
     try:
         logits = model(input_ids=ids[None], use_cache=False).logits[0]
+    except torch.OutOfMemoryError:  # another precision is no cure for that
+        raise
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0][:120]
         raise CourseError(
@@ -202,8 +204,8 @@ def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
         ) from error
     if bool(logits.isnan().any()):
         raise CourseError(
-            f"What this {type(model).__name__} says is no number: a weight of it is NaN, as after "
-            "a training that went astray. Load an earlier checkpoint."
+            f"The logits of this {type(model).__name__} are NaN: its training went astray (load an "
+            "earlier checkpoint), or half precision is too narrow for it (`model.float()`)."
         )
     return logits
 

@@ -165,6 +165,15 @@ def test_a_folder_that_is_no_sound_model_is_one_clear_sentence(folder, damage):
     assert not (folder / "pwned").exists()
 
 
+def test_a_lack_of_memory_is_not_blamed_on_the_folder(folder, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", full)
+    with pytest.raises(MemoryError):
+        models.load(folder)
+
+
 def test_a_failed_save_leaves_what_was_there(folder, monkeypatch):
     before = (folder / "model.safetensors").read_bytes()
     with pytest.raises(CourseError, match="untouched"), models.replacing(folder) as aside:

@@ -167,5 +167,5 @@ def test_a_model_whose_training_went_astray_is_told_in_a_sentence(random_models,
     model = copy.deepcopy(random_models["qwen2"])
     with torch.no_grad():
         next(model.parameters())[:] = torch.nan
-    with pytest.raises(CourseError, match=r"is NaN.*earlier checkpoint"):
+    with pytest.raises(CourseError, match=r"are NaN.*earlier checkpoint"):
         rollout.generate(model, prompts, max_new_tokens=2, eos=0)
