@@ -157,7 +157,11 @@ def in_jupyter(path, folder) -> dict[str, str]:
     home.mkdir()
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, allow_errors=True, timeout=120, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        allow_errors=True,
+        timeout=120,
+        startup_timeout=600,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env=os.environ | {"INSIDE_R1_HOME": str(home), "HOME": str(home)})
     before = os.environ.get("INSIDE_R1_HOME")

@@ -25,7 +25,15 @@ def is_check(cell) -> bool:
 def nbval(path, *options):
     """Run nbval on a notebook; (exit status, numbers of the code cells that failed, output)."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-current-env"]
-    command += ["--nbval-cell-timeout=120", "-q", "-c", os.devnull, *options, str(path)]
+    command += [
+        "--nbval-cell-timeout=120",
+        "--nbval-kernel-startup-timeout=600",
+        "-q",
+        "-c",
+        os.devnull,
+        *options,
+        str(path),
+    ]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     failed = [int(n) for n in re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)]
     return run.returncode, failed, run.stdout
@@ -103,7 +111,9 @@ def test_a_verdict_names_parameters_as_the_notebook_does(lesson):
 @EACH
 def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp_path):
     notebook = sources.notebook(lesson, solved=False)
-    client = NotebookClient(notebook, timeout=120, allow_errors=True, kernel_name="python3")
+    client = NotebookClient(
+        notebook, timeout=120, startup_timeout=600, allow_errors=True, kernel_name="python3"
+    )
     client.execute(env=os.environ | {"INSIDE_R1_HOME": str(tmp_path)})
     errors = {
         cell.id: output

@@ -39,6 +39,7 @@ def solved(lesson: str) -> NotebookNode:
         client = NotebookClient(
             made,
             timeout=600,
+            startup_timeout=600,
             kernel_name="python3",
             store_widget_state=False,
             resources={"metadata": {"path": str(ROOT / "solutions")}},
