@@ -6,11 +6,13 @@ import importlib
 import io
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from course_lib.errors import COUNT, WHOLE, CourseError
+from course_lib.runtime import new_folder
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
@@ -155,6 +157,12 @@ def _follow(run: Iterator[dict], steps: int, shown: tuple[str, ...]) -> dict:
     return line
 
 
+def _address(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise argparse.ArgumentTypeError(f"an address begins with https://, unlike {text!r:.80}")
+    return text
+
+
 def _add(
     commands: argparse._SubParsersAction, act: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
@@ -165,7 +173,9 @@ def _add(
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
+    parser.add_argument(
+        "--out", type=new_folder, required=True, help="folder for checkpoint and log"
+    )
     parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
 
@@ -202,9 +212,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
     command.add_argument("--adapter", action="store_true", help="the adapter alone, not merged")
     command = _add(commands, site)
-    command.add_argument("--out", type=Path, required=True, help="a new or empty folder")
+    command.add_argument("--out", type=new_folder, required=True, help="a new or empty folder")
     for name, what in SERVICES.items():
-        command.add_argument(f"--{name.replace('_', '-')}", help=f"address of {what}")
+        option = f"--{name.replace('_', '-')}"
+        command.add_argument(option, type=_address, help=f"address of {what}")
     return main
 
 
@@ -224,7 +235,9 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a Windows console may know few signs
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _act(sys.argv[1:] if argv is None else argv)
+        status = _act(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1
@@ -233,6 +246,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except MemoryError:
         print("Memory ran out; close other programs and give the command again.", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read this has read enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)

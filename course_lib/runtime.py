@@ -19,6 +19,7 @@ import os
 import sys
 import tempfile
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -119,6 +120,19 @@ def writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def new_folder(text: str) -> Path:
+    """What argparse reads a folder by that is written to at the end: refused before the work."""
+    folder = Path(text)
+    try:
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        good = there.is_dir() and writable(there)
+    except OSError:
+        good = False
+    if not good:
+        raise ArgumentTypeError(f"nothing can be written in {text!r:.200}; name another folder")
+    return folder
 
 
 def _named(variable: str) -> Path | None:

@@ -23,6 +23,7 @@ from course_lib.classroom.checks import catalogue
 from course_lib.classroom.checks.judge import Outcome
 from course_lib.classroom.checks.values import readable
 from course_lib.classroom.class_files import Person
+from course_lib.runtime import new_folder
 
 STUCK = 4
 """So many checks of an exercise that is still not right: somebody should look."""
@@ -156,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Raises CourseError for a folder with nothing to read."""
     parser = argparse.ArgumentParser(prog="python -m course_lib class", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="what was handed in")
-    parser.add_argument("--out", type=Path, required=True, help="folder for page and tables")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for page and tables")
     parser.add_argument("--form", action="store_true",
                         help="write the six questions as pages to hand out instead")  # fmt: skip
     args = parser.parse_args(argv)

@@ -35,7 +35,7 @@ from course_lib.classroom.grade_files import Submission, answered, collect, left
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade, best, keep, load
 from course_lib.errors import WHOLE, CourseError
-from course_lib.runtime import LIBRARY, allowed_cores
+from course_lib.runtime import LIBRARY, allowed_cores, new_folder
 
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
 _TRIES = 4  # answers to one exercise in one notebook
@@ -205,7 +205,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("submissions", type=Path, help="a folder of notebooks or of folders")
-    add("--out", type=Path, default=Path("report"), help="where the report goes")
+    add("--out", type=new_folder, default=Path("report"), help="where the report goes")
     add("--lesson", action="append", default=[], help="only these lessons")
     add("--jobs", type=WHOLE, default=0, help="how many at a time (default: cores)")
     add("--again", action="store_true", help="grade also what was graded before")

@@ -9,9 +9,6 @@ any server; the handout is printed to PDF where a Chromium is there.
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +26,8 @@ from course_lib.classroom.checks import catalogue
 from course_lib.classroom.lessons_read import Section, sections
 from course_lib.classroom.pages import page, written
 from course_lib.errors import CourseError
-from course_lib.runtime import ROOT
+from course_lib.runtime import ROOT, new_folder
+from course_lib.show import printing
 
 _LESSONS = (
     "01_cost_reset", "02_mixture_of_experts", "03a_rl_from_zero", "03_r1_zero",
@@ -140,36 +138,23 @@ def _slides(notebook: str) -> tuple[str, str, list[tuple[str, str, str]]]:
     return notebook, parts[0].heading, drawn[:_PICTURES]
 
 
-def to_pdf(sheet: Path) -> Path | None:
-    """The page printed to PDF by a Chromium of this machine; None where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-    if program is None:
-        return None
-    target = sheet.with_suffix(".pdf")
-    with tempfile.TemporaryDirectory() as own:
-        command = [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={own}"]
-        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", sheet.resolve().as_uri()]
-        try:
-            subprocess.run(command, capture_output=True, timeout=120, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return target if target.is_file() else None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Raises CourseError where it cannot write."""
     parser = argparse.ArgumentParser(prog="python -m course_lib teach", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the pages")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the pages")
     args = parser.parse_args(argv)
     if not (ROOT / "notebooks").is_dir():
         raise CourseError(
             f"There are no notebooks in {ROOT}, and this reads them: the package alone lacks them. "
             "Give the command in the course's own folder."
         )
-    made = written(pages(), args.out)
-    shutil.copyfile(_DRAWS, args.out / _DRAWS.name)  # the slides' figures are live, offline
-    printed = to_pdf(args.out / "handout.html")
-    if printed is None:
+    # The slides' figures are live, without a network.
+    draws = {_DRAWS.name: _DRAWS.read_text(encoding="utf-8")}
+    *made, _ = written(pages() | draws, args.out)
+    handout = args.out / "handout.html"
+    if printing.to_pdf(handout, handout.with_suffix(".pdf")):
+        made.append(handout.with_suffix(".pdf"))
+    else:
         print("No Chromium here to print handout.pdf with: print handout.html from a browser.")
-    print(f"Written: {', '.join(path.as_posix() for path in [*made, *filter(None, [printed])])}.")
+    print(f"Written: {', '.join(path.as_posix() for path in made)}.")
     return 0

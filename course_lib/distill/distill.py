@@ -125,10 +125,10 @@ def _claim(out: Path, config: DistillConfig, teacher: Path, base: Path) -> None:
             f"{out} holds a student from an earlier version, which does not say how it was made; "
             "give another --out, or delete the folder to start again."
         )
-    weights = {
-        name: checkpoints.fingerprint(folder)
-        for name, folder in (("teacher", teacher), ("base", base))
-    }
+    weights = {}
+    for name, folder in (("teacher", teacher), ("base", base)):
+        models.refuse_what_is_no_model(folder)
+        weights[name] = checkpoints.fingerprint(folder)
     checkpoints.claim(out, {**asdict(config), **weights})
 
 

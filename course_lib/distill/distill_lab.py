@@ -22,7 +22,7 @@ from course_lib.distill.bench import PRETRAINED, Bench, Row
 from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
@@ -208,6 +208,8 @@ def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib distill-lab NAME`: every seed in turn, one record of them all."""
     args = _parser().parse_args(argv)
     first = find(args.name).first
+    if args.skip >= args.seeds:
+        raise CourseError(f"--skip {args.skip} leaves none of {args.seeds} seeds; skip fewer.")
     teacher = args.teacher or models.shipped(TEACHER)
     for seed in range(first + args.skip, first + args.seeds):
         record = run(args.name, Bench(teacher, args.out, seed), args.machine)
@@ -224,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=COUNT, default=3, help="how many seeds (3)")
     parser.add_argument("--skip", type=WHOLE, default=0, help="leave out so many of the first (0)")
     parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for bases, runs, record")
+    parser.add_argument(
+        "--out", type=new_folder, required=True, help="folder for bases, runs, record"
+    )
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

@@ -41,6 +41,11 @@ def main(argv: list[str] | None = None) -> int:
         raise CourseError(f"--on is {args.on!r:.20}; it takes a day such as 2026-11-26.") from error
     if not args.stale:
         shown = [fact.key for fact in facts.all() if fact.key.startswith(args.prefix)]
+        if not shown:
+            kinds = sorted({fact.key.split(".")[0] for fact in facts.all()})
+            raise CourseError(
+                f"No entry begins with {args.prefix!r:.40}; they begin with {', '.join(kinds)}."
+            )
         print("\n".join(f"{key} = {facts.value(key)}, {facts.cite(key)}" for key in shown))
         return 0
     for title, found in (

@@ -142,6 +142,8 @@ def _join(path: Path, first: GgufHeader, number: int, count: int) -> GgufHeader:
 
 def _read_file(path: Path) -> GgufHeader:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise GgufError(f"{path.name} cannot be read: it is no file.")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < 4 or file.read(4) != b"GGUF":

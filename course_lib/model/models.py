@@ -234,11 +234,21 @@ def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenize
     except (MemoryError, torch.OutOfMemoryError):  # says nothing of the folder
         raise
     except Exception as error:  # whatever transformers raises for what it cannot read
+        if _is_quantised(folder):
+            raise CourseError(
+                f"The model in {folder} is quantised in a way that cannot be read here; take its "
+                "folder with weights as they were trained, or a GGUF file of it for lesson 6."
+            ) from error
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(
             f"The model in {folder} cannot be read ({reason}); make or copy it again."
         ) from error
     return model.eval().to(device()), tokenizer
+
+
+def _is_quantised(folder: Path) -> bool:
+    """Whether a folder's settings say that its weights were quantised (AWQ, GPTQ, bitsandbytes)."""
+    return b'"quantization_config"' in (folder / "config.json").read_bytes()
 
 
 def _is_ours(folder: Path) -> bool:

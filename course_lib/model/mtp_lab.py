@@ -7,7 +7,6 @@ tokens a second of the processor's time, one text at a time, both ways through `
 import argparse
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from course_lib import records
 from course_lib.errors import COUNT
 from course_lib.model import latent_decode, models, mtp, rollout
 from course_lib.model.rollout import Rollout
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 from course_lib.task import puzzles
 
 RECORD = records.RECORDED / "mtp.json"
@@ -86,7 +85,7 @@ def run(seed: int, steps: int, n: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Train and measure a head for each seed; the record is OUT/mtp.json."""
     parser = argparse.ArgumentParser(prog="python -m course_lib mtp", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the record")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the record")
     parser.add_argument("--seeds", type=COUNT, default=1, help="how many heads (1)")
     parser.add_argument("--steps", type=COUNT, default=600, help="of training, for each (600)")
     parser.add_argument(

@@ -110,6 +110,9 @@ def pick(
     return below.clamp(max=logits.shape[1] - 1)
 
 
+_COLDEST = 1e-6  # logits divided by less leave float32's range
+
+
 def _check(
     prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int, temperature: float
 ) -> None:
@@ -117,8 +120,10 @@ def _check(
         raise ValueError(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; it is 0 (greedy) or a number above.")
+    if temperature != 0 and not _COLDEST <= temperature < math.inf:
+        raise ValueError(
+            f"temperature is {temperature}; it is 0 (greedy) or a number from {_COLDEST:g} on."
+        )
 
 
 @torch.inference_mode()

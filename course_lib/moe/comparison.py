@@ -18,7 +18,7 @@ from course_lib import records
 from course_lib.errors import COUNT
 from course_lib.model.accounting import count_parameters
 from course_lib.moe.training import CONTESTANTS, compete
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 
 RECORDED = records.RECORDED / "moe_race.json"
 COMMAND = "python -m course_lib moe-race --out DIR"
@@ -211,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the small models of lesson 2 again, with several seeds.",
     )
     parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds, from 0 (5)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for runs and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

@@ -21,7 +21,7 @@ from course_lib.errors import WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.pipeline import variants
 from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 
 
 def run(
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder for all stages")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for all stages")
     parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--zero", type=Path, help="an R1-Zero that was trained before (lesson 3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="STAGE", help=", ".join(STAGES))

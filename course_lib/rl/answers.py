@@ -18,7 +18,7 @@ from course_lib import records
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl import many_tries, zero
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 from course_lib.task import puzzles
 
 NAME = "answers"
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--samples", type=COUNT, default=256, help="answers at each look (256)")
     parser.add_argument("--seed", type=WHOLE, default=0, help="of the puzzle and the run (0)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for run and record")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for run and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

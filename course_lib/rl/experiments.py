@@ -37,7 +37,7 @@ from course_lib.rl.variants import (
     scramble_totals,
     settings,
 )
-from course_lib.runtime import processor_seconds
+from course_lib.runtime import new_folder, processor_seconds
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
@@ -249,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
     parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
     parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and record")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for runs and record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

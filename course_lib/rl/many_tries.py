@@ -22,7 +22,7 @@ from course_lib import records
 from course_lib.errors import COUNT, WHOLE
 from course_lib.model import models
 from course_lib.rl import experiments, measure, pass_at_k
-from course_lib.runtime import use_threads
+from course_lib.runtime import new_folder, use_threads
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=COUNT, default=256, help="completions a puzzle (256)")
     parser.add_argument("--puzzles", type=COUNT, default=100, help="held-out puzzles (100)")
     parser.add_argument("--seed", type=WHOLE, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the record")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the record")
     parser.add_argument(
         "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )

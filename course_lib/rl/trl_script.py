@@ -22,6 +22,7 @@ import torch
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
 from course_lib.rl.zero import ZeroConfig
+from course_lib.runtime import new_folder
 from course_lib.task import puzzles
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def main() -> None:
     own = ZeroConfig()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, default=models.shipped("mini-v3-base"))
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the checkpoint")
     parser.add_argument("--seed", type=WHOLE, default=own.seed)
     parser.add_argument("--steps", type=COUNT, default=own.steps)
     parser.add_argument("--puzzles", type=COUNT, default=own.puzzles, help="groups a step")

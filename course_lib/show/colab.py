@@ -80,11 +80,11 @@ def with_cell(notebook: dict, address: str) -> dict:
 def main(argv: list[str] | None = None) -> int:
     """Write the lessons and exercises with the first cell, for a repository at `--address`."""
     from course_lib.errors import CourseError
-    from course_lib.runtime import ROOT
+    from course_lib.runtime import ROOT, new_folder
 
     parser = argparse.ArgumentParser(prog="python -m course_lib colab", description=main.__doc__)
     parser.add_argument("--address", required=True, help="where git clones the course from")
-    parser.add_argument("--out", type=Path, required=True, help="a folder for the notebooks")
+    parser.add_argument("--out", type=new_folder, required=True, help="a folder for the notebooks")
     args = parser.parse_args(argv)
     if not re.fullmatch(r"https://[\w./~-]+", args.address):
         raise CourseError(f"{args.address!r} is no address for git: it begins with https://.")

@@ -3,13 +3,13 @@
 import html
 import json
 import re
-import shutil
 
 import pytest
 
 from course_lib.classroom import form, lessons_read, teaching
 from course_lib.classroom.checks import catalogue
 from course_lib.errors import CourseError
+from course_lib.show import printing
 
 
 @pytest.fixture(scope="module")
@@ -137,16 +137,16 @@ def test_pages_fetch_nothing_and_every_slide_has_words(pages):
 
 
 def test_the_handout_is_two_pages(tmp_path, pages):
-    if shutil.which("chromium") is None:
+    if printing.browser() is None:
         pytest.skip("no Chromium to print with")
-    (tmp_path / "handout.html").write_text(pages["handout.html"], encoding="utf-8")
-    printed = teaching.to_pdf(tmp_path / "handout.html")
-    assert printed is not None
+    sheet, printed = tmp_path / "handout.html", tmp_path / "handout.pdf"
+    sheet.write_text(pages["handout.html"], encoding="utf-8")
+    assert printing.to_pdf(sheet, printed)
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) <= 2
 
 
 def test_without_a_browser_the_handout_is_still_there(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(teaching.shutil, "which", lambda _: None)
+    monkeypatch.setattr(printing, "browser", lambda: None)
     assert teaching.main(["--out", str(tmp_path / "teach")]) == 0
     assert (tmp_path / "teach" / "handout.html").is_file()
     assert "print handout.html from a browser" in capsys.readouterr().out

@@ -64,6 +64,8 @@ def test_ask_says_when_a_puzzle_has_no_solution(capsys):
         ["zero", "--out", "OUT", "--base", "nowhere"],
         ["distill", "--out", "OUT", "--teacher", "nowhere"],
         ["findings", "nope"],
+        ["facts", "nope"],
+        ["distill-lab", "soft", "--out", "OUT", "--seeds", "1", "--skip", "1"],
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_path):
@@ -71,6 +73,7 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
     assert main([given.get(a, a) for a in arguments]) != 0
     error = capsys.readouterr().err.strip()
     assert error and "\n" not in error and "Traceback" not in error
+    assert not (tmp_path / "out" / "run.json").exists()  # the folder is free for what was meant
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,35 @@ def test_a_number_that_is_none_is_told_before_a_folder_is_taken(arguments, capsy
         main([str(tmp_path / "out") if one == "OUT" else one for one in arguments])
     assert "it takes a whole number from" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["zero"], ["pipeline"], ["grade", "."], ["class"], ["teach"], ["colab", "--address", "x"],
+     ["mtp"], ["many-tries"], ["moe-race"], ["answers"], ["real-model"], ["distill-lab", "soft"],
+     ["experiment", "kl"], ["site"], ["distill", "--teacher", "x"], ["pretrain"]],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("out", ["a-file/out", "a-file", "n" * 300])
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(command, out, capsys, tmp_path):
+    (tmp_path / "a-file").touch()
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--out", str(tmp_path / out)])
+    assert stop.value.code == 2
+    assert "nothing can be written in" in capsys.readouterr().err
+
+
+def test_an_address_that_is_none_is_told(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["site", "--out", str(tmp_path / "site"), "--repository-url", "someone/r1"])
+    assert "an address begins with https://" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+def test_who_reads_the_first_line_only_sees_no_error():
+    command = f"{sys.executable} -m course_lib facts | head -n 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
 def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, monkeypatch):

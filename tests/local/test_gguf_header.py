@@ -1,5 +1,6 @@
 """GGUF headers: round trips with the gguf package, cut files, and files that lie."""
 
+import os
 import struct
 
 import gguf
@@ -157,6 +158,13 @@ def test_hostile_files_get_one_clear_sentence(tmp_path, name):
         read_gguf_header_of(tmp_path / "evil.gguf", content)
     assert isinstance(caught.value, CourseError) and isinstance(caught.value, ValueError)
     assert str(caught.value).startswith("evil.gguf") and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(GgufError, match=r"pipe\.gguf cannot be read: it is no file"):
+        read_gguf_header(tmp_path / "pipe.gguf")
 
 
 def test_texts_of_all_arrays_count_together(tmp_path, monkeypatch):

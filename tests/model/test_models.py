@@ -147,6 +147,12 @@ def _without_a_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
 
 
+def _quantised(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 128}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def _of_no_heads(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_attention_heads": 0}))
@@ -155,7 +161,7 @@ def _of_no_heads(folder):
 @pytest.mark.parametrize(
     "damage",
     [_truncate, _garbage, _pickle, _no_config, _broken_config, _unknown_type, _remote_code,
-     _without_a_layer, _without_a_tokenizer, _of_no_heads, shutil.rmtree],
+     _without_a_layer, _without_a_tokenizer, _of_no_heads, _quantised, shutil.rmtree],
 )  # fmt: skip
 def test_a_folder_that_is_no_sound_model_is_one_clear_sentence(folder, damage):
     damage(folder)
@@ -163,6 +169,12 @@ def test_a_folder_that_is_no_sound_model_is_one_clear_sentence(folder, damage):
         models.load(folder)
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
     assert not (folder / "pwned").exists()
+
+
+def test_a_quantised_folder_is_told_apart_from_a_damaged_one(folder):
+    _quantised(folder)
+    with pytest.raises(CourseError, match=r"is quantised in a way .* or a GGUF file of it"):
+        models.load(folder)
 
 
 def test_a_lack_of_memory_is_not_blamed_on_the_folder(folder, monkeypatch):

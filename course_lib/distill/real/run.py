@@ -21,6 +21,7 @@ from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import lora, models
 from course_lib.rl import zero
 from course_lib.rl.settings import ZeroConfig
+from course_lib.runtime import new_folder
 
 TEACHER = "mini-r1-zero"
 
@@ -124,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m course_lib real-model",
         description="SmolLM2-135M, or a model of your own, learns to reason from traces.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder of the run")
     parser.add_argument("--model", type=Path, help="folder of another model (SmolLM2-135M)")
     parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--steps", type=COUNT, help=f"updates ({recipe.DISTIL.steps})")

@@ -18,6 +18,7 @@ TEMPERATURE, TOP_P = 0.6, 0.95
 CONTEXT = 16_384  # with Ollama's own default, 4,096, a long thought pushes its question out
 
 _ROLES = ("system", "user", "assistant")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a sign, or a byte that was no UTF-8
 _DEEPSEEK = re.compile(r"deepseek[-_]?r1", re.IGNORECASE)
 
 
@@ -36,8 +37,10 @@ class Request:
         self._check_messages()
         if self.max_tokens is not None and self.max_tokens < 1:
             raise CourseError(f"max_tokens is {self.max_tokens}; ask for 1 or more.")
-        if not 0 <= self.temperature <= 5:
-            raise CourseError(f"temperature is {self.temperature}; allowed are 0 (greedy) to 5.")
+        if self.temperature != 0 and not 1e-6 <= self.temperature <= 5:
+            raise CourseError(
+                f"temperature is {self.temperature}; allowed are 0 (greedy) and 1e-06 to 5."
+            )
         if not 0 < self.top_p <= 1:
             raise CourseError(f"top_p is {self.top_p}; allowed is above 0 up to 1.")
         if isinstance(self.stop, str) or not all(self.stop):
@@ -49,6 +52,11 @@ class Request:
                 raise CourseError(
                     f"A message has a role ({', '.join(_ROLES)}) and a content that is text, like "
                     "{'role': 'user', 'content': 'Hello'}."
+                )
+            if _SURROGATE.search(message["content"]):
+                raise CourseError(
+                    "A message holds bytes that are no text in UTF-8, or half a sign; write it "
+                    "again."
                 )
         last = self.messages[-1] if self.messages else {"role": "user", "content": ""}
         if last["role"] != "user" or not last["content"].strip():

@@ -7,10 +7,8 @@ folder, a memory stick or any static host.
 """
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import plotly
 
 from course_lib.errors import CourseError
 from course_lib.runtime import ROOT
+from course_lib.show import printing
 from course_lib.widgets.live import page as live
 from course_lib.widgets.site import sources
 
@@ -50,9 +49,7 @@ _HEADING = re.compile(r"(?<=<h[23]>)\w+\.[\w.]+")
 _LISTED = re.compile(r'(nav-link" href="#[^>]*>)course_lib\.\w+\.(?=\w)')
 _SIDEBAR = ("navbar-logo", "search-button-field", "sbt-sidebar-nav")
 BOOK, PRINTED = "inside-r1.epub", "inside-r1.pdf"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ON_PAPER = "<style>pre { white-space: pre-wrap; overflow-wrap: anywhere; }</style>"
-_PATIENCE = 600  # seconds that a browser has to print
 
 
 def build(out: Path, root: Path = ROOT, launch: dict[str, str] | None = None) -> list[Path]:
@@ -116,26 +113,17 @@ def book(out: Path, root: Path = ROOT) -> list[Path]:
         names = {"epub_show_urls": "no", "epub_basename": "book"}
         _sphinx(source, aside, "epub", _common() | names)
         shutil.copy(aside / "book.epub", out / BOOK)
-        if browser := next(filter(None, map(shutil.which, _BROWSERS)), None):
+        if printing.browser():
             _sphinx(source, aside, "singlehtml", _common() | {"html_theme": "basic"})
-            _print(browser, aside / "index.html", out / PRINTED)
+            _on_paper(aside / "index.html")
+            printing.to_pdf(aside / "index.html", out / PRINTED)
     return [out / name for name in (BOOK, PRINTED) if (out / name).exists()]
 
 
-def _print(browser: str, page: Path, to: Path) -> None:
-    """Have a browser print a page of our own, its folds open and its lines broken; as root it runs
-    without its sandbox or not at all.
-    """
+def _on_paper(page: Path) -> None:
+    """Open a page's folds and break its long lines."""
     text = page.read_text(encoding="utf-8").replace("<details", "<details open")
     page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
-    command = [browser, "--headless", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += ["--no-pdf-header-footer"]
-    command += ["--no-sandbox"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
-    command += [f"--print-to-pdf={to.resolve()}", page.as_uri()]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise CourseError(f"{browser} could not print the book ({error}).") from error
 
 
 def _sphinx(source: Path, out: Path, builder: str, settings: dict[str, Any]) -> None:
