@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib.distill import trace_sft
 from course_lib.distill.trace_sft import DistillConfig, Trace
 from course_lib.model import models
+from course_lib.model.logprobs import kl_divergence
 from course_lib.model.pretrain import Batch
 from course_lib.task import puzzles
 
@@ -62,13 +63,6 @@ def generalized_jsd(
     mixture = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
     parts = beta * kl_divergence(teacher, mixture) + (1 - beta) * kl_divergence(student, mixture)
     return parts.mean()
-
-
-def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(P || Q) in nats from log-probabilities: (..., vocabulary) to (...)."""
-    # Where P is 0 the term is 0, even where the difference of logarithms is not a finite number.
-    impossible = p == -math.inf
-    return (p.exp() * (p - q).masked_fill(impossible, 0.0)).sum(-1)
 
 
 def _check(

@@ -66,7 +66,7 @@ def quantise(weights: Floats, bits: int, block: int = BLOCK) -> Quantised:
     scales = np.take_along_axis(blocks, furthest, 1) / np.float32(-half)
     shifted = np.floor(blocks * _inverse(scales) + np.float32(half + 0.5))
     codes = (shifted.clip(0, 2 * half - 1) - half).astype(np.int8)
-    return Quantised(codes, scales.astype(np.float16), bits, np.shape(weights))
+    return Quantised(codes, _as_half(scales), bits, np.shape(weights))
 
 
 def dequantise(quantised: Quantised) -> Floats:
@@ -97,7 +97,14 @@ def q8_0(weights: Floats) -> Bytes:
     exact = blocks * _inverse(scales)
     whole = np.trunc(exact)
     codes = (whole + np.trunc(2 * (exact - whole))).astype(np.int8)
-    return _join(scales.astype(np.float16), codes.view(np.uint8), np.shape(weights))
+    return _join(_as_half(scales), codes.view(np.uint8), np.shape(weights))
+
+
+def _as_half(scales: Floats) -> NDArray[np.float16]:
+    """Scales as they are kept. Raises ValueError for one that float16 cannot hold."""
+    if np.abs(scales).max() > np.finfo(np.float16).max:
+        raise ValueError("weights hold numbers so large that their block's scale is no float16.")
+    return scales.astype(np.float16)
 
 
 def _join(scales: NDArray[np.float16], packed: Bytes, shape: tuple[int, ...]) -> Bytes:

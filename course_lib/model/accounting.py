@@ -107,9 +107,9 @@ def _qwen2_attention(fields: _Fields, width: int) -> int:
 
 
 def _qwen3_attention(fields: _Fields, width: int) -> int:
-    """Queries and keys have a norm each over the width of a head, and no biases."""
+    """Queries and keys have a norm each over the width of a head."""
     size = fields.optional_size("head_dim", width // fields.size("num_attention_heads"))
-    return _grouped_attention(fields, width, qkv_bias=False, out_bias=False) + 2 * size
+    return _llama_attention(fields, width) + 2 * size
 
 
 def _llama_attention(fields: _Fields, width: int) -> int:

@@ -31,6 +31,8 @@ def scales(x: Tensor, block: tuple[int, int]) -> Tensor:
     rows, columns = block
     if x.ndim != 2 or x.shape[0] % rows or x.shape[1] % columns:
         raise ValueError(f"x has the shape {tuple(x.shape)}; it must be whole blocks of {block}.")
+    if x.dtype == torch.float16:  # too narrow for the scales of small numbers
+        x = x.float()
     blocks = x.unflatten(0, (-1, rows)).unflatten(-1, (-1, columns))
     most = blocks.abs().amax((1, 3)) / LARGEST
     return most.masked_fill(most == 0, 1.0)
@@ -43,7 +45,7 @@ def quantise(x: Tensor, block: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def restore(quantised: Tensor, scale: Tensor, block: tuple[int, int]) -> Tensor:
-    """The matrix that e4m3 numbers and their scales stand for, in float32."""
+    """The matrix that e4m3 numbers and their scales stand for, in the scales' type."""
     return quantised.float() * _spread(scale, block)
 
 

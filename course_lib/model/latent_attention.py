@@ -1,15 +1,22 @@
 """Multi-head latent attention as DeepSeek-V3 and R1 have it, plain and absorbed.
 
 After the DeepSeek-V2 and V3 reports (arXiv 2405.04434, section 2.1; 2412.19437, section 2.1.1) and
-transformers' `DeepseekV3Attention`. One text at a time, no batch dimension, float32.
+transformers' `DeepseekV3Attention`. One text at a time, no batch dimension, float32. Positions turn
+by plain rotary angles: R1 also stretches these, and with them the scale of the scores, for its
+context of 128K (YaRN, arXiv 2309.00071), which is left out here.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from course_lib.errors import CourseError
+
+THETA = 10_000.0
+"""The base of the rotary angles."""
 
 
 class LatentWeights(NamedTuple):
@@ -25,7 +32,12 @@ class LatentWeights(NamedTuple):
 
 
 def weights_of(module: nn.Module) -> LatentWeights:
-    """The weights of a `DeepseekV3Attention` of transformers, without biases."""
+    """The weights of a `DeepseekV3Attention` of transformers.
+
+    Raises CourseError for one that would compute other numbers here: with biases, or with positions
+    that are not plain rotary ones.
+    """
+    _require_plain(module.config)
     of = {name.removesuffix(".weight"): p for name, p in module.named_parameters()}
     return LatentWeights(
         of["q_b_proj"] if "q_b_proj" in of else of["q_proj"],
@@ -38,13 +50,26 @@ def weights_of(module: nn.Module) -> LatentWeights:
     )
 
 
+def _require_plain(config: Any) -> None:
+    rotary, wanted = config.rope_parameters, {"rope_type": "default", "rope_theta": THETA}
+    others = {name: rotary.get(name) for name in wanted if rotary.get(name) != wanted[name]}
+    told = {"attention_bias": False, "rope_interleave": True}
+    others |= {name: getattr(config, name) for name in told if getattr(config, name) != told[name]}
+    if others:
+        raise CourseError(
+            f"This model's attention has {', '.join(f'{k} {v!r}' for k, v in others.items())}; "
+            f"written out here is the one with rope_type 'default', rope_theta {THETA:g}, "
+            "rope_interleave and no bias. `rollout.generate` runs any."
+        )
+
+
 def latent_attention(
     x: Tensor,
     w: LatentWeights,
     heads: int,
     cache: Tensor | None = None,
     absorbed: bool = False,
-    theta: float = 10_000.0,
+    theta: float = THETA,
 ) -> tuple[Tensor, Tensor]:
     """`x`, (new tokens, d), looks back at itself and at `cache`: (new tokens, d), and a new cache.
 
@@ -80,7 +105,7 @@ def normed(x: Tensor, weight: Tensor, epsilon: float = 1e-6) -> Tensor:
     return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt() * weight
 
 
-def rotate(x: Tensor, start: int, theta: float = 10_000.0) -> Tensor:
+def rotate(x: Tensor, start: int, theta: float = THETA) -> Tensor:
     """Turn the pairs of `x`, (..., tokens, size), by their token's position, from `start` on."""
     tokens, size = x.shape[-2:]
     speeds = theta ** (-torch.arange(0, size, 2) / size)

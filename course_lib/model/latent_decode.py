@@ -15,7 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.errors import CourseError
-from course_lib.model.latent_attention import LatentWeights, latent_attention, normed, rotate
+from course_lib.model.latent_attention import (
+    THETA,
+    LatentWeights,
+    latent_attention,
+    normed,
+    rotate,
+)
 from course_lib.model.latent_attention import weights_of as latent_weights
 from course_lib.model.own_forward import sampling
 from course_lib.model.rollout import pick
@@ -25,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("expanded", "latent", "absorbed")
 
 
 def expanded_attention(
-    x: Tensor, w: LatentWeights, heads: int, cache: Tensor | None = None, theta: float = 10_000.0
+    x: Tensor, w: LatentWeights, heads: int, cache: Tensor | None = None, theta: float = THETA
 ) -> tuple[Tensor, Tensor]:
     """`latent_attention` with every head's keys and values kept instead of the latent.
 
@@ -65,7 +71,11 @@ def block(
 
 
 class Decoder:
-    """A model with what it keeps of one text. Raises CourseError for another architecture."""
+    """A model with what it keeps of one text.
+
+    Raises CourseError for another architecture, and for attention that is not plain (see
+    `latent_attention.weights_of`), as R1's own with its stretched positions.
+    """
 
     def __init__(self, model: Any, kind: Kind = "absorbed") -> None:
         if getattr(model.config, "model_type", "") != "deepseek_v3":

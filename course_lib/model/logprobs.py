@@ -1,4 +1,4 @@
-"""Log-probabilities and entropy of next-token distributions: tensors in, tensors out."""
+"""Log-probabilities, entropy and divergence of next-token distributions: tensors in and out."""
 
 import math
 
@@ -41,3 +41,10 @@ def entropy(logits: Tensor) -> Tensor:
     logp = logits.log_softmax(-1)
     # 0 * -inf is NaN, so the logarithm of a probability of 0 is cut at the smallest float.
     return -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(-1)
+
+
+def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
+    """KL(P || Q) in nats from log-probabilities: (..., vocabulary) to (...)."""
+    # Where P is 0 the term is 0, even where the difference of logarithms is not a finite number.
+    impossible = p == -math.inf
+    return (p.exp() * (p - q).masked_fill(impossible, 0.0)).sum(-1)

@@ -222,6 +222,7 @@ _UNKNOWN: dict[str, tuple[object, ...]] = {
     "use_dora": (None, False), "use_rslora": (None, False), "bias": (None, "none"),
     "fan_in_fan_out": (None, False), "rank_pattern": (None, {}), "alpha_pattern": (None, {}),
     "modules_to_save": (None, []), "layers_to_transform": (None, []), "layer_replication": (None,),
+    "alora_invocation_tokens": (None, []),
 }  # fmt: skip
 """What peft's settings can say that changes the arithmetic, and the values that do not."""
 

@@ -32,8 +32,8 @@ class Rollout:
     Shapes: `prompt_ids` (completions, prompt tokens), padded where `prompt_mask` is 0, behind the
     first `shared` tokens, which are the same in all; `ids` (completions, tokens), padded with an
     EOS after the first one; `finished` (completions,): whether an EOS came before `max_new_tokens`;
-    `logp`, where it was kept, like `ids`: the log-probability that the sampler gave each token, 0
-    after the first EOS.
+    `logp`, where it was kept, like `ids`: the log-probability that the sampler gave each token (at
+    temperature 0, that at temperature 1), 0 after the first EOS.
     """
 
     prompt_ids: torch.Tensor
@@ -126,6 +126,13 @@ def _check(
         )
 
 
+def _ends(eos: int | Sequence[int], device: torch.device) -> torch.Tensor:
+    ends = torch.as_tensor(eos, device=device).view(-1)
+    if not len(ends):
+        raise ValueError("eos is empty; give the id that ends a completion, or several (-1: none).")
+    return ends
+
+
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
@@ -151,7 +158,7 @@ def generate(
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
     _check(prompts, samples, max_new_tokens, temperature)
-    ends = torch.as_tensor(eos, device=model.device).view(-1)
+    ends = _ends(eos, model.device)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
     team = team.of(len(batch.ids))
     with sampling(model, way(model).experts):
@@ -175,15 +182,15 @@ def stream(
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
     _check([prompt], 1, max_new_tokens, temperature)
-    ends = [eos] if isinstance(eos, int) else list(eos)
-    ids, mask = pad_left([prompt], max(0, ends[0]), model.device)
+    ends = _ends(eos, model.device)
+    ids, mask = pad_left([prompt], max(0, int(ends[0])), model.device)
     buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)
     with torch.inference_mode(), sampling(model, way(model).experts):
         logits = _prefill(model, ids, mask, buffer)
         for position in range(len(prompt), len(prompt) + max_new_tokens):
             token = pick(logits, temperature, generator)
             yield int(token)
-            if int(token) in ends:
+            if bool(torch.isin(token, ends)):
                 return
             logits = next_logits(model, token[:, None], mask.new_tensor([[position]]), buffer)
 

@@ -171,9 +171,13 @@ def auxiliary_loss(logits: Tensor, experts: Tensor) -> Tensor:
     part of all choices and has no gradient; `affinity_i` is the batch's mean of its sigmoid score
     divided by the sum of the token's scores. Shares and affinities each sum to 1. Switch
     Transformer (arXiv 2101.03961, eq. 4) has the same formula with a softmax for the affinity;
-    V3's small sequence-wise loss (eq. 17 to 20) has these sigmoids, one sequence at a time.
+    V3's small sequence-wise loss (eq. 17 to 20) has these sigmoids, one sequence at a time; it
+    counts the top_k of the bare scores, which differ from the route where a bias or groups change
+    the choice. Half precision is computed in float32.
     """
     _check_logits(logits)
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
     if experts.ndim != 2 or len(experts) != len(logits) or experts.numel() == 0:
         raise ValueError(
             f"experts has the shape {tuple(experts.shape)}; it must be ({len(logits)}, top_k), "

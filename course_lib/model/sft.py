@@ -69,6 +69,8 @@ def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
     For tokens that are all learnt; see `sft_loss`.
     """
+    if logits.dtype in (torch.float16, torch.bfloat16):  # summed in float32, as transformers does
+        logits = logits.float()
     losses = -token_logprobs(logits, targets)
     shares = weights.to(losses.dtype)
     return (losses * shares).sum() / shares.sum()

@@ -131,8 +131,11 @@ def _ended(task: Task, done: dict[Task, int], now: int, split: bool) -> bool:
 def nodes_of(experts: Tensor, total: int, nodes: int) -> Tensor:
     """Whether each token has an expert on each node: (tokens, nodes), boolean.
 
-    `experts` is (tokens, top_k); the experts lie on the nodes in equal groups, in order.
+    `experts` is (tokens, top_k); the experts lie on the nodes in equal groups, in order. Raises
+    ValueError where they cannot.
     """
+    if nodes < 1 or total % nodes:
+        raise ValueError(f"{total} experts do not lie in equal groups on {nodes} nodes.")
     places = experts // (total // nodes)
     return torch.zeros(len(experts), nodes, dtype=torch.bool).scatter(1, places, True)
 
@@ -157,7 +160,8 @@ def dropped(load: Tensor, factor: float) -> float:
 
 
 def sequence_losses(logits: Tensor, experts: Tensor, lengths: list[int]) -> Tensor:
-    """`router.auxiliary_loss` of each sequence on its own, (sequences,): V3's loss before alpha.
+    """`router.auxiliary_loss` of each sequence on its own, (sequences,): V3's loss before
+    alpha where neither bias nor groups change the choice.
 
     `logits` (tokens, experts) and `experts` (tokens, top_k) hold the sequences one after another.
     """

@@ -77,12 +77,13 @@ def policy_loss(
     stops), `kl` (mean over tokens of the estimate, 0.0 without `ref_logp`) and `ratio_max`.
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
-    _check_policy(logp, old_logp, ref_logp, advantages, mask)
+    _check_policy(logp, old_logp, ref_logp, advantages, mask, weights)
+    _check_estimator(estimator)
     clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length), mask.bool()
     sides = (logp, old_logp, advantages[:, None], mask)
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
-        surrogate = surrogate * weights.detach()
+        surrogate = surrogate * weights.detach().masked_fill(~mask, 0.0)
     estimate = estimates.ESTIMATORS[estimator]
     divergence = torch.zeros_like(ratio) if ref_logp is None else estimate(logp, ref_logp, mask)
     per_token = kl * divergence - surrogate if kl else -surrogate
@@ -143,9 +144,10 @@ def truncated_weights(
     """Truncated importance sampling: `min(trainer's probability / sampler's, cap)` for each token.
 
     Where the program that samples and the one that trains disagree about a policy's probabilities,
-    the surrogate times this is right again on average, but for what the cap cuts off (Yao et al.,
-    2025, "Your efficient RL framework secretly brings you off-policy RL training"). Both are
-    (completions, tokens) of the *old* policy; the result has no gradient and is 1 outside `mask`.
+    the surrogate times this is right again on average, but for what the cap cuts off and for the
+    text before a token, which the sampler wrote too (Yao et al., 2025, "Your efficient RL framework
+    secretly brings you off-policy RL training"). Both are (completions, tokens) of the *old*
+    policy; the result has no gradient and is 1 outside `mask`.
     """
     return ratios(trainer_logp.detach(), sampler_logp, mask.bool()).clamp(max=cap)
 
@@ -162,7 +164,9 @@ def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -
     if reduce == "sequence":
         return counted / (len(mask) * counted.sum(1, keepdim=True).clamp(min=1))
     if reduce == "token":
-        return counted / counted.sum()
+        return counted / counted.sum().clamp(min=1)
+    if reduce != "constant":
+        raise ValueError(f"reduce is {reduce!r}; {_REDUCE}.")
     if max_length is None:
         raise ValueError("max_length is missing; reduce='constant' needs it.")
     return counted / (len(mask) * max_length)
@@ -198,8 +202,18 @@ def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
         raise ValueError(f"rewards[{group}, {place}] is {given}; allowed are finite numbers.")
 
 
+def _check_estimator(name: str) -> None:
+    if name not in estimates.ESTIMATORS:
+        raise ValueError(f"estimator is {name!r}; allowed are 'k1', 'k2' and 'k3'.")
+
+
 def _check_policy(
-    logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, advantages: Tensor, mask: Tensor
+    logp: Tensor,
+    old_logp: Tensor,
+    ref_logp: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor,
+    weights: Tensor | None,
 ) -> None:
     if logp.ndim != 2:
         raise ValueError(f"logp has shape {tuple(logp.shape)}; allowed is (completions, tokens).")
@@ -207,6 +221,7 @@ def _check_policy(
         "old_logp": old_logp,
         "mask": mask,
         "ref_logp": logp if ref_logp is None else ref_logp,
+        "weights": logp if weights is None else weights,
     }
     for name, tensor in others.items():
         if tensor.shape != logp.shape:
@@ -237,6 +252,9 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         )
 
 
+_REDUCE = "allowed are 'sequence', 'token' and 'constant'"
+
+
 def _check_options(
     clip: float | tuple[float, float],
     kl: float,
@@ -253,7 +271,7 @@ def _check_options(
     if kl and ref_logp is None:
         raise ValueError(f"kl is {kl} and ref_logp is missing; allowed is kl=0 or both.")
     if reduce not in ("sequence", "token", "constant"):
-        raise ValueError(f"reduce is {reduce!r}; allowed are 'sequence', 'token' and 'constant'.")
+        raise ValueError(f"reduce is {reduce!r}; {_REDUCE}.")
     if reduce == "constant" and (max_length is None or max_length < 1):
         raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
     return clip

@@ -3,7 +3,8 @@
 A token is sampled from the policy, and the estimates look at its two probabilities alone (Schulman,
 2020, "Approximating KL divergence"). All three have the value of KL(policy || reference) on average
 or nearly so; as terms of a loss they have three different gradients: that of k3 is the gradient of
-KL(reference || policy), and that of k2 the one of KL(policy || reference).
+KL(reference || policy), and that of k2 the one of KL(policy || reference). That is said of each
+token with the text before it held as it is: what an early token does to later ones is in none.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from course_lib.model.logprobs import kl_divergence
+
 Estimator = Literal["k1", "k2", "k3"]
 
 
 def k1(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
     """`log p - log q`: right on average, often below 0. (completions, tokens), 0 outside `mask`.
 
-    In a loss its gradient is 0 on average: it holds nothing.
+    In a loss its gradient is 0 on average, so it holds nothing, where every token weighs the same
+    whatever the length (`reduce="constant"`). A mean over each completion makes it push on lengths.
     """
     return difference(logp, ref_logp.detach(), mask)
 
@@ -45,6 +49,7 @@ def k3(logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
+WAYS = ("policy||reference", "reference||policy")
 
 
 def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -56,18 +61,19 @@ def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None =
 
 def exact(logits: Tensor, ref_logits: Tensor) -> Tensor:
     """KL(policy || reference) in nats over the whole vocabulary: (..., vocabulary) to (...)."""
-    logp, logq = logits.log_softmax(-1), ref_logits.log_softmax(-1)
-    return (logp.exp() * (logp - logq)).sum(-1)
+    return kl_divergence(logits.log_softmax(-1), ref_logits.log_softmax(-1))
 
 
 def gradient(logits: Tensor, ref_logits: Tensor, way: str = "policy||reference") -> Tensor:
     """The gradient of a divergence by the policy's logits, both (vocabulary,).
 
-    `way` is "policy||reference" or "reference||policy".
+    `way` is "policy||reference" or "reference||policy"; raises ValueError for another.
     """
+    if way not in WAYS:
+        raise ValueError(f"way is {way!r}; allowed are {WAYS[0]!r} and {WAYS[1]!r}.")
     leaf = logits.detach().clone().requires_grad_()
     pair = (leaf, ref_logits.detach())
-    value = exact(*pair) if way == "policy||reference" else exact(pair[1], pair[0])
+    value = exact(*pair) if way == WAYS[0] else exact(pair[1], pair[0])
     return torch.autograd.grad(value, leaf)[0]
 
 

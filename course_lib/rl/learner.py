@@ -34,7 +34,8 @@ def completion_logprobs(
 
     `mask` (completions, tokens) is 1 up to the first EOS; elsewhere the results are 0. Only the
     masked tokens go through the output layer, where `banned` tokens have no probability, as when
-    the completions were sampled. The entropy carries no gradient.
+    the completions were sampled. The entropy carries no gradient, and is that of the model's own
+    distribution, at temperature 1 whatever `temperature` is (TRL logs that of the tempered one).
     """
     ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)
     padded = not bool(sampled.prompt_mask.all())

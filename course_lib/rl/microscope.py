@@ -49,11 +49,11 @@ def dissect(
     max_length: int | None = None,
     temperature: float = 1.0,
 ) -> Anatomy:
-    """Take `grpo.policy_loss` apart; the arguments are the same, and so are the errors.
+    """Take `grpo.policy_loss` apart, at its level "token" and with k3; errors are the same.
 
-    `temperature` is that of the log-probabilities (see `logprobs.token_logprobs`). The chosen
-    logit's gradient is the slope times (1 - p) / temperature: a token that was certain cannot be
-    taught.
+    The arguments are its own, but `clip` is two numbers here. `temperature` is that of the
+    log-probabilities (see `logprobs.token_logprobs`). The chosen logit's gradient is the slope
+    times (1 - p) / temperature: a token that was certain cannot be taught.
     """
     logp, mask = logp.detach(), mask.bool()
     loss, _ = grpo.policy_loss(

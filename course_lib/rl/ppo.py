@@ -55,8 +55,10 @@ def gae(
     Raises ValueError for shapes that do not fit, a mask with gaps, or gamma or lam outside 0 to 1.
     """
     _check_gae(rewards, values, mask, gamma, lam)
+    if not values.is_floating_point():
+        values = values.float()
     mask = mask.to(values.dtype)
-    values = values.detach().masked_fill(mask == 0, 0.0)
+    values, rewards = (one.detach().masked_fill(mask == 0, 0) for one in (values, rewards))
     advantages = torch.zeros_like(values)
     next_value = next_advantage = values.new_zeros(len(values))
     for t in range(values.shape[1] - 1, -1, -1):
@@ -69,6 +71,7 @@ def gae(
 def whiten(advantages: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
     """Advantages with mean 0 and (population) standard deviation 1 over all tokens that count."""
     counted = mask.to(advantages.dtype)
+    advantages = advantages.masked_fill(counted == 0, 0.0)
     mean = (advantages * counted).sum() / counted.sum()
     centred = (advantages - mean) * counted
     return centred / ((centred.square().sum() / counted.sum()).sqrt() + eps)
@@ -86,6 +89,7 @@ def policy_loss(
     All are (completions, tokens), as in `grpo.policy_loss`; so is `clip_fraction` in the stats.
     """
     mask = mask.bool()
+    advantages = advantages.masked_fill(~mask, 0.0)
     surrogate, _, clipped = grpo.clipped_surrogate(logp, old_logp, advantages, mask, clip)
     tokens = mask.sum()
     return -surrogate.sum() / tokens, {"clip_fraction": int(clipped.sum()) / int(tokens)}
@@ -100,6 +104,7 @@ def value_loss(
     sampling time, and the larger of the errors with and without that limit counts, so that one
     rollout cannot pull the value model far.
     """
+    values = values.masked_fill(mask == 0, 0.0)
     near = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
     target = returns.detach()
     errors = torch.maximum((values - target).square(), (near - target).square())

@@ -44,7 +44,8 @@ def build_trainer(
     """TRL's trainer for the model in `folder`, with the settings of `config`.
 
     Each process takes its share of the batch of `config.puzzles * config.samples` completions.
-    Raises CourseError where TRL is missing or the batch cannot be shared equally.
+    Raises CourseError where TRL is missing, the batch cannot be shared equally, or a setting is the
+    course's own.
     """
     trl, datasets = _import_trl()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -77,6 +78,7 @@ def build_trainer(
 
 def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
     """The course's settings by TRL's names; `share` is one process's completions a step."""
+    _refuse_what_trl_lacks(config)
     return {
         "use_cpu": not torch.cuda.is_available(),
         "bf16": False,
@@ -95,6 +97,7 @@ def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
         "epsilon_high": config.clip[1],
         "beta": config.kl,
         "use_bias_correction_kl": False,
+        "importance_sampling_level": config.level,
         "loss_type": LOSS_TYPES[config.reduce],
         "scale_rewards": SCALES[config.std],
         "gradient_checkpointing": False,
@@ -105,6 +108,17 @@ def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
         "disable_tqdm": True,
         "seed": config.seed,
     }
+
+
+_OURS_ALONE = (
+    "banned", "kl_estimator", "minibatches", "old_from", "overlong", "reference_every", "truncate",
+)  # fmt: skip
+
+
+def _refuse_what_trl_lacks(config: ZeroConfig) -> None:
+    for name in _OURS_ALONE:
+        if getattr(config, name) != getattr(ZeroConfig, name):
+            raise CourseError(f"TRL is not told {name} here; leave it as it is by default.")
 
 
 def _import_trl() -> tuple[Any, Any]:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.distill.soft_labels import generalized_jsd, kl_divergence
+from course_lib.distill.soft_labels import generalized_jsd
+from course_lib.model.logprobs import kl_divergence
 
 
 def pair(seed=0, shape=(2, 3, 5)):

@@ -96,6 +96,7 @@ def test_zeros_stay_zeros(bits):
         (np.float32(1), 4, "shape"),
         (np.full((1, 32), np.nan), 4, "infinities or NaN"),
         (np.full((1, 32), np.inf), 8, "infinities or NaN"),
+        (np.full((1, 32), 1e6), 4, "so large"),
         (np.ones((1, 32)), 1, "bits is 1"),
         (np.ones((1, 32)), 9, "2 to 8 bits"),
     ],
@@ -118,3 +119,8 @@ def test_a_model_is_quantised_in_place():
     assert not torch.equal(after[0], before[0])
     for old, new in zip(before[1:], after[1:], strict=True):
         assert torch.equal(old, new)
+
+
+def test_eight_bits_hold_no_more_than_their_scale():
+    with pytest.raises(ValueError, match="so large"):
+        quant.q8_0(np.full((1, 32), 1e7))

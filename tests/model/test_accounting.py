@@ -70,6 +70,8 @@ VARIANTS = [
     V3 | {"num_hidden_layers": 2, "first_k_dense_replace": 9, "tie_word_embeddings": True},
     *(CONFIGS[name] | {"num_hidden_layers": 2} for name in DISTILLS),
     TIED | {"num_hidden_layers": 1},
+    {k: v for k, v in QWEN.items() if k != "max_window_layers"}
+    | {"model_type": "qwen3", "num_hidden_layers": 2, "head_dim": 96, "attention_bias": True},
     LLAMA | {"num_hidden_layers": 2, "head_dim": 96, "attention_bias": True, "mlp_bias": True},
 ]
 

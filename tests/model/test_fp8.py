@@ -50,3 +50,9 @@ def test_an_outlier_spoils_the_others_only_without_blocks():
 def test_blocks_that_do_not_fill_a_matrix_are_refused():
     with pytest.raises(ValueError, match="whole blocks"):
         fp8.scales(torch.zeros(3, 4), (2, 2))
+
+
+def test_half_precision_has_scales_that_do_not_vanish():
+    x = torch.randn(4, 128, generator=torch.Generator().manual_seed(0)) * 2e-6
+    near = fp8.through(x.half(), (1, 128)) - x.half().float()
+    assert near.norm() < 0.05 * x.norm()

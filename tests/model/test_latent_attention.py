@@ -8,6 +8,7 @@ from transformers.models.deepseek_v3.modeling_deepseek_v3 import (
     DeepseekV3RotaryEmbedding,
 )
 
+from course_lib.errors import CourseError
 from course_lib.model.latent_attention import latent_attention, rotate, weights_of
 
 HEADS, TOKENS, WIDTH = 4, 12, 32
@@ -55,6 +56,25 @@ def test_token_by_token_with_the_cache_is_all_at_once(theirs, absorbed):
         out, cache = latent_attention(token[None], w, HEADS, cache, absorbed)
         parts.append(out)
     assert (torch.cat(parts) - whole).abs().max() < 1e-5 and (cache - kept).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10_000.0, "factor": 40.0}},
+            "yarn",
+        ),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, "rope_theta 1000000"),
+        ({"attention_bias": True}, "attention_bias True"),
+        ({"rope_interleave": False}, "rope_interleave False"),
+    ],
+)
+def test_attention_that_would_give_other_numbers_is_refused(theirs, change, said):
+    for name, value in change.items():
+        setattr(theirs.config, name, value)
+    with pytest.raises(CourseError, match=said):
+        weights_of(theirs)
 
 
 def test_rotated_products_depend_on_the_distance_alone():

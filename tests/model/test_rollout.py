@@ -169,3 +169,11 @@ def test_a_model_whose_training_went_astray_is_told_in_a_sentence(random_models,
         next(model.parameters())[:] = torch.nan
     with pytest.raises(CourseError, match=r"are NaN.*earlier checkpoint"):
         rollout.generate(model, prompts, max_new_tokens=2, eos=0)
+
+
+def test_no_end_at_all_is_refused_by_both(random_models, prompts):
+    model = random_models["llama"]
+    with pytest.raises(ValueError, match="eos is empty"):
+        rollout.generate(model, prompts, max_new_tokens=2, eos=[])
+    with pytest.raises(ValueError, match="eos is empty"):
+        next(rollout.stream(model, prompts[0], max_new_tokens=2, eos=[]))

@@ -91,3 +91,11 @@ def test_bad_arguments_are_refused():
         sft_loss(logits, ids, mask[:, :5])
     with pytest.raises(ValueError, match="weights leaves no token to learn"):
         sft_loss(logits, ids, torch.arange(6).expand(3, 6) == 0)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32_as_in_transformers(kind):
+    logits, ids, _ = batch()
+    logits = logits.to(kind)
+    theirs = ForCausalLMLoss(logits, ids, vocab_size=5)
+    torch.testing.assert_close(sft_loss(logits, ids, torch.ones(3, 6)), theirs, rtol=1e-6, atol=0)

@@ -79,3 +79,8 @@ def test_pictures_have_words():
     assert "b: " in words and len(figure.data) == 6
     _, words = parallel_plots.traffic({"all": torch.ones(3, 3).fill_diagonal_(0)})
     assert words == "all: 6 tokens sent, 1 from a node to another on average."
+
+
+def test_experts_that_do_not_lie_in_equal_groups_are_refused():
+    with pytest.raises(ValueError, match="10 experts do not lie in equal groups on 4 nodes"):
+        parallel.nodes_of(torch.zeros(2, 1, dtype=torch.long), 10, 4)

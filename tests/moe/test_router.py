@@ -298,6 +298,12 @@ def test_auxiliary_loss_pushes_the_crowded_expert_down():
     assert (logits.grad[:, 0] > 0).all() and (logits.grad[:, 2] < 0).all()
 
 
+def test_auxiliary_loss_in_half_precision_is_computed_in_float32():
+    logits, experts = torch.full((70_000, 2), -20.0), torch.zeros(70_000, 1, dtype=torch.long)
+    found = router.auxiliary_loss(logits.half(), experts)
+    assert found.item() == pytest.approx(router.auxiliary_loss(logits, experts).item())
+
+
 def test_auxiliary_loss_refuses_routes_of_other_tokens():
     with pytest.raises(ValueError, match=r"must be \(4, top_k\)"):
         router.auxiliary_loss(torch.zeros(4, 3), torch.zeros(3, 1, dtype=torch.long))

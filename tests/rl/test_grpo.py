@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import tensor
 
 from course_lib.model.logprobs import entropy, token_logprobs
-from course_lib.rl.grpo import completion_mask, group_advantages, policy_loss
+from course_lib.rl.grpo import completion_mask, group_advantages, policy_loss, token_weights
 from course_lib.rl.kl import k3
 
 torch.manual_seed(0)
@@ -427,3 +427,30 @@ def test_the_gradient_of_entropy_also_with_ruled_out_tokens():
     ruled_out = tensor([[0.3, -math.inf, 0.9]], requires_grad=True)
     entropy(ruled_out).sum().backward()
     assert ruled_out.grad.isfinite().all() and ruled_out.grad[0, 1] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"estimator": "k4"}, "estimator is 'k4'"),
+        ({"weights": torch.ones(2)}, "weights has shape"),
+        ({"weights": torch.full((2, 2), math.nan)}, "weights has 3 values that are not finite"),
+    ],
+)
+def test_estimators_and_weights_that_are_none_are_refused(change, said):
+    logp, mask = torch.full((2, 2), -1.0), tensor([[1, 1], [1, 0]])
+    with pytest.raises(ValueError, match=said):
+        policy_loss(logp, logp, torch.ones(2), mask, **change)
+
+
+def test_weights_of_the_padding_are_never_looked_at():
+    logp, mask = torch.full((2, 2), -1.0), tensor([[1, 1], [1, 0]])
+    weights = tensor([[1.0, 2.0], [3.0, math.nan]])
+    loss, _ = policy_loss(logp, logp, tensor([1.0, -1.0]), mask, weights=weights)
+    near(float(loss), -(1 + 2) / 2 / 2 + 3 / 2)
+
+
+def test_a_mean_that_there_is_not_is_refused_and_no_token_counts_nothing():
+    with pytest.raises(ValueError, match="reduce is 'mean'"):
+        token_weights(torch.ones(1, 2), "mean", 4)
+    assert not token_weights(torch.zeros(1, 2), "token").any()

@@ -78,3 +78,17 @@ def test_the_loss_takes_each_of_them(name):
     loss, stats = grpo.policy_loss(*given, ref_logp=ref, kl=0.5, estimator=name)
     near(loss, 0.5 * kl.ESTIMATORS[name](logp, ref).mean())
     assert stats["kl"] == pytest.approx(float(kl.ESTIMATORS[name](logp, ref).mean()))
+
+
+def test_tokens_that_are_ruled_out_add_nothing():
+    policy, reference = torch.tensor([0.0, 1.0, -torch.inf]), torch.tensor([1.0, 0.0, -torch.inf])
+    for way in kl.WAYS:
+        found = kl.gradient(policy, reference, way)
+        near(found[:2], kl.gradient(policy[:2], reference[:2], way))
+        assert found[2] == 0
+    near(kl.exact(policy, reference), kl.exact(policy[:2], reference[:2]))
+
+
+def test_a_direction_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="way is 'policy'; allowed are"):
+        kl.gradient(torch.zeros(2), torch.zeros(2), "policy")

@@ -185,3 +185,26 @@ def test_a_critic_learns_which_prompt_pays(policy):
     assert losses[-1] < losses[0] / 20
     assert values[0].min() > 0.8 and values[1].max() < 0.2
     assert advantages.shape == (8, 2) and not advantages.requires_grad
+
+
+def test_what_stands_in_the_padding_is_never_looked_at():
+    logp, guesses, mask = batch()
+    dirty = [one.masked_fill(~mask, math.nan) for one in (logp, guesses)]
+    for ours, theirs in zip(ppo.gae(logp, guesses, mask), ppo.gae(*dirty, mask), strict=True):
+        near(theirs, ours.masked_fill(~mask, 0.0))
+    near(ppo.whiten(dirty[0], mask), ppo.whiten(logp, mask))
+    near(
+        ppo.policy_loss(logp, logp, dirty[1], mask)[0],
+        ppo.policy_loss(logp, logp, guesses, mask)[0],
+    )
+    leaf = dirty[1].clone().requires_grad_()
+    ppo.value_loss(leaf, dirty[1], dirty[0], mask).backward()
+    assert leaf.grad.isfinite().all()
+
+
+def test_whole_numbers_are_not_rounded_and_rewards_hang_on_no_graph():
+    rewards = tensor([[0, 0, 1]])
+    found, _ = ppo.gae(rewards, torch.zeros_like(rewards), torch.ones(1, 3), lam=0.5)
+    near(found, tensor([[0.25, 0.5, 1.0]]))
+    leaf = rewards.float().requires_grad_()
+    assert not ppo.gae(leaf, torch.zeros(1, 3), torch.ones(1, 3))[0].requires_grad

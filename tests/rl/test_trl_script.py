@@ -24,11 +24,14 @@ def test_the_reward_is_the_courses():
 
 def test_the_settings_are_the_courses_by_trls_names(tmp_path):
     pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
-    config = ZeroConfig(steps=2, puzzles=2, samples=4, max_new_tokens=7, clip=(0.1, 0.3))
+    config = ZeroConfig(
+        steps=2, puzzles=2, samples=4, max_new_tokens=7, clip=(0.1, 0.3), level="sequence"
+    )
     trainer = trl_script.build_trainer(BASE, config, tmp_path)
     assert (trainer.epsilon_low, trainer.epsilon_high, trainer.beta) == (0.1, 0.3, config.kl)
     assert (trainer.loss_type, trainer.scale_rewards) == ("dr_grpo", "none")
     assert (trainer.num_generations, trainer.max_completion_length) == (4, 7)
+    assert trainer.importance_sampling_level == "sequence"
     assert trainer.args.learning_rate == config.learning_rate
     prompt = trainer.train_dataset[0]["prompt"]
     puzzle = puzzles.parse(trainer.train_dataset[0]["puzzle"])
@@ -41,6 +44,16 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(CourseError, match="8 completions a step cannot be shared by 3 processes"):
         trl_script.build_trainer(BASE, ZeroConfig(puzzles=2, samples=4), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("minibatches", 4), ("kl_estimator", "k2"), ("truncate", 2.0)]
+)
+def test_what_trl_is_not_told_is_refused(tmp_path, setting, value):
+    pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
+    config = ZeroConfig(puzzles=2, samples=4, **{setting: value})
+    with pytest.raises(CourseError, match=f"TRL is not told {setting} here"):
+        trl_script.build_trainer(BASE, config, tmp_path)
 
 
 def test_without_trl_the_message_says_what_to_install(monkeypatch, tmp_path):
