@@ -109,7 +109,8 @@ check("costs.gap_in_problems", gap_in_problems)
 # %% [markdown]
 # <!-- card: costs.own_machine -->
 #
-# An API bills by the token; your own machine bills by the hour, whether it works or not.
+# An API bills by the token; your own machine bills by the hour, whether it works or not. So,
+# unlike in the lesson, it draws its power in all its hours here, busy or idle.
 
 
 # %%

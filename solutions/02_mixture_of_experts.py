@@ -30,7 +30,8 @@ from course_lib.classroom.checks import check, hint, solution
 # %% [markdown]
 # <!-- card: moe.by_hand -->
 #
-# One token, four experts in two groups of two, one group kept, two experts chosen:
+# One token, four experts in two groups of two, one group kept, two experts chosen, and a scale
+# of 1, so that the weights sum to 1:
 #
 # | expert | 0 | 1 | 2 | 3 |
 # |---|---|---|---|---|
@@ -149,7 +150,7 @@ check("moe.experts_touched", experts_touched)
 # <!-- card: moe.find_the_bug -->
 #
 # The router below is wrong in one place. It has the contract of `my_route` above. Find the input
-# that shows it, then write `mended_route` right.
+# that shows it (for yourself: only `mended_route` is checked), then write `mended_route` right.
 
 
 # %%

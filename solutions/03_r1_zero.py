@@ -128,6 +128,8 @@ check("grpo.kl", my_kl)
 
 # %% [markdown]
 # <!-- card: grpo.pass_at_k -->
+#
+# Lesson 3c, section 3c.3, says what it is good for.
 
 
 # %%
@@ -149,7 +151,7 @@ check("grpo.pass_at_k", pass_at_k)
 # <!-- card: grpo.find_the_bug -->
 #
 # The loss below is wrong in one place. It has the contract of `my_policy_loss` above. Find the
-# input that shows it, then write `mended_loss` right.
+# input that shows it (for yourself: only `mended_loss` is checked), then write `mended_loss` right.
 
 
 # %%

@@ -102,8 +102,9 @@ def keep_right(answers, truths, most):
     """What a model is taught of its own answers: a list of pairs (question's number, text).
 
     answers: for each question the texts that were sampled. truths: the right numbers. A text is
-    right if it ends in `Answer: ` and the number, and holds `Answer:` only once. Keep right ones
-    in their order, each text once for a question, and at most `most` for a question.
+    right if it ends in `Answer: ` and the number, and holds `Answer:` only once. Nothing may follow
+    the number, no full stop either: stricter than the lesson's verifier. Keep right ones in
+    their order, each text once for a question, and at most `most` for a question.
     """
     ### BEGIN SOLUTION
     kept = []

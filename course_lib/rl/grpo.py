@@ -78,8 +78,7 @@ def policy_loss(
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask, weights)
-    _check_estimator(estimator)
-    clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length), mask.bool()
+    clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length, estimator), mask.bool()
     sides = (logp, old_logp, advantages[:, None], mask)
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
@@ -202,11 +201,6 @@ def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
         raise ValueError(f"rewards[{group}, {place}] is {given}; allowed are finite numbers.")
 
 
-def _check_estimator(name: str) -> None:
-    if name not in estimates.ESTIMATORS:
-        raise ValueError(f"estimator is {name!r}; allowed are 'k1', 'k2' and 'k3'.")
-
-
 def _check_policy(
     logp: Tensor,
     old_logp: Tensor,
@@ -261,6 +255,7 @@ def _check_options(
     ref_logp: Tensor | None,
     reduce: str,
     max_length: int | None,
+    estimator: str,
 ) -> tuple[float, float]:
     """Refuse what cannot be; the clip as two numbers."""
     clip = (clip, clip) if isinstance(clip, int | float) else clip
@@ -268,6 +263,8 @@ def _check_options(
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
     if not 0 <= kl < math.inf:
         raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")
+    if estimator not in estimates.ESTIMATORS:
+        raise ValueError(f"estimator is {estimator!r}; allowed are 'k1', 'k2' and 'k3'.")
     if kl and ref_logp is None:
         raise ValueError(f"kl is {kl} and ref_logp is missing; allowed is kl=0 or both.")
     if reduce not in ("sequence", "token", "constant"):
