@@ -89,9 +89,11 @@ def _teacher():
 
 
 def test_the_speed_is_timed_at_the_check_and_a_slow_machine_changes_the_verdict(monkeypatch):
-    timed = live_checks.speed(SHIPPED).speed
-    answer = f"{timed:.0f}"
+    timed, asked = live_checks.speed(SHIPPED), []
+    monkeypatch.setattr(live_checks, "speed", lambda folder: asked.append(folder) or timed)
+    answer = f"{timed.speed:.0f}"
     assert judge("local.own_speed", answer).outcome in (Outcome.RIGHT, Outcome.CLOSE)
+    assert asked == [SHIPPED]
     monkeypatch.setattr(live_checks, "speed", slow)
     verdict = judge("local.own_speed", answer)
     assert verdict.outcome is Outcome.WRONG

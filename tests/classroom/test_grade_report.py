@@ -97,8 +97,8 @@ def test_an_interrupted_run_keeps_what_is_there_and_goes_on(how, tmp_path):
     time.sleep(1)
     started = time.monotonic()
     running.send_signal(how)
-    _, errors = running.communicate(timeout=20)
-    assert time.monotonic() - started < 10
+    _, errors = running.communicate(timeout=120)
+    assert time.monotonic() - started < 40  # of bob's fifty
     if how != signal.SIGKILL:
         assert running.returncode == 130 and "Traceback" not in errors
         assert "1 of 2 are graded" in errors and "same command" in errors

