@@ -18,7 +18,8 @@ NOTATIONS = ("digits", "words")
 accuracy = puzzles.reward
 """1.0 where the answer reaches the target; the thought is not judged."""
 
-_WORK = re.compile(r"(?: [+-][a-z0-9]+=-?[a-z0-9-]+)+ (?:yes|no)")
+# Each step can be read in one way only: with two, a thought of n steps would take 2 ** n tries.
+_WORK = re.compile(r"(?: [+-][a-z0-9]+=[a-z0-9-]+)+ (?:yes|no)")
 
 
 def format_reward(puzzle: Puzzle, completion: str) -> float:
@@ -55,14 +56,20 @@ def is_tidy(puzzle: Puzzle, completion: str) -> bool:
     """
     trace = traces.parse_trace(completion)
     runs = traces.read_attempts(completion, puzzle)
-    read = _WORK.findall(trace.thinking)
     return (
         trace.closed
-        and "".join(read) == trace.thinking
-        and len(read) == len(runs) > 0
+        and _whole_attempts(trace.thinking) == len(runs) > 0
         and all(run.finished and run.verdict for run in runs)
         and all(run.verdict == "no" for run in runs[:-1])
     )
+
+
+def _whole_attempts(thinking: str) -> int:
+    """How many attempts a thought is made of; 0 where anything else stands in it."""
+    at = number = 0
+    while found := _WORK.match(thinking, at):  # one after another: linear, as a search is not
+        at, number = found.end(), number + 1
+    return number if at == len(thinking) else 0
 
 
 def readability(puzzle: Puzzle, completion: str) -> float:

@@ -1,5 +1,7 @@
 """The rule rewards, sifting and preferences: each rule at its edges, and on hostile text."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +115,18 @@ def test_habits_leave_out_what_cannot_be_measured():
     assert bare["accuracy"] == 1 and "consistency" not in bare and "wrong_steps" not in bare
     slip = completion(" +3=11 +5=16 +2=18 no", attempt(RIGHT))
     assert rewards.habits(PUZZLE, slip)["wrong_steps"] == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("piece", "end"), [(" +3=10", "</think> - + +"), (" +3=10", ""), (" +3=-10", "</think> - + +")]
+)
+def test_a_long_thought_without_a_verdict_is_judged_at_once(piece, end):
+    """A search that begins again at each of its steps takes a minute, one that tries each step in
+    two ways does not end in this world.
+    """
+    start = time.process_time()
+    assert rewards.readability(PUZZLE, "<think>" + piece * 16_000 + end) == 0
+    assert time.process_time() - start < 5
 
 
 PIECES = ["<think>", "</think>", *corpus.POLITE, " yes", " no", " +3=10", " -3=4", " +five=ten"]
