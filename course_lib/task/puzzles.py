@@ -20,7 +20,7 @@ _TEST_SHARE = 10  # one set of digits in ten is held out
 _MAX_CHARACTERS = 20_000
 
 _PUZZLE = re.compile(r"\s*([1-9](?:\s*\?\s*[1-9]){1,7})\s*=\s*(\d{1,2})\s*", re.ASCII)
-_ANSWER = re.compile(r"[ \n]*([+-](?:[ \n]*[+-])*)[ \n]*")
+_ANSWER = re.compile(r"[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*")
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
@@ -118,7 +118,8 @@ def answer(completion: str) -> tuple[str, ...] | None:
     """The signs a completion answers with, or None where it is not exactly one answer.
 
     A completion is an answer alone, or one closed thought and then the answer. The opening tag may
-    be missing, because chat templates often put it into the prompt.
+    be missing, because chat templates often put it into the prompt. Spaces, tabs and line ends may
+    stand around the answer, and spaces and line feeds between its signs.
     """
     if len(completion) > _MAX_CHARACTERS or completion.count(_CLOSE) > 1:
         return None

@@ -139,6 +139,7 @@ def test_the_verifier_is_the_librarys(page):
     texts = ["".join(draw.choices(parts, k=draw.randrange(8))) for _ in range(3000)]
     puzzle = puzzles.parse("7 ? 3 ? 5 ? 2 = 11")
     right = [" - + +", "<think> a</think> - + +", " <think></think>-++", "</think>\n-\n+ +"]
+    right += ["<think></think>\r\n\r\n- + +\t"]
     texts += [*right, "<think></think></think> - + +", " " * 20_001 + "-++"]
     found = page.evaluate(
         "([texts, p]) => texts.map((t) => insideR1.puzzle.reward(insideR1.puzzle.parse(p), t))",

@@ -87,6 +87,7 @@ def test_parsing_any_text_gives_a_puzzle_or_a_value_error(text):
         "<think></think> - + +",
         "<think> -3=4 +5=9 +2=11 yes</think> - + +",
         "\n<think>\nanything, even 7 ? 3\n</think>\n\n- + +",
+        "<think>x</think>\r\n\r\n- + +\t",
         " -3=4 yes</think> - + +",  # the opening tag was part of the prompt
     ],
 )
@@ -118,6 +119,9 @@ def test_a_right_answer_is_worth_one(completion):
         " ﹣ ＋ ＋",
         " -\u00a0+ +",
         " -\t+ +",
+        " -\r\n+ +",
+        "\ufeff- + +",
+        "\x0b- + +",
         " - + +.",
         "- + +\x00",
         " - + +" + " " * 1_000_000,

@@ -1,7 +1,7 @@
 // The puzzle and its verifier, as `course_lib/task/puzzles.py` has them; a test holds both together.
 
 const PUZZLE = /^[ \t-\r]*([1-9](?:[ \t-\r]*\?[ \t-\r]*[1-9]){1,7})[ \t-\r]*=[ \t-\r]*([0-9]{1,2})[ \t-\r]*$/;
-const ANSWER = /^[ \n]*([+-](?:[ \n]*[+-])*)[ \n]*$/;
+const ANSWER = /^[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*$/;
 const BLANKS = /^[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 const [OPEN, CLOSE] = ["<think>", "</think>"];
 
