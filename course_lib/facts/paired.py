@@ -60,10 +60,13 @@ def compare(
 
     `greater` and `less` mean by more than `margin`, `equal` means by less than it. A margin is a
     difference (0 if none is given) or a quotient (1): of 1.5, `less` means by more than a third.
-    Raises ValueError where they are no pairs, or a quotient has no logarithm.
+    Raises ValueError where they are no pairs, a number is not finite, or a quotient has no
+    logarithm.
     """
     if relation not in RELATIONS or len(first) != len(second) or not first:
         raise ValueError(f"pairs and one of the relations {', '.join(RELATIONS)} are needed")
+    if not all(map(math.isfinite, (*first, *second, margin or 0.0))):
+        raise ValueError("figures and margin must be finite numbers, not nan or inf")
     pairs = list(zip(first, second, strict=True))
     if ratio and min(*first, *second) <= 0:
         raise ValueError("a quotient needs figures above 0")

@@ -15,8 +15,9 @@ _LONG = 40  # pieces of a thought that earn the whole reward for length
 
 def coin(puzzle: Puzzle, completion: str) -> float:
     """1.0 or 0.0 by chance: one toss for every puzzle and text, so that runs can be repeated."""
+    tossed = f"{puzzle}|{completion}".encode(errors="surrogatepass")  # half a sign is a text too
     # Not crc32: it is linear, so two puzzles would see the same tosses, or the opposite ones.
-    return float(hashlib.blake2b(f"{puzzle}|{completion}".encode()).digest()[0] % 2)
+    return float(hashlib.blake2b(tossed).digest()[0] % 2)
 
 
 def tidy(puzzle: Puzzle, completion: str) -> float:

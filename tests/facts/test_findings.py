@@ -1,6 +1,7 @@
 """The ledger of findings: every entry from its records, and what each rule must catch."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -319,6 +320,14 @@ def test_what_is_no_pairs_is_refused(sides, kind):
         paired.compare(*sides, kind)
     with pytest.raises(ValueError, match="above 0"):
         paired.compare([1.0], [0.0], "greater", ratio=True)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("ratio", [False, True])
+def test_figures_that_are_not_finite_are_refused(odd, ratio):
+    for first, second, margin in (([odd], [1], None), ([2], [odd], None), ([2], [1], odd)):
+        with pytest.raises(ValueError, match="must be finite"):
+            paired.compare(first * 5, second * 5, "greater", margin, ratio)
 
 
 @given(st.lists(st.floats(-1, 1, width=16), min_size=5, max_size=7))

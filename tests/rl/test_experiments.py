@@ -35,6 +35,7 @@ def test_the_coin_is_fair_and_does_not_change_its_mind():
     assert 900 < sum(tosses) < 1100
     other = puzzles.parse("7 ? 3 ? 5 ? 2 = 1")
     assert tosses != [experiments.coin(other, str(i)) for i in range(2000)]
+    assert experiments.coin(PUZZLE, "half a sign: \ud83d") in (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
