@@ -8,13 +8,13 @@ rules reads it instead: there is no name, no power and no call that could be ask
 """
 
 import re
-from decimal import Decimal
 from fractions import Fraction
 
 LONGEST = 200  # characters, so that no result has more than about 200 digits
 DEEPEST = 20  # brackets and signs within each other
+PLACES = 20  # behind the point, so that a value that is shown is not endless either
 
-_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|[-+*/()])\s*", re.ASCII)
+_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|[-+*/()])\s*")
 _SIGNS = str.maketrans("×·÷−–", "**/--")
 
 
@@ -34,13 +34,11 @@ def calculate(text: str) -> Fraction:
 
 
 def show(value: Fraction) -> str:
-    """A value as text: whole numbers and finite decimals exactly, others as a fraction."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    if value.denominator <= 10**6 and 10**20 % value.denominator == 0:  # a decimal that ends
-        exact = Decimal(value.numerator) / value.denominator
-        return f"{exact:f}" if abs(value) < 10**6 else str(value)
-    return f"{value} (about {float(value):.6g})"
+    """A value as text: a decimal of up to PLACES places exactly, any other as a fraction."""
+    if 10**PLACES % value.denominator:
+        return f"{value} (about {float(value):.6g})"
+    whole, rest = divmod(abs(value.numerator) * 10**PLACES // value.denominator, 10**PLACES)
+    return f"{'-' * (value < 0)}{whole}.{rest:0{PLACES}}".rstrip("0").rstrip(".")
 
 
 class _Reader:
