@@ -9,6 +9,7 @@ a rule that reads out the sentence with the most telling words (`read_out`), and
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,19 @@ from pathlib import Path
 import bm25s
 
 from course_lib.errors import CourseError
-from course_lib.limits.tools import Call, Tool, as_data
+from course_lib.limits.tools import Call, Tool, as_data, whole_reply
 from course_lib.local.engines.base import Engine
 from course_lib.runtime import ASSETS
+from course_lib.task.traces import parse_trace
 
 CORPUS = ASSETS / "corpus"
 DO_NOT_KNOW = "I do not know."
 
 _LONGEST_FILE = 1_000_000  # bytes
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_WORD = re.compile(r"[a-z0-9]+(?:[.,-][a-z0-9]+)*")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+# Chinese and Japanese have no spaces, so that each of their signs is a word.
+_SIGN = "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_SIGN}]|[^\W_{_SIGN}]+(?:[.,-][^\W_{_SIGN}]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _COMMON = frozenset(
     re.findall(
@@ -47,8 +51,12 @@ class Passage:
 
 
 def words(text: str) -> list[str]:
-    """The words that tell something: lower case, numbers whole (1,000), common words left out."""
-    return [word for word in _WORD.findall(text.lower()) if word not in _COMMON]
+    """The words that tell something: lower case, numbers whole (1,000), common words left out.
+
+    Letters are those of any script; a Chinese or Japanese sign is a word of its own.
+    """
+    composed = unicodedata.normalize("NFC", text.lower())  # an accent may be a sign of its own
+    return [word for word in _WORD.findall(composed) if word not in _COMMON]
 
 
 def read_corpus(folder: str | Path = CORPUS) -> list[Passage]:
@@ -57,7 +65,7 @@ def read_corpus(folder: str | Path = CORPUS) -> list[Passage]:
     Raises CourseError for a folder without any, and for a file that is too large or no UTF-8 text.
     """
     passages: list[Passage] = []
-    for path in sorted(Path(folder).glob("*.md")):
+    for path in sorted(one for one in Path(folder).glob("*.md") if one.is_file()):
         title, *paragraphs = _paragraphs(path)
         title = title.removeprefix("#").strip()
         passages += [Passage(path.name, title, text) for text in paragraphs]
@@ -73,7 +81,7 @@ def _paragraphs(path: Path) -> list[str]:
     if path.stat().st_size > _LONGEST_FILE:
         raise CourseError(f"{path.name} has more than {_LONGEST_FILE:,} bytes; cut it into parts.")
     try:
-        text = _COMMENT.sub("", path.read_text(encoding="utf-8"))
+        text = _COMMENT.sub("", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise CourseError(f"{path.name} is not UTF-8 text; save it as such.") from error
     blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
@@ -85,12 +93,14 @@ class Library:
     """Passages that can be searched."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        """Index `passages`. Raises ValueError if there are none."""
+        """Index `passages`. Raises ValueError if there are none, or no word that tells anything."""
         if not passages:
             raise ValueError("a library needs at least one passage")
         self.passages = list(passages)
         self._index = bm25s.BM25()
         texts = [words(f"{one.title} {one.text}") for one in self.passages]
+        if not any(texts):
+            raise ValueError("a library needs a passage with a word other than the most common")
         self._index.index(texts, show_progress=False)
 
     def search(self, question: str, most: int = 3) -> list[Passage]:
@@ -137,13 +147,18 @@ def read_out(question: str, passages: Sequence[Passage]) -> str:
 
 
 def ask_engine(engine: Engine, max_tokens: int | None = None) -> Reader:
-    """A reader that is a model: the passages stand in its prompt as data, before the question."""
+    """A reader that is a model: the passages stand in its prompt as data, before the question.
+
+    It is told what to answer where it does not know. What it thinks stands in its reply too.
+    """
 
     def read(question: str, passages: Sequence[Passage]) -> str:
         found = "\n".join(f"[{one.file}] {one.text}" for one in passages)
         context = f"{as_data(Call('search', question, found))}\n\n" if found else ""
-        messages = [{"role": "user", "content": f"{context}{question}"}]
-        return "".join(engine.stream(messages, max_tokens=max_tokens, temperature=0))
+        unknown = "the pages do not say" if found else "you do not know"
+        asked = f"{context}If {unknown}, answer: {DO_NOT_KNOW}\n\n{question}"
+        messages = [{"role": "user", "content": asked}]
+        return whole_reply(engine.stream(messages, max_tokens=max_tokens, temperature=0))
 
     return read
 
@@ -177,15 +192,33 @@ class Score:
     silent: int
 
 
+_SILENT = re.compile(
+    r"\bi (?:do not|don't) know\b|\b(?:page|passage)s? (?:do|does)(?: not|n't) say\b", re.IGNORECASE
+)
+# A number in groups of three, all set apart alike, and no part of another number.
+_GROUPED = re.compile(r"(?<![\w.,])[0-9]{1,3}([, '])[0-9]{3}(?:\1[0-9]{3})*(?!\w|,[0-9])")
+
+
+def _plain(text: str) -> str:
+    """The text with one kind of space and apostrophe, and thousands not set apart."""
+    text = " ".join(text.replace("’", "'").split())
+    return _GROUPED.sub(lambda number: number[0].replace(number[1], ""), text)
+
+
 def judge(question: Question, reply: str) -> str:
-    """`right`, `wrong` or `silent`: right holds the answer; of no answer, silence is right."""
-    silent = DO_NOT_KNOW.rstrip(".").lower() in reply.lower()
-    if not question.answer:
+    """`right`, `wrong` or `silent`: right holds the answer; of no answer, silence is right.
+
+    What counts is what stands after the thought. Numbers are the same however their thousands are
+    set apart: 294,000, 294 000 and 294000.
+    """
+    said, answer = _plain(parse_trace(reply).answer), _plain(question.answer)
+    silent = _SILENT.search(said)
+    if not answer:
         return "right" if silent else "wrong"
     if silent:
         return "silent"
-    pattern = rf"(?<![\w.,]){re.escape(question.answer)}(?![\w]|[.,]\d)"
-    return "right" if re.search(pattern, reply, re.IGNORECASE) else "wrong"
+    pattern = rf"(?<![\w.,]){re.escape(answer)}(?![\w]|[.,]\d)"
+    return "right" if re.search(pattern, said, re.IGNORECASE) else "wrong"
 
 
 def measure(

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_lib.errors import CourseError
+from course_lib.limits.tools import whole_reply
 from course_lib.local.engines.base import Engine
-from course_lib.task.traces import OPEN, parse_trace
+from course_lib.task.traces import parse_trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,7 @@ def language(text: str) -> str:
 
 def is_json(text: str) -> bool:
     """Whether the text is one JSON object or list, a code fence around it allowed."""
-    bare = re.sub(r"\A```(?:json)?\s*|\s*```\Z", "", text.strip())
+    bare = re.sub(r"\A```(?:json)?", "", text.strip()).removesuffix("```").strip()
     try:
         return isinstance(json.loads(bare), dict | list)
     except (ValueError, RecursionError):
@@ -185,7 +186,6 @@ def _ask(engine: Engine, text: str, max_tokens: int) -> str:
     try:
         messages = [{"role": "user", "content": text}]
         stream = engine.stream(messages, max_tokens=max_tokens, temperature=0)
-        reply = "".join(stream)
+        return whole_reply(stream)
     except CourseError:
         return ""
-    return OPEN * stream.prefilled + reply

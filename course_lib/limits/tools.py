@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from course_lib.errors import CourseError
 from course_lib.limits import calculator
-from course_lib.local.engines.base import Engine, Messages
+from course_lib.local.engines.base import Engine, Messages, Stream
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 from course_lib.task.traces import OPEN, parse_trace
@@ -127,6 +127,13 @@ def listen(engine: Engine, messages: Messages, end: float, limits: Limits) -> st
             raise Refused(f"the model went on for more than {limits.reply:,} characters.")
         if time.monotonic() > end:
             raise Refused(f"there was no end within {limits.seconds:g} seconds.")
+    return whole_reply(stream)
+
+
+def whole_reply(stream: Stream) -> str:
+    """All of a reply once it has ended, with the opening tag that its prompt ended with, if any."""
+    for _ in stream:
+        pass
     return OPEN * stream.prefilled + stream.text
 
 
@@ -222,7 +229,7 @@ def ask_checked(
             [{"role": "user", "content": question}],
             max_tokens=max_tokens, temperature=1, top_p=1, seed=seed + number,
         )  # fmt: skip
-        reply = "".join(stream)
+        reply = whole_reply(stream)
         complaint = complain(reply)
         if not complaint:
             return Checked(reply, True, tuple(complaints))

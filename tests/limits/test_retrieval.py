@@ -1,5 +1,6 @@
 """The shipped corpus against the ledger, the search, the readers, and how they are judged."""
 
+import time
 from datetime import date
 
 import prose_lint
@@ -26,6 +27,7 @@ from course_lib.limits.retrieval import (
 )
 from course_lib.limits.rule_engine import RuleEngine
 from course_lib.limits.tools import CALCULATOR, use_tools
+from course_lib.local.engines.base import Stream
 
 WORDS = {2: "two", 8: "Eight"}
 
@@ -75,7 +77,9 @@ def test_the_corpus_is_later_than_the_cutoff():
 
 
 def test_passages_are_paragraphs_on_one_line(tmp_path):
-    (tmp_path / "a.md").write_text("# Title\n\none\ntwo\n\n<!-- x\n\ny -->\n\n\nthree\n")
+    text = "# Title\n\none\ntwo\n\n<!-- x\n\ny -->\n\n\nthree\n\n<!-- no end\n\nfour"
+    (tmp_path / "a.md").write_text(text, encoding="utf-8-sig")
+    (tmp_path / "d.md").mkdir()
     (tmp_path / "b.md").write_text("no title here\n")
     (tmp_path / "c.txt").write_text("not read")
     assert read_corpus(tmp_path) == [
@@ -83,6 +87,13 @@ def test_passages_are_paragraphs_on_one_line(tmp_path):
         Passage("a.md", "Title", "three"),
         Passage("b.md", "b", "no title here"),
     ]
+
+
+def test_comments_without_end_are_read_at_once(tmp_path):
+    (tmp_path / "a.md").write_text("# Title\n\none\n\n" + "<!--" * 200_000)
+    start = time.process_time()
+    assert read_corpus(tmp_path) == [Passage("a.md", "Title", "one")]
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -123,12 +134,30 @@ def test_what_shares_no_word_is_not_found():
     assert len(library.search("one two", most=9)) == 2
     with pytest.raises(ValueError, match="at least one"):
         Library([])
+    for text in ("", "the and of", "…"):
+        with pytest.raises(ValueError, match="most common"):
+            tiny(text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("Какая цена карты", "Цена?"),
+        ("Herr Müller", "Mu\u0308ller"),
+        ("深度求索发布了模型。", "哪个模型"),
+        ("モデルの重み", "重み"),
+        ("모델의 무게", "무게"),
+    ],
+)
+def test_other_scripts_are_searched_too(text, question):
+    assert files(tiny("ц ller 一 カ 의", text).search(question)) == ["1.md"]
 
 
 def test_numbers_are_whole_words():
     assert retrieval.words("R1-0528 took 2,788,000 hours, and 4.7 GB.") == [
         "r1-0528", "took", "2,788,000", "hours", "4.7", "gb",
     ]  # fmt: skip
+    assert retrieval.words("Müller_2, 模型 3.5B") == ["müller", "2", "模", "型", "3.5b"]
 
 
 ONE_TWO = Library([Passage("a.md", "", "one two"), Passage("b.md", "", "three")])
@@ -177,6 +206,28 @@ def test_the_rule_reads_out_the_sentence_that_shares_most():
         ("", "I do not know.", "right"),
         ("", "It was Jaws.", "wrong"),
         ("17 percent", "", "wrong"),
+        ("17 percent", "<think>is it 17 percent?</think>It is 99.", "wrong"),
+        ("17 percent", "<think>Hmm I do not know.</think>It is 17 percent.", "right"),
+        ("17 percent", "<think>17 percent, or", "wrong"),
+        ("17 percent", "17\u00a0percent", "right"),
+        ("17 percent", "It was 1.7 percent, or 170 percent.", "wrong"),
+        ("17 percent", "I don't know.", "silent"),
+        ("17 percent", "I don’t know", "silent"),
+        ("17 percent", "The passages do not say.", "silent"),
+        ("", "The page doesn’t say.", "right"),
+        ("", "I\ndo not know", "right"),
+        ("294,000", "294000", "right"),
+        ("294,000", "294\u00a0000 dollars", "right"),
+        ("2,788,000", "2\u202f788\u202f000.", "right"),
+        ("2,788,000", "2’788’000", "right"),
+        ("294000", "$294,000.", "right"),
+        ("1,234.5", "1234.5", "right"),
+        ("294,000", "1,294,000", "wrong"),
+        ("294,000", "294.000", "wrong"),
+        ("294,000", "2940,00 or 29,4000", "wrong"),
+        ("1,700", "1,7 or 17,00 or 1, 700", "wrong"),
+        ("5294,000", "5 294,000", "wrong"),
+        ("2025300", "in 2025 300", "wrong"),
     ],
 )
 def test_how_replies_are_judged(answer, reply, verdict):
@@ -202,5 +253,20 @@ def test_an_engine_reads_the_passages_as_data():
     prompt = heard[0][0]["content"]
     assert prompt.endswith("How much?") and prompt.count("</result>") == 1
     assert "<tool>" not in prompt
+    assert f"If the pages do not say, answer: {DO_NOT_KNOW}" in prompt
     ask_engine(engine)("How much?", [])
-    assert heard[1][0]["content"] == "How much?"
+    assert heard[1][0]["content"] == f"If you do not know, answer: {DO_NOT_KNOW}\n\nHow much?"
+
+
+def test_what_an_engine_thinks_is_not_its_answer():
+    class Inside(RuleEngine):
+        def _stream(self, request):
+            return Stream(self._answer(request), prefilled=True)
+
+    question = [Question("How much?", "17 percent")]
+    for reply, right in (
+        ("17 percent?</think>99", 0),
+        ("17 percent, or", 0),
+        ("</think>17 percent", 1),
+    ):
+        assert measure(ask_engine(Inside(lambda _, r=reply: r)), None, question).right == right

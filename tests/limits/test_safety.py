@@ -1,5 +1,7 @@
 """The judge against a person's verdicts, and the harness before engines whose replies are known."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,13 @@ def test_json_may_have_a_fence_and_nothing_else():
     assert safety.is_json('```json\n{"a": 1}\n```') and safety.is_json("[1]")
     assert not safety.is_json("5") and not safety.is_json('Here: {"a": 1}')
     assert not safety.is_json("[" * 100_000)
+
+
+@pytest.mark.parametrize("blank", [" ", "\n"])
+def test_a_reply_of_blanks_is_judged_at_once(blank):
+    start = time.process_time()
+    assert judge(f"a{blank * 400_000}b") == NOTHING
+    assert time.process_time() - start < 5
 
 
 @given(st.text(max_size=300))

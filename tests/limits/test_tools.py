@@ -58,6 +58,7 @@ def scripted(*replies):
         ("0.1 + 0.2", Fraction(3, 10)),
         ("6 × 7 − 2 ÷ 2", 41),
         ("((((1))))", 1),
+        ("\u202f7\u00a0+ 3\u2009", 10),
     ],
 )
 def test_values_are_exact(text, value):
@@ -81,6 +82,7 @@ def test_values_are_exact(text, value):
         ("-" * 30 + "1", "nested deeper"),
         ("1" * 201, "at most 200"),
         ("1 . 5", "not allowed"),
+        ("1\u00a0000", "left over"),
     ],
 )
 def test_what_is_no_expression_is_refused(text, reason):
@@ -136,7 +138,16 @@ def test_values_are_shown_exactly_or_said_to_be_about():
     assert show(Fraction(3, 8)) == "0.375"
     assert show(Fraction(-1, 20_000)) == "-0.00005"
     assert show(Fraction(1, 2**19)) == "0.0000019073486328125"
+    assert show(Fraction(2_000_001, 2)) == "1000000.5"
+    assert show(Fraction(-1, 10**20)) == f"-0.{'0' * 19}1"
+    assert show(Fraction(1, 10**21)) == f"1/1{'0' * 21} (about 1e-21)"
     assert show(Fraction(1, 3)) == "1/3 (about 0.333333)"
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(0, 20))
+def test_a_decimal_of_up_to_20_places_reads_back(number, places):
+    value = Fraction(number, 10**places)
+    assert Fraction(show(value)) == value
 
 
 # --- the loop -------------------------------------------------------------------------------------
@@ -259,6 +270,7 @@ def test_a_prefilled_thought_is_read_as_one():
 
     engine = Prefilled(lambda _: "I could <tool>shell: x</tool></think> Four.")
     assert use_tools(engine, "?", [CALCULATOR]).text == "Four."
+    assert ask_checked(engine, "?", lambda _: "").text.startswith("<think>I could")
 
 
 # --- checking from outside ------------------------------------------------------------------------
