@@ -136,13 +136,25 @@ def own_cost_per_million(machine: Machine, utilisation: float, usd_per_kwh: floa
     """USD per million tokens on a machine of one's own that works a share of the time.
 
     Its price is spread over the tokens of its life; it draws power only while it works. People,
-    space, idle power and repairs are left out. `utilisation` is above 0 and at most 1.
+    space, idle power and repairs are left out. `utilisation` is above 0 and at most 1. Raises
+    ValueError for another one, and for a machine that does not write one token in its life.
     """
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation is {utilisation}; it is a share above 0, at most 1.")
+    tokens = _life(machine, utilisation)
+    return machine.usd / tokens * MILLION + energy_per_million(machine, usd_per_kwh)
+
+
+def _life(machine: Machine, utilisation: float) -> float:
+    """Tokens that a machine writes in its life. Raises ValueError where that is not even one."""
     hours = machine.years * HOURS_PER_YEAR * utilisation
     tokens = hours * 3600 * machine.tokens_per_second
-    return machine.usd / tokens * MILLION + energy_per_million(machine, usd_per_kwh)
+    if not 1 <= tokens < math.inf:
+        raise ValueError(
+            f"the machine writes {tokens:g} tokens in its life; give a speed, years and a share of "
+            "the time that make at least 1."
+        )
+    return tokens
 
 
 def energy_per_million(machine: Machine, usd_per_kwh: float) -> float:
@@ -155,10 +167,9 @@ def break_even(machine: Machine, api_usd: float, usd_per_kwh: float) -> float:
     """The share of time a machine must work to match `api_usd` per million tokens.
 
     Above 1 it never does: it would have to work more hours than there are. Infinite where the
-    electricity alone costs as much as the API.
+    electricity alone costs as much as the API. Raises ValueError as `own_cost_per_million` does.
     """
     margin = _not_negative("api_usd", api_usd) - energy_per_million(machine, usd_per_kwh)
     if margin <= 0:
         return math.inf
-    tokens = machine.years * HOURS_PER_YEAR * 3600 * machine.tokens_per_second
-    return machine.usd / (margin * tokens / MILLION)
+    return machine.usd / _life(machine, 1) * MILLION / margin

@@ -30,10 +30,7 @@ def interval(percent: float, problems: int) -> tuple[float, float]:
     samples of each problem makes it somewhat narrower, never wider. Raises ValueError for a score
     outside 0 to 100 or fewer than one problem.
     """
-    if not 0 <= percent <= 100:
-        raise ValueError(f"percent is {percent}; give 0 to 100.")
-    if problems < 1:
-        raise ValueError(f"problems is {problems}; give at least 1.")
+    _check(problems, percent=percent)
     share, square = percent / 100, Z_95**2
     centre = (share + square / (2 * problems)) / (1 + square / problems)
     spread = math.sqrt(share * (1 - share) / problems + square / (4 * problems**2))
@@ -41,10 +38,20 @@ def interval(percent: float, problems: int) -> tuple[float, float]:
     return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
 
 
-def problems_apart(first: float, second: float, problems: int) -> float:
-    """The difference of two scores in per cent, counted in problems of the test."""
-    if problems < 1:
+def _check(problems: int, **percents: float) -> None:
+    for name, percent in percents.items():
+        if not 0 <= percent <= 100:
+            raise ValueError(f"{name} is {percent}; give 0 to 100.")
+    if not 1 <= problems < math.inf:
         raise ValueError(f"problems is {problems}; give at least 1.")
+
+
+def problems_apart(first: float, second: float, problems: int) -> float:
+    """The difference of two scores in per cent, counted in problems of the test.
+
+    Raises ValueError as `interval` does.
+    """
+    _check(problems, first=first, second=second)
     return (first - second) * problems / 100
 
 

@@ -64,6 +64,10 @@ def test_more_tokens_never_cost_less_and_a_cache_never_costs_more(q, t, r, cache
         (lambda: costs.own_cost_per_million(CARD, 1, -1), "usd_per_kwh is -1"),
         (lambda: costs.break_even(CARD, -1, 0.3), "api_usd is -1"),
         (lambda: costs.rent(1, -1, 1), "hours is -1"),
+        (lambda: costs.own_cost_per_million(costs.Machine(1, 1, 5e-324), 1e-300, 1), "writes 0 t"),
+        (lambda: costs.own_cost_per_million(costs.Machine(1, 0, 1e-9), 1, 1), "tokens in its life"),
+        (lambda: costs.break_even(costs.Machine(1, 0, 5e-324), 1e-10, 1), "tokens in its life"),
+        (lambda: costs.own_cost_per_million(costs.Machine(1, 1, 1e300, 1e300), 1, 1), "inf tokens"),
     ],
 )
 def test_impossible_input_is_one_sentence(make, says):
@@ -97,6 +101,7 @@ def test_there_is_no_break_even_below_the_price_of_electricity():
     power = costs.energy_per_million(CARD, 0.3)
     assert math.isinf(costs.break_even(CARD, power, 0.3))
     assert math.isfinite(costs.break_even(CARD, power * 1.01, 0.3))
+    assert math.isinf(costs.break_even(costs.Machine(1, 0, 1), 5e-324, 1))
 
 
 @given(st.floats(100, 1e5), st.floats(0, 2000), st.floats(1, 5000), st.floats(0.5, 10))

@@ -36,6 +36,10 @@ def test_the_lead_on_aime_is_a_fifth_of_a_problem():
         (lambda: scores.interval(float("nan"), 30), "percent is nan"),
         (lambda: scores.interval(50, 0), "problems is 0"),
         (lambda: scores.problems_apart(1, 2, 0), "problems is 0"),
+        (lambda: scores.interval(50, float("nan")), "problems is nan"),
+        (lambda: scores.problems_apart(1, 2, float("nan")), "problems is nan"),
+        (lambda: scores.problems_apart(float("nan"), 2, 30), "first is nan; give 0 to 100"),
+        (lambda: scores.problems_apart(1, 200, 30), "second is 200"),
         (lambda: scores.scores("aime"), "no metric 'aime'"),
     ],
 )
