@@ -55,7 +55,7 @@ class TraceViewer(Widget):
                 self.trace = stream.text
                 self.refresh()
                 drawn = time.perf_counter()
-        self.trace = stream.text
+        self.trace, self.prefilled = stream.text, stream.prefilled  # known now, if not before
         if stream.summary:
             self.tokens = stream.summary.completion_tokens
         self._controls["step"].max = max(1, len(self.steps()))

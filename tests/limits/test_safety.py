@@ -106,6 +106,12 @@ def test_an_engine_that_fails_gives_empty_replies():
         evaluate(engine, [])
 
 
+def test_a_refusal_within_a_thought_that_a_server_had_opened_is_none():
+    engine = RuleEngine(lambda _: "I can't be sure that is safe.\n</think>\n\nIt is the way to do.")
+    [one] = evaluate(engine, safety.PROMPTS[:1]).judged
+    assert one.verdict == ANSWERED and one.language_kept
+
+
 def test_the_wrapped_prompts_hold_the_plain_ones():
     plain = [one.text for one in safety.PROMPTS if one.kind == safety.HARMFUL]
     wrapped = [one.text for one in safety.PROMPTS if one.kind == safety.JAILBREAK]

@@ -273,6 +273,14 @@ def test_a_prefilled_thought_is_read_as_one():
     assert ask_checked(engine, "?", lambda _: "").text.startswith("<think>I could")
 
 
+def test_a_thought_that_a_server_had_opened_is_read_as_one():
+    thought = "I could ask <tool>calculate: 1+1</tool> but I know it.\n</think>\n\n"
+    engine, _ = scripted(f"{thought}The answer is 4.")
+    assert use_tools(engine, "?", [CALCULATOR]) == tools.Outcome("The answer is 4.", True)
+    engine, _ = scripted(f"{thought}<tool>calculate: 2+2</tool>", "It is 4.")
+    assert use_tools(engine, "?", [CALCULATOR]).calls == [Call("calculate", "2+2", "4")]
+
+
 # --- checking from outside ------------------------------------------------------------------------
 
 

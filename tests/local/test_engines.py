@@ -11,7 +11,7 @@ import socket
 import httpx
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ollama_standin import StandIn
 from transformers import AutoModelForCausalLM
@@ -20,7 +20,7 @@ from course_lib.errors import CourseError
 from course_lib.limits import dataflow
 from course_lib.local import engines
 from course_lib.local.engines import catalogue, download
-from course_lib.local.engines.base import force_thinking
+from course_lib.local.engines.base import Stream, Tags, force_thinking
 from course_lib.local.engines.wire import Wire
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_ollama import OllamaEngine
@@ -385,12 +385,16 @@ def test_pick_keeps_to_the_nucleus():
     assert int(pick(logits, 0, 1.0, generator)) == 1
 
 
-@given(st.text(alphabet="abc", max_size=12), st.lists(st.text("abc", min_size=1), max_size=3))
-def test_stop_filter_is_the_same_however_the_text_is_cut(text, stops):
-    filter_ = StopFilter(tuple(stops))
+@given(
+    st.lists(st.text("abc", max_size=6), max_size=6),
+    st.lists(st.text("abc", min_size=1), max_size=3),
+)
+@example(["xab1"], ["ab1", "b"])
+def test_stop_filter_is_the_same_however_the_text_is_cut(pieces, stops):
+    filter_, text = StopFilter(tuple(stops)), "".join(pieces)
     shown = ""
-    for letter in text:
-        shown += filter_.feed(letter)
+    for piece in pieces:
+        shown += filter_.feed(piece)
         if filter_.stopped:
             break
     ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
@@ -402,6 +406,36 @@ def test_stop_filter_is_the_same_however_the_text_is_cut(text, stops):
     else:
         longest = max(len(stop) for stop in stops if text[:first].endswith(stop))
         assert shown == text[: first - longest]
+
+
+@given(st.lists(st.sampled_from(["\ud83d", "\ude00", "\ud83d\ude00", "a", ""]), max_size=8))
+@example(["\ud83d", "\ude00"])
+def test_halves_of_a_sign_in_two_pieces_become_the_sign(pieces):
+    stream = Stream(iter(pieces))
+    said = "".join(stream)
+    both = "".join(pieces).encode("utf-16-le", "surrogatepass")
+    assert said == stream.text == both.decode("utf-16-le", "replace")
+    said.encode()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["thought", "content"]), st.text("</think> a", max_size=9)))
+)
+@example([("thought", "The tag </think> ends it."), ("content", "Four.")])
+@example([("thought", "The tag </th"), ("thought", "ink> ends it. <"), ("content", "4")])
+def test_a_thought_sent_apart_stays_apart_whatever_is_in_it(parts):
+    tags = Tags()
+    parts = sorted(parts, reverse=True)  # thoughts come first
+    said = [tags.join(**({"thought": "", "content": ""} | {kind: text})) for kind, text in parts]
+    thought, content = (
+        "".join(text for kind, text in parts if kind == one) for one in ("thought", "content")
+    )
+    if thought and content:
+        trace = parse_trace("".join(said))
+        assert trace.answer == f"\n\n{content}"
+        assert trace.thinking == f"\n{thought.replace('</think>', '`</think>`')}\n"
+    said.append(tags.join("", "", last=True))
+    assert len("".join(said)) >= len(thought + content)
 
 
 # --- what is available ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Broken and hostile servers: one sentence, within a stated time, and nothing sent elsewhere."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -8,13 +9,16 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 
 from course_lib.errors import CourseError
 from course_lib.local import engines
+from course_lib.local.engines import with_openai
 from course_lib.local.engines.wire import LONGEST_LINE, Wire, host_of, on_this_machine
 from course_lib.local.engines.with_ollama import OllamaEngine, installed
 from course_lib.local.engines.with_openai import OpenAIEngine
+from course_lib.task.traces import parse_trace
 
 QUESTION = [{"role": "user", "content": "secret of my firm"}]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
@@ -190,6 +194,85 @@ def test_a_key_goes_encrypted_or_stays_here():
         Wire("it", "http://a.example", key="k")
     with pytest.raises(CourseError, match="printable ASCII"):
         Wire("it", "https://a.example", key="k\n")
+
+
+class Server:
+    """A server of OpenAI's protocol in place of the network: it sends `deltas` and keeps the body.
+
+    With a `limit` it counts the prompt and its template, and refuses as vLLM does what would not
+    fit beside it.
+    """
+
+    def __init__(self, monkeypatch, deltas, limit=None, raw=None, context=None):
+        self.deltas, self.limit, self.raw, self.body = deltas, limit, raw, {}
+        transport = httpx.MockTransport(self.reply)
+        monkeypatch.setattr(with_openai, "Wire", functools.partial(Wire, transport=transport))
+        self.engine = OpenAIEngine("http://127.0.0.1:1", context=context)
+
+    def reply(self, request):
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "m", "max_model_len": self.limit}]})
+        self.body = json.loads(request.content)
+        prompt = 20 + sum(len(one["content"].split()) for one in self.body["messages"])
+        if self.limit and prompt + self.body.get("max_tokens", 1) > self.limit:
+            message = f"maximum context length is {self.limit} tokens and the prompt has {prompt}"
+            return httpx.Response(400, json={"error": {"message": message}})
+        ends = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        events = [{"choices": [{"delta": one}], "error": None} for one in self.deltas]
+        said = "".join(f"data: {json.dumps(one)}\n\n" for one in [*events, ends])
+        return httpx.Response(200, content=self.raw or f"\ufeff{said}data: [DONE]\n\n".encode())
+
+    def ask(self, **options):
+        stream = self.engine.stream(QUESTION, **options)
+        return "".join(stream), stream
+
+
+def test_without_a_number_the_server_fills_its_context(monkeypatch):
+    """vLLM refuses what it would have to cut, and nobody but it has counted the prompt."""
+    server = Server(monkeypatch, [{"content": "Four."}], limit=100)
+    assert server.engine.context == 100
+    assert server.ask()[0] == "Four." and "max_tokens" not in server.body
+    assert server.ask(max_tokens=50)[0] == "Four." and server.body["max_tokens"] == 50
+    with pytest.raises(CourseError, match="refuses: maximum context length is 100"):
+        server.ask(max_tokens=90)
+    with pytest.raises(CourseError, match="the context holds 100; shorten"):
+        server.engine.stream([{"role": "user", "content": "word " * 100}])
+
+
+def test_a_server_is_heard_no_longer_than_the_context_that_was_asked_for(monkeypatch):
+    server = Server(monkeypatch, [{"content": "a"}] * 300, limit=1000, context=100)
+    text, stream = server.ask()
+    assert "max_tokens" not in server.body
+    assert len(text) == 100 - 4 and stream.summary.finish == "length"
+
+
+def test_a_server_that_does_not_tell_its_context_is_told_where_to_end(monkeypatch):
+    """Else mlx_lm.server would end after 512 tokens."""
+    server = Server(monkeypatch, [{"content": "a"}])
+    assert server.ask()[0] == "a" and server.body["max_tokens"] == server.engine.context - 4
+
+
+def test_an_error_of_null_is_none_and_a_byte_order_mark_is_dropped(monkeypatch):
+    text, stream = Server(monkeypatch, [{"content": "a"}, {"content": "b"}]).ask()
+    assert text == "ab" and stream.summary.finish == "stop"
+    failed = Server(monkeypatch, [], raw=b'data: {"error": "out of memory"}\n\n')
+    with pytest.raises(CourseError, match=r"failed \(out of memory\)"):
+        failed.ask()
+
+
+def test_a_thought_whose_opening_tag_is_in_the_template_is_one(monkeypatch):
+    thought = "I could ask <tool>calculate: 1+1</tool>"
+    deltas = [{"content": f"{thought}\n</thi"}, {"content": "nk>\n\nThe answer is 4."}]
+    text, stream = Server(monkeypatch, deltas).ask()
+    assert stream.prefilled
+    assert parse_trace(text, prefilled=True).answer == "\n\nThe answer is 4."
+    apart = [{"reasoning": "</think> ends it <"}, {"content": "Use </think>."}]
+    text, stream = Server(monkeypatch, apart).ask()
+    assert not stream.prefilled
+    assert parse_trace(text).thinking == "\n`</think>` ends it <\n"
+    assert parse_trace(text).answer == "\n\nUse </think>."
+    text, _ = Server(monkeypatch, [{"reasoning": "1 <"}]).ask()
+    assert text == "<think>\n1 <"
 
 
 PROXIES = ("http://127.0.0.1:%d", "socks5://127.0.0.1:%d", "nonsense:%d", "http://[%d")

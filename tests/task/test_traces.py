@@ -12,6 +12,7 @@ from course_lib.task.traces import (
     CLOSE,
     OPEN,
     TraceReader,
+    begins_inside,
     count,
     find_loop,
     label_steps,
@@ -71,6 +72,27 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
 def test_parse_trace(text, prefilled, expected):
     trace = parse_trace(text, prefilled=prefilled)
     assert (trace.thinking, trace.answer, trace.opened, trace.closed) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("a b\n</think>\n\nc", True),
+        ("a b</think>", True),
+        ("I write `<think>` and `</think>`.\n</think>\n\nc", True),
+        ("```\n</think>\n```\nSo.\n</think>\n\nc", True),
+        ("a</think>b <think>c</think>d", True),
+        ("a b", False),
+        ("", False),
+        ("<think>a</think>b", False),
+        ("\n <think>a", False),
+        ("Sure. <think>a</think>b", False),
+        ("It ends with `</think>`.", False),
+        ("So:\n```\na\n</think>\nb\n```\nThat is all.", False),
+    ],
+)
+def test_a_closing_tag_alone_shows_that_the_text_begins_inside_a_thought(text, inside):
+    assert begins_inside(text) is inside
 
 
 F = "```"

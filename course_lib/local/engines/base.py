@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from course_lib import runtime
 from course_lib.errors import CourseError
-from course_lib.task.traces import CLOSE, OPEN
+from course_lib.task.traces import CLOSE, OPEN, begins_inside
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -19,6 +19,7 @@ CONTEXT = 16_384  # with Ollama's own default, 4,096, a long thought pushes its 
 
 _ROLES = ("system", "user", "assistant")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a sign, or a byte that was no UTF-8
+_LEADING = re.compile("[\ud800-\udbff]\\Z")  # the first half of a sign whose second may follow
 _DEEPSEEK = re.compile(r"deepseek[-_]?r1", re.IGNORECASE)
 
 
@@ -101,12 +102,14 @@ class Stream:
 
     In a `with` statement it is closed at the end, which stops the server's work too. Whatever
     happens, `text` holds what has come so far. `prefilled` says that the prompt ended with
-    an opening tag, so that the text begins inside the thought (see `traces.parse_trace`).
+    an opening tag, so that the text begins inside the thought (see `traces.parse_trace`); where a
+    server made the prompt, that is known only when the text has come whole.
     """
 
     def __init__(self, pieces: Iterator[str | Summary], *, prefilled: bool = False) -> None:
         self._pieces = pieces
         self._received: list[str] = []
+        self._half = ""  # of a sign that two pieces share
         self.prefilled = prefilled
         self.summary: Summary | None = None
 
@@ -122,10 +125,23 @@ class Stream:
         for piece in self._pieces:
             if isinstance(piece, Summary):
                 self.summary = piece
-            elif piece:
-                self._received.append(piece)
-                return piece
+            elif piece and (whole := self._whole(piece)):
+                return whole
+        if self._half:
+            return self._whole("", last=True)
+        self.prefilled = self.prefilled or begins_inside(self.text)
         raise StopIteration
+
+    def _whole(self, piece: str, *, last: bool = False) -> str:
+        """Receive a piece, but for half a sign at its end: the next piece may have the other."""
+        piece = self._half + piece
+        self._half = "" if last or not _LEADING.search(piece) else piece[-1]
+        piece = piece[: len(piece) - len(self._half)]
+        if _SURROGATE.search(piece):  # two halves become a sign, one alone is none
+            piece = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if piece:
+            self._received.append(piece)
+        return piece
 
     def __enter__(self) -> Self:
         return self
@@ -225,14 +241,27 @@ def room(prompt_tokens: int, context: int, max_tokens: int | None) -> int:
     return min(max_tokens or context, context - prompt_tokens)
 
 
+def overlap(text: str, word: str) -> int:
+    """How many characters at the end of `text` are a beginning of `word`, and not all of it."""
+    longest = min(len(text), len(word) - 1)
+    return next((n for n in range(longest, 0, -1) if word.startswith(text[-n:])), 0)
+
+
 class Tags:
-    """Gives a thought that a server sends apart from the answer its tags back."""
+    """Gives a thought that a server sends apart from the answer its tags back.
+
+    A closing tag within the thought is written as code, so that it is not read as its end.
+    """
 
     def __init__(self) -> None:
         self._open = False
+        self._held = ""  # the end of the thought, as long as it may become a closing tag
 
-    def join(self, thought: str, content: str) -> str:
+    def join(self, thought: str, content: str, *, last: bool = False) -> str:
         """The next piece of the text, of a piece of the thought and one of the answer."""
+        thought = (self._held + thought).replace(CLOSE, f"`{CLOSE}`")
+        shown = len(thought) - (0 if content or last else overlap(thought, CLOSE))
+        thought, self._held = thought[:shown], thought[shown:]
         text = thought if self._open or not thought else f"{OPEN}\n{thought}"
         self._open = self._open or bool(thought)
         if content:

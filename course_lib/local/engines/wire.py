@@ -6,6 +6,7 @@ redirections are not followed; and whatever is wrong becomes one CourseError. Se
 machine are asked directly, past any proxy that the environment names.
 """
 
+import codecs
 import ipaddress
 import json
 import threading
@@ -100,7 +101,7 @@ class Wire:
         with self._opened(path, body) as response:
             reply = b"".join(self._chunks(response, LONGEST_REPLY, lines=False))
             found = self.read(reply)
-            if "error" in found:
+            if found.get("error") is not None:
                 raise self.fault(f"failed ({_reason(reply)})")
             return found
 
@@ -127,6 +128,8 @@ class Wire:
         """
         most = tokens + _SLACK
         for number, line in enumerate(self.lines(path, body, most * _LINE), 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             name, colon, data = line.strip().partition(b":")
             if name not in (b"data", b"error") or not colon:
                 name, data = b"data", line.strip()
@@ -136,7 +139,7 @@ class Wire:
                 raise self.fault(f"went on beyond the {tokens:,} tokens asked for")
             if data and not line.startswith((b":", b"event:", b"id:", b"retry:")):
                 found = self.read(data)
-                if name == b"error" or "error" in found:
+                if name == b"error" or found.get("error") is not None:
                     raise self.fault(f"failed ({_reason(data)})")
                 yield found
 

@@ -121,8 +121,10 @@ class OllamaEngine(Engine):
         for part in self._wire.objects("/api/chat", body, body["options"]["num_predict"]):
             self._confirm(_elsewhere("", part), "It has the question; nothing more is sent.")
             message = part.get("message") or {}
-            yield tags.join(self._text(message, "thinking"), self._text(message, "content"))
-            if part.get("done") is True:
+            both = self._text(message, "thinking"), self._text(message, "content")
+            done = part.get("done") is True
+            yield tags.join(*both, last=done)
+            if done:
                 yield self._summary(part, clock, least)
                 return
         raise self._wire.fault("broke off in the middle of its answer")

@@ -53,8 +53,8 @@ class OpenAIEngine(Engine):
         self.kind = f"a server at {urlsplit(address).netloc}"
         found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model)
         self.model = str(found.get("id", ""))
-        limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
-        self.context = context or limit or CONTEXT
+        self._limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
+        self.context = context or self._limit or CONTEXT
 
     def _chosen(self, models: list[dict[str, Any]], model: str) -> dict[str, Any]:
         wanted = [one for one in models if not model or one.get("id") == model]
@@ -69,22 +69,27 @@ class OpenAIEngine(Engine):
         body: dict[str, Any] = {
             "model": self.model,
             "messages": messages,
-            "max_tokens": room(least, self.context, request.max_tokens),
             "temperature": request.temperature,
             "top_p": request.top_p,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        most = room(least, self.context, request.max_tokens)
+        if request.max_tokens is not None or not self._limit:
+            body["max_tokens"] = most
+        # Else the server fills its context: it alone has counted the prompt, and refuses a number
+        # that does not fit beside it. Those that say no limit do not, but may end early by default
+        # (mlx_lm.server after 512 tokens).
         if request.stop:
             body["stop"] = list(request.stop)
         if request.seed is not None:
             body["seed"] = request.seed
-        return Stream(self._answer(body))
+        return Stream(self._answer(body, most))
 
-    def _answer(self, body: dict[str, Any]) -> Iterator[str | Summary]:
+    def _answer(self, body: dict[str, Any], most: int) -> Iterator[str | Summary]:
         clock, tags, finish, pieces = Clock(), Tags(), "", 0
         usage: dict[str, Any] = {}
-        for event in self._wire.objects("/v1/chat/completions", body, body["max_tokens"]):
+        for event in self._wire.objects("/v1/chat/completions", body, most):
             usage = event.get("usage") or usage
             choice = next(iter(objects_in(event.get("choices"))), {})
             finish = str(choice.get("finish_reason") or finish)
@@ -92,7 +97,10 @@ class OpenAIEngine(Engine):
             pieces += bool(thought or content)
             if pieces == 1 and not finish:
                 clock.first_token()
-            yield tags.join(thought, content)
+            if pieces > most and "max_tokens" not in body:
+                finish = "length"  # the server's context is larger than the one asked for
+                break
+            yield tags.join(thought, content, last=bool(finish))
         if not finish:
             raise self._wire.fault("broke off in the middle of its answer")
         yield self._summary(finish, usage, pieces, clock)

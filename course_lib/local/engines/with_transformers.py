@@ -14,6 +14,7 @@ from course_lib.local.engines.base import (
     Stream,
     Summary,
     force_thinking,
+    overlap,
     refuse_too_large,
     room,
 )
@@ -106,7 +107,10 @@ def pick(
 
 
 class StopFilter:
-    """Ends a stream of text at the first of some stop texts, which may be cut by pieces."""
+    """Ends a stream of text at the stop text that is whole first, of several the longest.
+
+    That is the same however the text is cut into pieces.
+    """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
@@ -116,23 +120,17 @@ class StopFilter:
     def feed(self, piece: str) -> str:
         """What can be shown after one more piece."""
         text = self._held + piece
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        found = [(text.find(stop) + len(stop), -len(stop)) for stop in self._stops if stop in text]
         if found:
             self.stopped, self._held = True, ""
-            return text[: min(found)]
-        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+            return text[: sum(min(found))]
+        keep = max((overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
     def rest(self) -> str:
         """What was held back, at the end."""
         return self._held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` are a beginning of `stop`."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)
 
 
 def _listed(ends: int | list[int] | None) -> list[int]:

@@ -18,7 +18,14 @@ from course_lib.task.traces.labels import (
     label_steps,
 )
 from course_lib.task.traces.loops import Loop, find_loop
-from course_lib.task.traces.reader import CLOSE, OPEN, Trace, TraceReader, parse_trace
+from course_lib.task.traces.reader import (
+    CLOSE,
+    OPEN,
+    Trace,
+    TraceReader,
+    begins_inside,
+    parse_trace,
+)
 
 __all__ = [
     "ATTEMPT",
@@ -36,6 +43,7 @@ __all__ = [
     "TraceCounts",
     "TraceReader",
     "WorkStep",
+    "begins_inside",
     "count",
     "find_loop",
     "label_steps",

@@ -29,6 +29,7 @@ class Trace:
 _FENCE = re.compile(r"([^`~]*)(`{3,}|~{3,})([^`~]*)")
 _LEAD = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?")
 _CLOSING = re.compile(r"`</think>`|</think>")
+_QUOTED = f"`{OPEN}`"
 
 
 @dataclass
@@ -165,3 +166,13 @@ def parse_trace(text: str, *, prefilled: bool = False) -> Trace:
     reader = TraceReader(prefilled=prefilled)
     reader.feed(text)
     return reader.trace
+
+
+def begins_inside(text: str) -> bool:
+    """Whether a text that has come whole begins inside a thought: it has the end of one alone.
+
+    A server may put `<think>` into the prompt without a word, and send thought and answer as one.
+    Then a `</think>` that is no code ends what no `<think>` in the text began.
+    """
+    trace = parse_trace(text, prefilled=True)
+    return trace.closed and not trace.opened and OPEN not in trace.thinking.replace(_QUOTED, "")
