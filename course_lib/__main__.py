@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from course_lib.errors import COUNT, WHOLE, CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError, printable
 from course_lib.runtime import new_folder
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except CourseError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)

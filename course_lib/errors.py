@@ -1,13 +1,23 @@
 """The one exception a learner meets: a sentence that says what is wrong and what to do."""
 
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
+# Control characters but tab and line feed, what is invisible or turns the line, halves of signs.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ud800-\udfff]"
+)
 _LARGEST = 2**63 - 1  # what torch takes as a seed, and more than anybody counts
 
 
 class CourseError(Exception):
     """Something the reader can put right: the message is one plain sentence, without traceback."""
+
+
+def printable(text: str) -> str:
+    """What a stranger wrote, a model or a server, without what would steer the display."""
+    return _CONTROL.sub(" ", text)
 
 
 def at_least(least: int) -> Callable[[str], int]:

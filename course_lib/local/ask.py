@@ -2,7 +2,7 @@
 
 import argparse
 
-from course_lib.errors import COUNT, WHOLE, CourseError
+from course_lib.errors import COUNT, WHOLE, CourseError, printable
 from course_lib.local import engines
 from course_lib.local.engines.base import CONTEXT, Engine
 from course_lib.local.engines.with_ollama import ADDRESS
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     if not asked.strip():
         raise CourseError("The question is empty; write one in quotes.")
     engine = _open(args)
-    print(f"{engine} answers.", flush=True)
+    print(printable(f"{engine} answers."), flush=True)
     if not puzzle and 0 < engine.vocabulary < _WORDS:
         print('It has read only puzzles such as "7 ? 3 ? 5 = 9", and knows no words.', flush=True)
     messages = [{"role": "user", "content": asked}]
@@ -32,13 +32,13 @@ def main(argv: list[str]) -> int:
         with engine.stream(messages, temperature=args.temperature, **options) as stream:
             print(traces.OPEN * stream.prefilled, end="")
             for number, piece in enumerate(stream):
-                print(piece, end="", flush=True)
+                print(printable(piece), end="", flush=True)
                 if number % _LOOK == 0 and _is_circle(stream.text):
                     print(_CIRCLE, end="")
                     break
     finally:
         engine.close()
-    print(f"\n{stream.summary.text() if stream.summary else ''}")
+    print(f"\n{printable(stream.summary.text()) if stream.summary else ''}")
     if puzzle:
         print(verdict(puzzle, stream.text))
     return 0

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from course_lib.__main__ import main, parser
+from course_lib.errors import CourseError
+from course_lib.local import engines
 from course_lib.model import models
 
 COMMANDS = [
@@ -46,6 +48,15 @@ def test_ask_shows_the_thought_and_the_verdict(capsys):
     folder = str(models.shipped("mini-v3-base"))
     assert main(["ask", "--model", folder, "7 ? 3 ? 5 ? 2 = 11"]) == 0
     assert "right" in (out := capsys.readouterr().out) or "wrong" in out or "worth 0" in out
+
+
+def test_what_a_server_says_of_a_failure_does_not_steer_the_terminal(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise CourseError("It failed (\x1b[2J\ud83d).\nAsk again.")
+
+    monkeypatch.setattr(engines, "named", fail)
+    assert main(["ask", "--model", "m", "Why?"]) == 1
+    assert capsys.readouterr().err == "It failed ( [2J ).\nAsk again.\n"
 
 
 def test_ask_says_when_a_puzzle_has_no_solution(capsys):

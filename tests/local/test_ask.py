@@ -107,6 +107,11 @@ def test_an_answer_that_goes_round_in_a_circle_is_stopped(says, words):
     assert said < 800 and "goes round in a circle" in printed
 
 
+def test_what_would_steer_the_terminal_is_not_printed(says):
+    _, printed = says(["\x1b[2J\x1b]0;", "mine\x07 a\tb\n", "\x9b1m\u202ec\r\nd"])
+    assert " [2J ]0;mine  a\tb\n 1m c \nd" in printed
+
+
 def test_one_that_goes_on_is_heard_to_its_end(says):
     sums = [f" {a}+{b}={a + b}" for a in range(30) for b in range(30)]
     for pieces in (sums, ["-"] * 151, ["0, "] * 300, [*sums[:50], *["| --- "] * 40, *sums]):
