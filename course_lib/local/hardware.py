@@ -6,6 +6,8 @@ measured for this machine. Not all of a memory is free: `reserve` is what the sy
 the driver keep, and a Mac lends its graphics processor only a part of its memory.
 """
 
+import math
+import re
 import shutil
 import subprocess
 import time
@@ -25,6 +27,7 @@ HOST = (32 * GIB, 60e9)  # the computer around a card, assumed: memory and its b
 _METAL_SMALL = 36 * GIB  # up to here Metal lends two thirds of the memory, above it three quarters
 _PROBE = 1 << 27  # bytes a core; larger than the cache of a small machine
 _PIECE = 1 << 21  # bytes read at a time
+_ANY_CARD = re.compile(r"NVIDIA|GEFORCE|RTX|PCIE|SXM\d*|HBM\w*|\d+GB")  # in names of many cards
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Machine:
 
     `cards` are the bytes of each graphics card, `reserve` what is not free on each of them. The
     memory of the processor is `host` with `host_reserve`. `sold` says where a machine cannot
-    simply be bought.
+    simply be bought. Raises ValueError for a bandwidth that is not above 0.
     """
 
     name: str
@@ -46,6 +49,13 @@ class Machine:
     reserve: int = CARD_RESERVE
     host_reserve: int = SYSTEM_RESERVE
     sold: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("bandwidth", "host_bandwidth"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; it must be above 0 bytes a second."
+                )
 
     @property
     def host_free(self) -> int:
@@ -107,16 +117,28 @@ def here(measured: float | None = None) -> list[Machine]:
     known = [Machine(card.name, card.total_memory, "graphics memory") for card in properties]
     cards = known or _cards_of_the_driver()
     around: dict[str, Any] = {"host": total, "host_reserve": taken, "host_bandwidth": speed}
-    return [own, *(replace(one, cards=(one.memory,), **around, **_published(one)) for one in cards)]
+    # a card that the ledger does not know is taken for the slowest of those that it knows
+    around["bandwidth"] = min(one.bandwidth for one in presets() if one.kind == "graphics memory")
+    return [own, *(replace(one, cards=(one.memory,), **around | _published(one)) for one in cards)]
 
 
 def _published(card: Machine) -> dict[str, Any]:
-    """The published bandwidth of a card that the ledger knows by its name."""
+    """The published bandwidth of a card that the ledger knows by its whole name and its memory.
+
+    A "Laptop GPU", a "Ti" or half the memory make another card, with another bandwidth.
+    """
     known = [
-        one for one in presets() if one.name.partition(",")[0].removeprefix("RTX ") in card.name
+        one.bandwidth
+        for one in presets()
+        if _own_words(one.name.partition(",")[0]) == _own_words(card.name)
+        and abs(card.memory - one.memory) <= one.memory / 10
     ]
-    longest = max(known, key=lambda one: len(one.name), default=None)
-    return {"bandwidth": longest.bandwidth} if longest else {}
+    return {"bandwidth": known[0]} if known else {}
+
+
+def _own_words(name: str) -> list[str]:
+    """The words of a card's name by which it is told from others."""
+    return [word for word in re.findall(r"\w+", name.upper()) if not _ANY_CARD.fullmatch(word)]
 
 
 def _cards_of_the_driver() -> list[Machine]:

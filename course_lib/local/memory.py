@@ -40,12 +40,17 @@ def kv_cache_bytes(
     instead, 71 times as much: GGUF files made before April 2025 are run like that. Raises
     ValueError for a negative number of tokens or a configuration that `count_parameters` refuses.
     """
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
-        raise ValueError(f"tokens is {tokens!r}; it must be a whole number of at least 0.")
+    _whole("tokens", tokens)
     if not 0 < bytes_per_value <= 8:
         raise ValueError(f"bytes_per_value is {bytes_per_value}; allowed is above 0 up to 8.")
     count_parameters(config)  # refuses what is no configuration
     return round(_cached_values(config, compressed) * bytes_per_value * tokens)
+
+
+def _whole(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 0.")
+    return value
 
 
 def _cached_values(config: Config, compressed: bool) -> int:
@@ -90,8 +95,11 @@ def _widest(config: Config) -> int:
 
 
 def cells(context: int) -> int:
-    """The tokens that llama.cpp keeps room for where `context` are asked for."""
-    return -(-context // _CELLS) * _CELLS
+    """The tokens that llama.cpp keeps room for where `context` are asked for.
+
+    Raises ValueError for a context that is no whole number of at least 0.
+    """
+    return -(-_whole("context", context) // _CELLS) * _CELLS
 
 
 @dataclass(frozen=True)

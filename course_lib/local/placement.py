@@ -5,12 +5,13 @@ matrix last; each layer takes its part of the cache along. The table of token em
 the processor. What does not fit on the cards stays with it too (`-ngl` says how many layers go).
 """
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from course_lib.local import memory
 from course_lib.local.hardware import Machine
@@ -97,7 +98,8 @@ def plan(
 
     With `whole_only` all of them go there, fit or not, and so they do where no share of them fits.
     `flash` is flash attention, which engines use where the machine can; `compressed` is R1's cache
-    as latents. Raises ValueError for an unknown quantisation or type of cache.
+    as latents. Raises ValueError for an unknown quantisation or type of cache, for less than one
+    slot, and for a context below 0.
     """
     per_value = memory.CACHE_TYPES.get(cache_type.lower())
     if per_value is None or slots < 1:
@@ -109,7 +111,7 @@ def plan(
         memory.weights_bytes(config, quantisation)  # says what is allowed
     tokens = slots * memory.cells(context)
     cache = memory.kv_cache_bytes(config, tokens, bytes_per_value=per_value, compressed=compressed)
-    table, items = _items(tuple(sorted(config.items())), quantisation.lower())
+    table, items = _items(json.dumps(dict(config), default=str), quantisation.lower())
     copies = 4 if len(machine.cards) > 1 else 1
     buffers = memory.compute_bytes(config, tokens, flash=flash, copies=copies)
     layers = len(items) if machine.cards else 0
@@ -130,9 +132,12 @@ class _Item(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _items(fields: tuple[tuple[str, Any], ...], quantisation: str) -> tuple[int, list[_Item]]:
-    """The embedding's bytes, and the layers and the output in their order; `fields` of a config."""
-    config = dict(fields)
+def _items(written: str, quantisation: str) -> tuple[int, list[_Item]]:
+    """The embedding's bytes, and the layers and the output in their order.
+
+    `written` is a config as JSON, which can be looked up whatever lists and objects are in it.
+    """
+    config: Config = json.loads(written)
     layers = config["num_hidden_layers"]
     sizes, touched = [0] * (layers + 1), [0.0] * (layers + 1)
     table = 0
@@ -160,7 +165,8 @@ def _deal(
     places = list(_places(machine))
     processor, cards = places[0], places[1:]
     processor.weights += table
-    ends = [end / sum(one.free for one in cards) for end in accumulate(one.free for one in cards)]
+    lent = sum(one.free for one in cards) or 1  # cards may lend nothing
+    ends = [end / lent for end in accumulate(one.free for one in cards)]
     first = len(items) - layers
     for number, item in enumerate(items):
         at = processor
@@ -182,14 +188,14 @@ def _places(machine: Machine) -> Iterator[Share]:
     yield Share("processor", machine.host_free, machine.host_bandwidth)
     for number, card in enumerate(machine.cards):
         name = f"card {number + 1}" if len(machine.cards) > 1 else machine.kind
-        yield Share(name, card - machine.reserve, machine.bandwidth)
+        yield Share(name, max(0, card - machine.reserve), machine.bandwidth)
 
 
 def longest_context(
     config: Config, quantisation: str, machine: Machine, *, cache_type: str = "f16", slots: int = 1
 ) -> int:
     """Tokens, in steps of 256, that fit with every layer where it is fast; 0 if none do."""
-    limit = config.get("max_position_embeddings", 1 << 17)
+    limit = config.get("max_position_embeddings") or 1 << 17
     low, high = 0, limit // 256
     while low < high:
         middle = (low + high + 1) // 2

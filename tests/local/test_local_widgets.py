@@ -42,6 +42,7 @@ def test_a_graphics_card_is_found_although_torch_knows_none(tmp_path, monkeypatc
         assert (found[0].name, found[0].memory) == ("NVIDIA RTX 4090", 24564 << 20)
         assert found[0].bandwidth == 1008e9 and found[0].cards == (24564 << 20,)
         assert found[1].name == "Tesla, T4" and found[1].memory == 15 << 30
+        assert found[1].bandwidth == 272e9  # not known: the slowest of those that are
 
 
 def test_a_32b_model_fits_a_24_gb_card_and_a_70b_in_part():
@@ -126,6 +127,12 @@ def test_every_step_can_be_jumped_to_however_long_the_trace():
     viewer.follow(Stream(iter([long, Summary("here", "student", "stop", 5, 7, 0.1, 0.1)])))
     viewer.set(step=91)
     assert "Step 91 of 91 (conclusion): yes" in viewer.text()
+
+
+def test_a_thought_that_a_server_had_opened_is_shown_as_one_in_the_end():
+    viewer = TraceViewer(key="opened")
+    viewer.follow(Stream(iter(["Hm.\n</think>", "\n\nyes"])))
+    assert viewer.prefilled and [step.labels for step in viewer.steps()] == [(), ("conclusion",)]
 
 
 def test_a_thought_that_the_prompt_had_opened_is_told_as_not_ended():

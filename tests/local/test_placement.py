@@ -1,5 +1,6 @@
 """Where a model goes: against what llama.cpp prints here, and what it printed elsewhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -282,8 +283,67 @@ def test_minutes_are_the_sum_of_every_tokens_bytes():
 def test_bad_arguments_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         placement.plan(CONFIGS["R1-Distill-Qwen-7B"], "q4_k_m", 4096, CARD, **changes)
+    with pytest.raises(ValueError, match="context is -255; it must be a whole number of at least"):
+        placement.plan(CONFIGS["R1-Distill-Qwen-7B"], "q4_k_m", -255, CARD)
     with pytest.raises(ValueError, match="quantisation is 'q5'; allowed are"):
         placement.plan(CONFIGS["R1-Distill-Qwen-7B"], "q5", 4096, CARD)
+
+
+CONFIG_FILES = sorted(models.ASSETS.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.parent.name)
+def test_a_config_file_is_placed_as_it_is(path):
+    config = json.loads(path.read_text())
+    made = placement.plan(config, "q8_0", 256, CARD)
+    assert made.whole and sum(one.weights for one in made.shares) > 0
+    assert placement.longest_context(config, "q8_0", CARD) == 256
+    longer = config | {"max_position_embeddings": None}
+    assert placement.longest_context(longer, "q8_0", CARD) == 1 << 17
+
+
+def test_a_card_that_lends_nothing_is_given_nothing():
+    for memory_of_it in (hardware.CARD_RESERVE, hardware.CARD_RESERVE // 2):
+        card = hardware.with_cards("small", memory_of_it, 1e11)
+        made = placement.plan(CONFIGS["R1-Distill-Qwen-1.5B"], "q4_k_m", 4096, card)
+        assert made.fits and made.layers == 0 and made.speed() > 0
+        assert placement.longest_context(CONFIGS["R1-Distill-Qwen-1.5B"], "q4_k_m", card) == 0
+
+
+@pytest.mark.parametrize("speed", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["bandwidth", "host_bandwidth"])
+def test_a_machine_without_a_bandwidth_is_none(name, speed):
+    with pytest.raises(ValueError, match=f"^{name} is {speed}; it must be above 0 bytes"):
+        hardware.Machine("m", 1, "memory", **{name: speed})
+
+
+@pytest.mark.parametrize(
+    ("name", "mib", "speed"),
+    [
+        ("NVIDIA GeForce RTX 4090", 24_564, 1008),
+        ("NVIDIA RTX 4090", 24_564, 1008),
+        ("NVIDIA GeForce RTX 5090", 32_607, 1792),
+        ("NVIDIA GeForce RTX 5060 Ti", 16_311, 448),
+        ("NVIDIA GeForce RTX 3060", 12_288, 360),
+        ("NVIDIA A100-SXM4-80GB", 81_920, 2039),
+        ("NVIDIA A100 80GB PCIe", 81_920, 2039),
+        ("NVIDIA A100-SXM4-40GB", 40_960, None),
+        ("NVIDIA RTX A1000", 8_188, None),
+        ("NVIDIA H100 80GB HBM3", 81_559, None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 16_376, None),
+        ("NVIDIA GeForce RTX 5090 Laptop GPU", 24_463, None),
+        ("NVIDIA GeForce RTX 4090 D", 24_564, None),
+        ("NVIDIA GeForce RTX 3060 Ti", 8_192, None),
+        ("NVIDIA GeForce RTX 3060", 8_192, None),
+        ("NVIDIA GeForce RTX 4080 SUPER", 16_376, None),
+        ("NVIDIA GeForce RTX 3080 with Max-Q Design", 10_240, None),
+        ("NVIDIA GeForce RTX 3090 Ti", 24_564, None),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 9_728, None),
+    ],
+)
+def test_a_card_is_known_by_its_whole_name_and_its_memory(name, mib, speed):
+    card = hardware.Machine(name, mib * MIB, "graphics memory")
+    assert hardware._published(card) == ({} if speed is None else {"bandwidth": speed * 1e9})
 
 
 def test_which_model_for_which_machine():
