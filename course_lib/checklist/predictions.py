@@ -27,7 +27,7 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
         as_said = "as it came" if answer == came else f"and it came to “{came}”"
         return Verdict(outcome, f"You predicted “{answer}”, {as_said}.")
     try:
-        given = read_number(answer)
+        given = read_number(answer, unit)
     except ValueError as error:
         return Verdict(
             Outcome.BLANK, f"Your prediction cannot be read: {error}. It came to {told}."

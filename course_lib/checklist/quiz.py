@@ -49,24 +49,57 @@ def say(reply: Reply, state: State) -> str:
 
 # A comma stands before three digits or is none of the number: "0,05" is two numbers, not 5.
 _NUMBER = re.compile(r"[-+]?(?:(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_MINUS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}", "--")  # editors make them of a hyphen
+_WORD = re.compile(r"[^\W\d_]+|[%$€¢]")
+_SCALE = re.compile(r"[kmgtb]|[mb]n|mio|mrd|dozen|hundred|thousand|(?:m|b|tr)illions?")
+_UNITS = {
+    "%": "% percent percentage point points pp hundred",
+    "cents": "cent cents ct ¢",
+    "dollars": "dollar dollars usd $",
+    "euros": "euro euros eur €",
+    "ms": "millisecond milliseconds ms",
+    "s": "second seconds sec s",
+    "min": "minute minutes min",
+    "h": "hour hours h",
+    "days": "day days",
+    "bytes": "byte bytes b",
+    **{size: size for size in ("kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib")},
+}
+_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 
 
-def read_number(text: str) -> float | None:
+def read_number(text: str, unit: str = "") -> float | None:
     """A number as people type it: '12,000', '27x', '$0.03', '5.3 %', '1e4'; None for a blank.
 
-    Raises ValueError where no number, or more than one, is there.
+    Raises ValueError where no number, or more than one, is there, where a word makes it another
+    ('12k'), and, for a number in `unit`, where another unit is named.
     """
     if not text.strip():
         return None
-    if len(text) > 100:
+    text = text.translate(_MINUS)
+    found = list(_NUMBER.finditer(text)) if len(text) <= 100 else []
+    rest = "".join(_NUMBER.split(text))
+    if len(found) != 1 or any(sign.isnumeric() for sign in rest):  # of 3½, the half is left
         raise ValueError("type one number, for example 12,000 or 0.05")
-    found = _NUMBER.findall(text)
-    if len(found) != 1:
-        raise ValueError("type one number, for example 12,000 or 0.05")
-    value = float(found[0].replace(",", ""))
+    value = float(found[0][0].replace(",", ""))
     if not math.isfinite(value):
         raise ValueError("type a number that is not infinite")
+    _refuse_words(text, unit)
     return value
+
+
+def _refuse_words(text: str, unit: str) -> None:
+    """Raises ValueError for a word that makes the number another, or its unit another."""
+    asked = set(_WORD.findall(unit.lower()))
+    allowed = asked | {_UNIT_OF[word] for word in asked & _UNIT_OF.keys()}
+    for said in _WORD.findall(text):
+        word = said.lower()
+        if word in allowed or _UNIT_OF.get(word) in allowed:
+            continue
+        if unit and word in _UNIT_OF:
+            raise ValueError(f"type it in {unit}, not in {said}")
+        if _SCALE.fullmatch(word):
+            raise ValueError(f"type the number in full, without {said}, for example 12,000")
 
 
 @dataclass(frozen=True)
@@ -152,7 +185,7 @@ class Number:
     def judge(self, answer: str | None, state: State) -> Verdict:
         """The verdict on what was typed."""
         try:
-            given = read_number(answer or "")
+            given = read_number(answer or "", self.unit)
         except ValueError as error:
             return Verdict(Outcome.BLANK, f"That cannot be read as a number: {error}.")
         if given is None:
@@ -255,7 +288,7 @@ class Prediction:
             return Verdict(Outcome.BLANK, reply)
         if isinstance(self.ask, Number):
             try:
-                read_number(answer or "")
+                read_number(answer or "", self.ask.unit)
             except ValueError:
                 return self.ask.judge(answer, state)  # says that it cannot be read
         seen = {**state, **self.run()}

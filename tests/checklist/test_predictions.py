@@ -24,6 +24,7 @@ def own_home(tmp_path, monkeypatch):
         ("", 27.9, "blank", "You predicted nothing; it came to 27.9 points."),
         ("  ", 27.9, "blank", "nothing"),
         ("many", 27.9, "blank", "cannot be read"),
+        ("28 s", 27.9, "blank", "type it in points, not in s"),
         ("minutes", "minutes", "right", "You predicted “minutes”, as it came."),
         ("hours", "minutes", "wrong", "and it came to “minutes”"),
         (None, "minutes", "blank", "nothing"),

@@ -59,6 +59,9 @@ ORDERED = {"order": ["x", "y", "z", "w"]}
         ("-3", -3),
         (".5", 0.5),
         ("about 1,234.5 tokens", 1234.5),
+        ("−5", -5),
+        ("–5", -5),
+        ("16.2 GB", 16.2),
         ("", None),
         ("  ", None),
     ],
@@ -68,11 +71,44 @@ def test_numbers_are_read_as_people_type_them(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["many", "3 or 4", "1e999", "9" * 1000, "--", "1.2.3", "0,05", "1,5", "0,125", "1,2345"]
-)
+    "text",
+    ["many", "3 or 4", "1e999", "9" * 1000, "--", "1.2.3", "0,05", "1,5", "0,125", "1,2345",
+     "3½", "½", "10²", "12k", "12 K", "1.5 million", "3 Billions", "2bn", "7B", "5 dozen"],
+)  # fmt: skip
 def test_what_is_not_one_number_is_said(text):
     with pytest.raises(ValueError, match="type"):
         quiz.read_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("15.1 gib", "GiB", 15.1),
+        ("5 percent", "%", 5),
+        ("28 %", "points", 28),
+        ("5 %", "of a hundred", 5),
+        ("2.6 ct", "US cents", 2.6),
+        ("2.6 US cents", "US cents", 2.6),
+        ("300 tokens per second", "tokens/s", 300),
+        ("5.6 million", "million USD", 5.6),
+        ("27x", "times", 27),
+        ("512 B", "bytes", 512),
+    ],
+)
+def test_a_number_in_its_own_unit_is_read(text, unit, value):
+    assert quiz.read_number(text, unit) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("16.2 GB", "GiB"), ("15474MiB", "GiB"), ("$0.03", "US cents"), ("5 %", "problems"),
+     ("20 tokens/min", "tokens/s"), ("1.5 kB", "bytes")],
+)  # fmt: skip
+def test_another_unit_is_said_and_judged_neither_right_nor_wrong(text, unit):
+    asked = Number("n", "?", unit, fixed(15), "Yes.")
+    verdict = asked.judge(text, {})
+    assert verdict.outcome is Outcome.BLANK and f"type it in {unit}, not in" in verdict.reply
+    assert Prediction(asked, lambda: pytest.fail("ran"), str).judge(text, {}) == verdict
 
 
 @given(st.text())
