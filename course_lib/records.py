@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -49,6 +49,38 @@ def write_text(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
+def parsed(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError for what is none, or is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def loaded(path: str | Path) -> Any:
+    """The value in a JSON file, with or without the mark that Notepad puts first.
+
+    Raises OSError or ValueError where there is none to be read.
+    """
+    return parsed(Path(path).read_text(encoding="utf-8-sig"))
+
+
+def lines(path: str | Path) -> Iterator[Record]:
+    """The objects of a log, one a line, up to the first line that is none; empty ones hold nothing.
+
+    A kill may have cut the last line short. Raises OSError where the file cannot be read.
+    """
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+        for text in filter(str.strip, file):
+            try:
+                line = parsed(text)
+            except ValueError:
+                return
+            if not isinstance(line, dict):
+                return
+            yield line
+
+
 def read(
     path: str | Path,
     command: str,
@@ -60,7 +92,7 @@ def read(
     Raises CourseError, with the command that makes the record, where there is none to be read.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = loaded(path)
         if not isinstance(record, dict):
             raise TypeError("not an object")
         if check is not None:

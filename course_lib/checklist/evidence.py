@@ -4,7 +4,6 @@
 None, or the model that comes with the course, and the questions then say so.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from course_lib import runtime
+from course_lib import records, runtime
 from course_lib.local import hardware
 from course_lib.model import accounting
 from course_lib.runtime import ASSETS
@@ -165,21 +164,11 @@ def read_run(log: Path) -> Run | None:
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a log, one a line; what cannot be read is left out."""
+    """The lines of a log that can be read; none where there is no log."""
     try:
-        with log.open(encoding="utf-8") as text:
-            found = [_object(line) for line in islice(text, MOST_LINES)]
-    except (OSError, UnicodeDecodeError):
+        return list(islice(records.lines(log), MOST_LINES))
+    except OSError:
         return []
-    return [line for line in found if line is not None]
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -191,10 +180,10 @@ def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:
     """`config.json` of a model of one of `kinds`, DeepSeek-V3's class; None for anything else."""
     try:
-        config = _object((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        config = records.loaded(folder / "config.json")
+    except (OSError, ValueError):
         return None
-    if not config or config.get("model_type") not in kinds:
+    if not isinstance(config, dict) or config.get("model_type") not in kinds:
         return None
     try:
         accounting.count_parameters(config)

@@ -20,6 +20,7 @@ from typing import Any, TypeGuard
 
 from filelock import FileLock, Timeout
 
+from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.runtime import home, not_kept
 
@@ -72,7 +73,7 @@ def _in_file() -> Progress:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("the file is too large")
-        sections, odd = parse(json.loads(path.read_text(encoding="utf-8")))
+        sections, odd = parse(records.loaded(path))
         return Progress(sections, _set_aside(path, odd, sections) if odd else "")
     except FileNotFoundError:
         return Progress()
@@ -166,23 +167,27 @@ def parse(data: object) -> tuple[Sections, str]:
     sections: Sections = {}
     left_out = 0
     for section, entries in found.items():
-        read = entries if isinstance(entries, dict) else {"": None}
+        read = entries if isinstance(entries, dict) and _writable(section) else {"": None}
         good = {name: _cleaned(entry) for name, entry in read.items() if _is_entry(entry, name)}
         left_out += len(read) - len(good)
-        if good or entries == {}:
+        if good or not read:
             sections[section] = good
     odd = [f"{left_out} of its entries are none"] if left_out else []
     if data.get("version") != VERSION:
-        odd.insert(0, f"it is of version {str(data.get('version'))[:20]}, this is {VERSION}")
+        odd.insert(0, f"it is of version {data.get('version')!a:.20}, this is {VERSION}")
     return sections, "; ".join(odd)
 
 
 def _is_entry(entry: object, name: str) -> TypeGuard[dict[str, Any]]:
     """Whether it has an outcome, and nothing that cannot be written again."""
-    if not (isinstance(entry, Mapping) and isinstance(entry.get("outcome"), str)):
-        return False
+    outcome = entry.get("outcome") if isinstance(entry, Mapping) else None
+    return isinstance(outcome, str) and _writable([name, entry])
+
+
+def _writable(value: object) -> bool:
+    """Whether a value that was read can be written: JSON may hold halves of characters."""
     try:
-        json.dumps([name, entry], ensure_ascii=False).encode("utf-8")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         return False
     return True

@@ -6,25 +6,32 @@ number, and left out with a sentence where it is not what it should be.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from course_lib import records
 from course_lib.checklist import progress
 from course_lib.checklist.progress import Sections
+from course_lib.checklist.quiz import Outcome as Answered
 from course_lib.classroom import form
 from course_lib.classroom.checks.judge import Outcome
 from course_lib.classroom.checks.values import readable
+from course_lib.classroom.grade_files import alike
 from course_lib.errors import CourseError
 
 MOST_FILES = 5_000
 LONGEST_NAME = 80
 _DEEPEST = 4  # folders below the one given
+_MOST_SAID = 20  # sentences on one file
 _PASSED_OVER = ("__MACOSX", "__pycache__")
+
+
+Found = list[tuple[str, Sections]]
 
 
 @dataclass
@@ -57,11 +64,15 @@ def read(folder: Path) -> tuple[list[Person], list[str]]:
     for path in _files(folder, left):
         shown = readable(path.relative_to(folder).as_posix(), 200)
         try:
-            for name, sections in _contents(path):
+            found, odd = _contents(path)
+            for name, sections in found:
                 told = _plain(name) or _by_file(path)
-                person = people.setdefault(told.casefold(), Person(told))
+                person = people.setdefault(alike(told), Person(told))
                 _add(person, sections)
                 person.files.append(shown)
+            left += [f"{shown} {readable(one, 200)}." for one in odd[:_MOST_SAID]]
+            if len(odd) > _MOST_SAID:
+                left.append(f"{shown} has {len(odd) - _MOST_SAID} more of these.")
         except (OSError, ValueError, RecursionError, csv.Error) as error:
             reason = readable(getattr(error, "strerror", None) or str(error), 200)
             left.append(f"{shown} was left out: {reason}.")
@@ -70,7 +81,7 @@ def read(folder: Path) -> tuple[list[Person], list[str]]:
             f"{folder} holds nothing that could be read: no progress (python -m course_lib "
             "progress --export FILE), no form, no table of paper. " + " ".join(left[:3])
         )
-    return sorted(people.values(), key=lambda one: one.name.casefold()), left
+    return sorted(people.values(), key=lambda one: alike(one.name)), left
 
 
 def _files(folder: Path, left: list[str]) -> Iterator[Path]:
@@ -91,37 +102,88 @@ def _files(folder: Path, left: list[str]) -> Iterator[Path]:
         yield path
 
 
-def _contents(path: Path) -> list[tuple[str, Sections]]:
-    """(name, sections) of everybody in a file. Raises ValueError for what is none of ours."""
+def _contents(path: Path) -> tuple[Found, list[str]]:
+    """(name, sections) of everybody in a file, and in words what of it was left out.
+
+    Raises ValueError for what is none of ours.
+    """
     if path.stat().st_size > progress.LARGEST:
         raise ValueError("it is too large")
-    text = path.read_text(encoding="utf-8-sig")
+    text = _decoded(path.read_bytes())
     if path.suffix.lower() == ".csv":
-        return list(_paper(text))
-    data = json.loads(text)
+        return _paper(text)
+    data = records.parsed(text)
     if isinstance(data, dict) and "answers" in data:
         phase, answers = data.get("phase"), data["answers"]
         if phase not in form.PHASES or not isinstance(answers, dict):
             raise ValueError("it is no form of this course")
-        return [(_text(data.get("name")), {phase: form.judged(phase, answers)})]
+        entries = form.judged(phase, answers)
+        return [(_text(data.get("name")), {phase: entries})], _unread(phase, answers, entries)
     sections, _ = progress.parse(data)
-    return [(_text(sections.get("words", {}).get("name", {}).get("text")), sections)]
+    return [(_text(sections.get("words", {}).get("name", {}).get("text")), sections)], []
 
 
-def _paper(text: str) -> Iterator[tuple[str, Sections]]:
-    """A table that somebody typed from paper: name, phase, and a column for each question."""
-    head = text.split("\n", 1)[0]
-    comma = ";" if head.count(";") > head.count(",") else ","
-    rows = csv.DictReader(io.StringIO(text), delimiter=comma)
-    if not {"name", "phase"} <= set(rows.fieldnames or ()):
+def _decoded(data: bytes) -> str:
+    """Text of UTF-8, or of UTF-16 where its mark says so; nothing else can be told for sure."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8; save it as UTF-8 (Excel: “CSV UTF-8”)") from None
+
+
+def _paper(text: str) -> tuple[Found, list[str]]:
+    """A table that somebody typed from paper: name, phase, and a column for each question.
+
+    Its cells end with commas, semicolons or tabs, as its first line does, or with Excel's `sep=`
+    above that. Rows without text are passed over.
+    """
+    table = io.StringIO(text, newline=None)  # whatever its lines end with
+    head, above = table.readline(), 1
+    if head.lower().startswith("sep="):
+        head, above = table.readline(), 2
+    comma = max(",;\t", key=head.count)
+    columns = [one.strip().lower() for one in next(csv.reader([head], delimiter=comma), [])]
+    if not {"name", "phase"} <= set(columns):
         raise ValueError("a table of paper has the columns name and phase, and one a question")
+    found: Found = []
+    odd: list[str] = []
+    rows = csv.DictReader(table, columns, delimiter=comma)
     for row in rows:
-        phase = _text(row.pop("phase", "")).strip().lower()
-        if phase not in form.PHASES:
-            raise ValueError(f"line {rows.line_num}: the phase is {' or '.join(form.PHASES)}")
-        name = _text(row.pop("name", "")).strip() or f"paper, line {rows.line_num}"
-        answers = {key: value for key, value in row.items() if key and _text(value).strip()}
-        yield name, {phase: form.judged(phase, form.from_paper(phase, answers))}
+        beyond = "".join(row.pop(None, ())).strip()
+        said = {name: _text(cell).strip() for name, cell in row.items()}
+        place = f"line {rows.line_num + above}"
+        if beyond:
+            odd.append(f"({place}) was left out: it has more cells than there are columns")
+        elif any(said.values()):
+            _read_row(said, place, comma == ";", found, odd)
+    return found, odd
+
+
+def _read_row(
+    said: Mapping[str, str], place: str, decimal_comma: bool, found: Found, odd: list[str]
+) -> None:
+    """Put who is in a row into `found`, and into `odd` what cannot be read of it."""
+    phase = said["phase"].lower()
+    if phase not in form.PHASES:
+        allowed = " or ".join(form.PHASES)
+        odd.append(f"({place}) was left out: the phase is {allowed}, not {said['phase'][:20]!r}")
+        return
+    answers = form.from_paper(phase, said, decimal_comma=decimal_comma)
+    entries = form.judged(phase, answers)
+    found.append((said["name"] or f"paper, {place}", {phase: entries}))
+    odd += _unread(phase, said, entries, f"{place}, ")
+
+
+def _unread(
+    phase: str, said: Mapping[str, Any], entries: Mapping[str, Any], place: str = ""
+) -> list[str]:
+    """In words, each answer that is there and counts as none, since it cannot be read."""
+    return [
+        f"({place}{name}): {given[:20]!r} counts as not answered; it takes {form.takes(way)}"
+        for name, way in form.asked(phase).items()
+        if (given := _text(said.get(name)).strip()) and entries[name]["outcome"] == Answered.BLANK
+    ]
 
 
 def _add(person: Person, sections: Sections) -> None:

@@ -71,21 +71,35 @@ def judged(phase: str, answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def from_paper(phase: str, answers: Mapping[str, str]) -> dict[str, Any]:
-    """What letters in a table mean: b is the second option, "c a b" an order, a number itself."""
+def from_paper(
+    phase: str, answers: Mapping[str, str], *, decimal_comma: bool = False
+) -> dict[str, Any]:
+    """What letters in a table mean: b is the second option, "c a b" an order, a number itself.
+
+    With `decimal_comma`, 2,63 is 2.63. What is not as `takes` says counts as not answered.
+    """
     found: dict[str, Any] = {}
     for name, way in asked(phase).items():
         said = str(answers.get(name) or "").strip().lower()
-        if isinstance(way, Number) or not said:
-            found[name] = said
+        if isinstance(way, Number):
+            lone = decimal_comma and said.count(",") == 1 and "." not in said
+            found[name] = said.replace(",", ".") if lone else said
             continue
         keys = [key for key, _ in options(way)]
         places = [string.ascii_lowercase.find(letter) for letter in said if letter.isalpha()]
-        picked = [keys[place] for place in places if 0 <= place < len(keys)]
-        if len(picked) != len(places):
-            raise ValueError(f"{name}: {said[:20]!r} has a letter that is no option")
-        found[name] = picked if isinstance(way, Order) else next(iter(picked), None)
+        known = all(0 <= place < len(keys) for place in places)
+        picked = [keys[place] for place in places] if known else []
+        one = picked[0] if len(picked) == 1 else None
+        found[name] = picked if isinstance(way, Order) else one
     return found
+
+
+def takes(way: Ask) -> str:
+    """What is an answer to it in a table, in words."""
+    if isinstance(way, Number):
+        return f"one number in {way.unit}, such as 0.5"
+    letters = f"from a to {string.ascii_lowercase[len(options(way)) - 1]}"
+    return f"each letter {letters} once" if isinstance(way, Order) else f"one letter {letters}"
 
 
 def options(way: Ask) -> list[tuple[str, str]]:

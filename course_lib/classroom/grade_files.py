@@ -84,6 +84,11 @@ def shown(name: str) -> str:
     return cut(text, 200)
 
 
+def alike(name: str) -> str:
+    """What is equal for two writings of one name: in capitals, or with its accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
     """What every student handed in. `without`: paths in the folder that are no student's.
 
@@ -133,16 +138,14 @@ def _submission(entry: os.DirEntry[str]) -> Submission | None:
 def _told_apart(found: list[tuple[os.DirEntry[str], Submission]]) -> list[Submission]:
     """The submissions, those of one name by the names of their files and with a note."""
 
-    def key(one: Submission) -> str:
-        return unicodedata.normalize("NFC", one.student).casefold()
-
-    often = Counter(key(one) for _, one in found)
+    often = Counter(alike(one.student) for _, one in found)
     apart, taken = [], set[str]()
     for entry, one in found:
         label = one.student
-        if often[key(one)] > 1:
+        if often[alike(one.student)] > 1:
             label = shown(entry.name)
-            names = ", ".join(shown(e.name) for e, other in found if key(other) == key(one))
+            same = (e for e, other in found if alike(other.student) == alike(one.student))
+            names = ", ".join(shown(e.name) for e in same)
             note = f"Several hand-ins bear one name and were graded apart: {names}."
             one = replace(one, notes=(note, *one.notes))
         while label in taken:  # names that differ and cannot be shown to differ

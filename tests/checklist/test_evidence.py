@@ -40,6 +40,19 @@ def test_a_line_cut_short_and_lines_that_are_no_objects_are_left_out(tmp_path):
     assert run.steps == 2
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda raw: b"\xef\xbb\xbf" + raw,
+    lambda raw: raw.replace(b"\n", b"\n\n"),
+    lambda raw: raw.replace(b"\n", b"\r\n"),
+    lambda raw: raw + b'{"step": 3, "\xff',
+    lambda raw: raw + b"[" * 100_000,
+])  # fmt: skip
+def test_a_mark_empty_lines_and_a_bad_byte_cost_no_run(tmp_path, spoil):
+    log = write(tmp_path)
+    log.write_bytes(spoil(log.read_bytes()))
+    assert evidence.read_run(log) == evidence.Run(tmp_path, 2, (0.18, 0.76), (8.0, 33.0))
+
+
 @pytest.mark.parametrize(
     "lines", [[], LINES[:1], LINES[1:], [{"step": 1, "loss": 2.0, "accuracy": 1.0}] * 3]
 )
@@ -93,7 +106,16 @@ def test_a_model_of_another_class_is_not_taken(tmp_path):
     assert evidence.read_config(tmp_path / "checkpoint") is None
     assert evidence.read_config(tmp_path / "checkpoint", ("llama",))["mine"] == 1
     assert evidence.read_config(tmp_path) is None
-    for text in (b"\xff", b'{"model_type": "deepseek_v3"}', b'{"model_type": ["x"]}'):
+    path = tmp_path / "checkpoint" / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert evidence.read_config(tmp_path / "checkpoint", ("llama",))["mine"] == 1
+    for text in (
+        b"\xff",
+        b"[1]",
+        b"[" * 100_000,
+        b'{"model_type": "deepseek_v3"}',
+        b'{"model_type": ["x"]}',
+    ):
         (tmp_path / "config.json").write_bytes(text)
         assert evidence.read_config(tmp_path) is None
 

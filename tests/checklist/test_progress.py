@@ -75,6 +75,9 @@ def test_a_damaged_file_is_kept_aside_and_said(content):
     assert str(damaged()[0]) in kept.notice
 
 
+ENTRY = {"outcome": "right"}
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -82,6 +85,10 @@ def test_a_damaged_file_is_kept_aside_and_said(content):
         {"version": None},
         {"sections": {"exercises": {"a": {"outcome": "right"}, "b": 3, "c": {"outcome": None}}}},
         {"sections": {"exercises": {"a": {"outcome": "right"}}, "before": "none"}},
+        {"sections": {"exercises": {"a": {"outcome": "right"}}, "\ud800": {"b": ENTRY}}},
+        {"sections": {"exercises": {"a": {"outcome": "right"}}, "\ud800": {}}},
+        {"sections": {"exercises": {"a": {"outcome": "right"}}, "\ud800": {}}, "version": 7},
+        {"version": "\ud800"},
     ],
 )
 def test_what_can_be_read_of_another_file_goes_on_and_the_rest_is_kept_aside(spoilt):
@@ -92,6 +99,14 @@ def test_what_can_be_read_of_another_file_goes_on_and_the_rest_is_kept_aside(spo
     assert kept.outcomes() == {"a": "right"} and str(damaged()[0]) in kept.notice
     assert json.loads(damaged()[0].read_text()) == data
     assert progress.load() == progress.Progress(kept.sections)  # said once
+    kept.notice.encode()
+    assert progress.record("z", "right") == ""
+
+
+def test_notepads_mark_costs_nothing():
+    progress.record("a", "right")
+    progress.file().write_bytes(b"\xef\xbb\xbf" + progress.file().read_bytes())
+    assert progress.load().outcomes() == {"a": "right"} and not progress.load().notice
 
 
 @pytest.mark.parametrize(("name", "odd"), [("tries", "many"), ("tries", -1), ("when", [3])])

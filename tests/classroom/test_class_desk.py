@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -116,6 +117,92 @@ def test_letters_on_paper_are_the_options_as_printed():
         assert told == (keys if isinstance(way, Order) else keys[1])
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("distills.what", "a b c d"),
+        ("distills.what", "a, d"),
+        ("distills.what", "z"),
+        ("distills.what", "2"),
+        ("training.stages", "b a"),
+        ("cost.cents", "many"),
+        ("cost.cents", "2,63"),
+        ("cost.cents", "12k"),
+        ("cost.cents", "2.63 $"),
+        ("local.seven", "15474 MiB"),
+    ],
+)
+def test_an_answer_that_is_none_is_said_and_costs_nobody_another(handed_in, cell, said):
+    text = f'name,phase,data.leaves,{cell}\nAnna,before,b,"{said}"\nBen,before,a,\n'
+    (handed_in / "paper.csv").write_text(text)
+    (anna, _), (told,) = class_files.read(handed_in)
+    assert anna.sections["before"][cell]["outcome"] == "blank"
+    assert anna.sections["before"]["data.leaves"]["outcome"] != "blank"
+    assert told.startswith(f"paper.csv (line 2, {cell}): {said!r} counts as not answered")
+
+
+def test_a_number_of_a_form_that_cannot_be_read_is_said(handed_in):
+    data = {"name": "Ada", "phase": "before", "answers": {"cost.cents": "2,63", "cost.gap": " "}}
+    (handed_in / "ada.json").write_text(json.dumps(data))
+    _, (told,) = class_files.read(handed_in)
+    assert told.startswith("ada.json (cost.cents): '2,63' counts as not answered; it takes one")
+
+
+COLUMNS = "name,phase,cost.cents"
+ZOE = f"{COLUMNS}\nZoë,before,2.63\n"
+TABLES = {
+    "decimal commas": "name;phase;cost.cents\nZoë;before;2,63\n",
+    "tabs": ZOE.replace(",", "\t"),
+    "Excel's own line": f"sep=,\n{ZOE}",
+    "Excel's own line, and another sign": f"\ufeffsep=;\n{ZOE.replace(',', ';')}",
+    "capitals and blanks": ZOE.replace(COLUMNS, " Name, Phase ,Cost.Cents"),
+    "ends of lines": ZOE.replace("\n", "\r\n"),
+    "ends of lines of old": ZOE.replace("\n", "\r"),
+    "rows without text": ZOE + ",,\n , \n,,,,\n",
+    "UTF-16": ZOE.replace(",", "\t").encode("utf-16"),
+    "UTF-16, the other way round": ("\ufeff" + ZOE).encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_what_spreadsheets_write_is_read(handed_in, kind):
+    text = TABLES[kind]
+    data = text if isinstance(text, bytes) else text.encode()
+    (handed_in / "paper.csv").write_bytes(data)
+    (zoe,), left = class_files.read(handed_in)
+    assert zoe.name == "Zoë" and not left
+    assert zoe.sections["before"]["cost.cents"]["outcome"] == "right"
+
+
+def test_a_row_that_is_none_is_said_with_its_line_and_costs_nobody_else(handed_in):
+    rows = "Anna,Vorher,2.63\nBen,before,2,63\n,,\nCarl,after,2.63\n" + "x,never,\n" * 30
+    (handed_in / "paper.csv").write_text(f"sep=,\n{COLUMNS}\n{rows}")
+    (carl,), left = class_files.read(handed_in)
+    assert carl.name == "Carl"
+    assert left[0] == (
+        "paper.csv (line 3) was left out: the phase is before or after, not 'Vorher'."
+    )
+    assert left[1].startswith("paper.csv (line 4) was left out: it has more cells")
+    assert left[-1] == "paper.csv has 12 more of these." and len(left) == 21
+
+
+def test_no_encoding_is_guessed(handed_in):
+    (handed_in / "good.json").write_text(kept("Good"))
+    (handed_in / "old.csv").write_bytes(ZOE.encode("cp1252"))
+    (handed_in / "half.csv").write_bytes(ZOE.encode("utf-16")[:-1])
+    people, left = class_files.read(handed_in)
+    assert [one.name for one in people] == ["Good"] and len(left) == 2
+    assert all("save it as UTF-8 (Excel: “CSV UTF-8”)" in one for one in left)
+
+
+def test_one_name_is_one_person_however_its_accents_are_written(handed_in):
+    for form_of_it in ("NFC", "NFD"):
+        name = unicodedata.normalize(form_of_it, "Zoë" if form_of_it == "NFC" else "ZOË")
+        (handed_in / f"{form_of_it}.json").write_text(kept(name))
+    (zoe,), _ = class_files.read(handed_in)
+    assert len(zoe.files) == 2
+
+
 @pytest.mark.parametrize("phase", form.PHASES)
 def test_the_form_holds_no_key_and_asks_nobody_anything(phase):
     page = form.page(phase)
@@ -224,5 +311,8 @@ def test_nothing_to_read_is_said(handed_in, tmp_path, capsys):
         "questions_before.html", "questions_after.html", "paper.csv",
     }  # fmt: skip
     (tmp_path / "plain").write_text("")
-    with pytest.raises(CourseError, match="could be written"):
+    with pytest.raises(SystemExit):
         class_desk.main(["--form", "--out", str(tmp_path / "plain")])
+    assert "nothing can be written" in capsys.readouterr().err
+    with pytest.raises(CourseError, match="could be written"):
+        class_desk.write([], [], tmp_path / "plain")

@@ -3,6 +3,7 @@
 import pytest
 
 from course_lib import records
+from course_lib.errors import CourseError
 
 
 @pytest.fixture
@@ -62,3 +63,13 @@ def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(made, tmp_path
     file.mkdir()
     assert made(seed=0) == {"a": [0.1, 2]}
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_record_is_read_with_a_mark_and_refused_in_a_sentence_else(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert records.read(path, "again") == {"a": 1}
+    for bad in (b"", b"[1]", b"\xff", b"[" * 100_000):
+        path.write_bytes(bad)
+        with pytest.raises(CourseError, match="holds no record; `again` makes one"):
+            records.read(path, "again")
