@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -154,15 +155,17 @@ def read_state(folder: str | Path) -> Line:
     """
     folder = Path(folder)
     try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        state = records.loaded(folder / _STATE)
         step = state["step"]
         if type(step) is not int or step < 0:
             raise ValueError(f"step {step!r}")
+        if any(type(line["step"]) is not int for line in state.get("lines") or ()):
+            raise ValueError("lines without a step")
         for name, kept in state.pop(_KEPT, {}).items():
             if _sum(folder / name) != kept:
                 raise ValueError(f"{name} is not what was saved")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     return state
 
 
@@ -190,9 +193,9 @@ def load_state(
             # Adam's step counter lives on the CPU whatever the device.
             optimizer.state[parameters[name]][key] = value.cpu() if key == "step" else value
     except (OSError, ValueError, LookupError, SafetensorError) as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     if not all(bool(torch.isfinite(p).all()) for p in parameters.values()):
-        raise _damaged(folder, ValueError("weights that are not finite"))
+        raise damaged(folder, ValueError("weights that are not finite"))
     return state
 
 
@@ -203,7 +206,8 @@ def _check_moment(parameter: Tensor, key: str, value: Tensor) -> None:
         raise ValueError(f"{key} is not finite")
 
 
-def _damaged(folder: Path, error: Exception) -> CourseError:
+def damaged(folder: Path, error: Exception) -> CourseError:
+    """The sentence for a checkpoint that `error` was met in."""
     reason = str(error) if type(error) is ValueError else type(error).__name__
     return CourseError(
         f"The checkpoint in {folder} is damaged ({reason}); delete the folder to start again, or "
@@ -244,15 +248,15 @@ class Log:
 
 
 def read_log(path: str | Path) -> list[Line]:
-    """The lines of a log, up to the first that is not whole: a kill may have cut the last short."""
+    """The lines of a log, up to the first that is no step's (see `records.lines`); [] without one.
+
+    Raises CourseError for a log that is there and cannot be read.
+    """
     path = Path(path)
-    out: list[Line] = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-                line["step"] + 0
-            except (ValueError, LookupError, TypeError):
-                break
-            out.append(line)
-    return out
+    if not path.is_file():
+        return []
+    try:
+        read = records.lines(path)
+        return list(takewhile(lambda line: isinstance(line.get("step"), int | float), read))
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read ({error.strerror}).") from error

@@ -7,12 +7,12 @@ that it learns with (see `identity`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from course_lib import records
 from course_lib.errors import CourseError
@@ -51,21 +51,42 @@ def _part(shown: str, text: str) -> dict[str, str]:
 
 
 def read(out: Path) -> dict[str, Any]:
-    """What is known of the run in `out`: nothing ({}) where there is none, or an older one."""
-    try:
-        kept = json.loads((out / NAME).read_text(encoding="utf-8"))
-        return kept if isinstance(kept["made"], dict) and isinstance(kept["date"], str) else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    if checkpoints.has_state(out / "checkpoint"):
-        state = checkpoints.read_state(out / "checkpoint")
-        return state.get("run") or _older(state)
-    return {}
+    """What is known of the run in `out`: nothing ({}) where there is none.
+
+    The checkpoint knows it too where `run.json` is gone or damaged. Raises CourseError where that
+    is damaged as well.
+    """
+    with suppress(OSError, ValueError):
+        kept = records.loaded(out / NAME)
+        if _is_run(kept):
+            return kept
+    folder = out / "checkpoint"
+    if not checkpoints.has_state(folder):
+        return {}
+    state = checkpoints.read_state(folder)
+    kept = state.get("run") or _older(state)
+    if not _is_run(kept):
+        raise checkpoints.damaged(folder, ValueError("it does not say what the run is made of"))
+    return kept
+
+
+def _is_run(kept: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is what `begin` writes: parts with their sums, a date and a number of steps."""
+    if not isinstance(kept, dict) or not isinstance(kept.get("made"), dict):
+        return False
+    parts = all(
+        isinstance(part, dict) and all(isinstance(part.get(key), str) for key in ("is", "sum"))
+        for part in kept["made"].values()
+    )
+    return parts and isinstance(kept.get("date"), str) and type(kept.get("steps")) is int
 
 
 def _older(state: Mapping[str, Any]) -> dict[str, Any]:
     """A run from before runs said what they are: its settings are known."""
-    config = {n: v for n, v in (state.get("config") or {}).items() if n != "steps"}
+    said = state.get("config") or {}
+    if not isinstance(said, dict):
+        return {}
+    config = {n: v for n, v in said.items() if n != "steps"}
     tupled = {n: tuple(v) if isinstance(v, list) else v for n, v in config.items()}
     made = {name: _part(f"{v!r}"[:80], describe(v)) for name, v in tupled.items()}
     return {"made": made, "date": "", "steps": state.get("step", 0)}

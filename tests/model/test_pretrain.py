@@ -50,6 +50,45 @@ def test_other_settings_are_refused_by_name(killed, shapes):
         next(pretrain.run(killed, replace(TINY, seed=5, steps=9), shapes["qwen2"]))
 
 
+@pytest.mark.parametrize(
+    ("raw", "steps"),
+    [
+        (b'{"step": 1}\n\n  \n{"step": 2}\n', [1, 2]),
+        (b'\xef\xbb\xbf{"step": 1}\r\n{"step": 2}\r\n', [1, 2]),
+        (b'{"step": 1}\n{"step": 2, "\xff": 1}\n{"step": 3', [1, 2]),
+        (b'{"step": 1}\n' + b"[" * 100_000, [1]),
+        (b'{"step": 1}\n[1]\n{"step": 2}', [1]),
+        (b'{"step": 1}\n{"step": null}\n{"step": 2}', [1]),
+        (b"", []),
+    ],
+)
+def test_a_log_is_read_up_to_the_first_line_that_is_none(tmp_path, raw, steps):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(raw)
+    assert [line["step"] for line in checkpoints.read_log(path)] == steps
+    assert [line["step"] for line in checkpoints.Log(path, keep=9).lines] == steps
+    assert len(path.read_text().splitlines()) == len(steps)  # none is lost by going on
+
+
+def test_a_log_that_cannot_be_read_is_told_in_a_sentence(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n')
+
+    def refused(*given, **named):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(CourseError, match=r"metrics.jsonl cannot be read \(Permission denied\)"):
+        checkpoints.read_log(path)
+
+
+@pytest.mark.parametrize("word", ["[" * 100_000, "[1]", ""])
+def test_a_folder_whose_word_is_none_is_refused_in_a_sentence(tmp_path, word):
+    (tmp_path / checkpoints.ABOUT).write_text(word)
+    with pytest.raises(CourseError, match="holds no settings of a run"):
+        checkpoints.claim(tmp_path, {"seed": 1})
+
+
 def test_weights_are_told_apart_by_their_bytes(killed, tmp_path_factory):
     here = checkpoints.fingerprint(killed / "checkpoint")
     assert here == checkpoints.fingerprint(killed / "checkpoint")

@@ -113,6 +113,14 @@ SPOILT = {
     "a log that is no text": lambda out: (out / "metrics.jsonl").write_bytes(b"\xff\xfe\x00\n"),
     "no word of what it is": lambda out: (out / "run.json").unlink(),
     "an odd word of what it is": lambda out: (out / "run.json").write_text("[1, 2"),
+    "a word of what it is too deep": lambda out: (out / "run.json").write_text("[" * 100_000),
+    "a word of what it is not": lambda out: (out / "run.json").write_text(
+        '{"made": {"seed": 5}, "date": "x", "steps": 4}'
+    ),
+    "a mark before each": lambda out: [
+        (out / name).write_bytes(b"\xef\xbb\xbf" + (out / name).read_bytes())
+        for name in ("run.json", "metrics.jsonl", "checkpoint/trainer.json")
+    ],
     "a lock left behind": lambda out: (out / ".lock").write_text("someone"),
 }
 
@@ -163,6 +171,8 @@ DAMAGE = {
     "half a state": lambda x: (x / "trainer.json").write_text('{"step": 2'),
     "a step that is text": lambda x: state(x, step="2"),
     "a step below 0": lambda x: state(x, step=-1),
+    "a state too deep": lambda x: (x / "trainer.json").write_text("[" * 100_000),
+    "lines that are none": lambda x: state(x, lines=[1]),
     "sums that are no sums": lambda x: state(x, **{".kept": [1]}),
     "another tokenizer": lambda x: (x / "tokenizer.json").write_text("{}"),
 }
@@ -177,6 +187,43 @@ def test_a_damaged_checkpoint_is_told_in_a_sentence_and_left_as_it_is(tmp_path, 
         list(zero.run(out, TINY, base=base, task=TASK))
     assert "\n" not in str(told.value)
     assert sorted(p.name for p in (out / "checkpoint").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "words", [{"config": [1], "run": None}, {"run": [1]}, {"run": {"made": {}, "date": ""}}]
+)
+def test_a_checkpoint_that_does_not_say_what_it_is_of_is_damaged(tmp_path, words):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "trainer.json").write_text(json.dumps({"step": 2} | words))
+    with pytest.raises(CourseError, match="does not say what the run is made of"):
+        run_folder.read(tmp_path)
+
+
+PART = {"is": "0", "sum": "1"}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        [1],
+        {"made": {}, "date": "x"},
+        {"made": {"seed": 5}, "date": "x", "steps": 3},
+        {"made": {"seed": {"is": "1"}}, "date": "x", "steps": 3},
+        {"made": {"seed": PART}, "date": 3, "steps": 3},
+        {"made": {"seed": PART}, "date": "x", "steps": "3"},
+    ],
+)
+def test_a_word_that_says_of_no_run_is_none(tmp_path, word):
+    (tmp_path / "run.json").write_text(json.dumps(word))
+    assert run_folder.changed(run_folder.read(tmp_path), {"seed": PART}) == []
+    with pytest.raises(CourseError, match="holds no run"):
+        run_folder.about(tmp_path)
+
+
+def test_a_word_of_a_run_is_read_with_notepads_mark_too(tmp_path):
+    word = json.dumps({"made": {"seed": PART}, "date": "2026-11-26", "steps": 3})
+    (tmp_path / "run.json").write_bytes(b"\xef\xbb\xbf" + word.encode())
+    assert "made with 3 steps, seed 0" in run_folder.about(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["save_file", "write", "replace"])
