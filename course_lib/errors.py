@@ -1,8 +1,10 @@
 """The one exception a learner meets: a sentence that says what is wrong and what to do."""
 
+import math
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Real
 
 # Control characters but tab and line feed, what is invisible or turns the line, halves of signs.
 _CONTROL = re.compile(
@@ -18,6 +20,18 @@ class CourseError(Exception):
 def printable(text: str) -> str:
     """What a stranger wrote, a model or a server, without what would steer the display."""
     return _CONTROL.sub(" ", text)
+
+
+def refuse_below(settings: object, least: Mapping[str, float], endless: str = "") -> None:
+    """Raises CourseError where a setting, by name, is below its least number or is none.
+
+    `endless` is the name of the one that may be infinite.
+    """
+    for name, low in least.items():
+        given = getattr(settings, name)
+        number = isinstance(given, Real)
+        if not number or not given >= low or (given == math.inf and name != endless):
+            raise CourseError(f"{name} is {given}; allowed is {low} or more.")
 
 
 def at_least(least: int) -> Callable[[str], int]:

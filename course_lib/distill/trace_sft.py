@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, refuse_below
 from course_lib.model import models, pretrain, rollout
 from course_lib.model.own_forward import kept_logits, shared_beginning
 from course_lib.model.sft import weighted_loss
@@ -43,6 +43,12 @@ class DistillConfig:
     answer_tokens: int = 96  # room for an answer when the student is measured
     answer_temperature: float = 1.0
     drop_long: bool = False  # leave out traces that the student cannot hold, instead of stopping
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(("traces", "steps", "tokens", "warmup", "max_new_tokens", "rounds",
+                               "evaluate_puzzles", "answer_tokens"), 1)  # fmt: skip
+        zero = ("seed", "learning_rate", "temperature", "answer_temperature")
+        refuse_below(self, least | dict.fromkeys(zero, 0))
 
 
 @dataclass(frozen=True)

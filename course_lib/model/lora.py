@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.runtime import cache_folder
 
@@ -204,7 +205,7 @@ def settings_of(folder: str | Path) -> Lora:
     """The settings of the adapter in `folder`. Raises CourseError for what is not understood."""
     path = Path(folder) / _CONFIG
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = records.loaded(path)
         targets = tuple(sorted(map(str, told["target_modules"])))
         settings = Lora(int(told["r"]), float(told["lora_alpha"]), targets,
                         str(told["base_model_name_or_path"]))  # fmt: skip

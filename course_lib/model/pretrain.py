@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, refuse_below
 from course_lib.model import checkpoints, models
 from course_lib.model.router import balance_bias
 from course_lib.model.router import load as expert_load
@@ -49,6 +49,11 @@ class PretrainConfig:
     easy_until: float = 0.4  # share of the steps over which drills give way to puzzles
     seldom_from: float = 0.9  # share of the steps after which guesses are bare
     checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(asdict(self), 0)
+        counts = ("steps", "tokens", "warmup", "checkpoint_every")
+        refuse_below(self, least | dict.fromkeys(counts, 1))
 
 
 def done(config: PretrainConfig, step: int) -> float:

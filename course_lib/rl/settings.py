@@ -9,7 +9,7 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, refuse_below
 from course_lib.rl import grpo
 from course_lib.task import puzzles, traces
 
@@ -55,14 +55,12 @@ class ZeroConfig:
         for name in ("clip", "betas"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        least = {"steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1, "minibatches": 1,
-                 "updates": 1, "evaluate_every": 1, "checkpoint_every": 1}  # fmt: skip
+        least = {"seed": 0, "steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1,
+                 "minibatches": 1, "updates": 1, "evaluate_every": 1,
+                 "checkpoint_every": 1}  # fmt: skip
         least |= dict.fromkeys(("temperature", "overlong", "truncate", "kl", "reference_every",
                                 "learning_rate", "value_rate", "gradient_norm"), 0)  # fmt: skip
-        for name, low in least.items():
-            given = getattr(self, name)
-            if not low <= given or (given == math.inf and name != "gradient_norm"):
-                raise CourseError(f"{name} is {given}; allowed is {low} or more.")
+        refuse_below(self, least, endless="gradient_norm")
         self._check_choices()
 
     def _check_choices(self) -> None:

@@ -15,6 +15,16 @@ from course_lib.task import puzzles, traces
 SMALL = trace_sft.DistillConfig(traces=48, steps=4, tokens=512, warmup=1, evaluate_puzzles=16)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("seed", -1), ("warmup", 0), ("temperature", float("nan")), ("rounds", 0),
+     ("answer_temperature", -0.5), ("learning_rate", float("inf")), ("traces", "all")],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(name, value):
+    with pytest.raises(CourseError, match=f"{name} is {value}; allowed is [01] or more"):
+        replace(SMALL, **{name: value})
+
+
 @pytest.fixture(scope="module")
 def base():
     return models.load(models.shipped("mini-v3-base"))

@@ -162,6 +162,17 @@ def test_adapters_that_are_not_understood_are_one_sentence(
         models.load(tmp_path)
 
 
+def test_an_adapters_settings_are_read_with_notepads_mark_and_not_when_too_deep(model, tmp_path):
+    lora.write(model, tmp_path)
+    path = tmp_path / "adapter_config.json"
+    before = lora.settings_of(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert lora.settings_of(tmp_path) == before
+    path.write_text("[" * 100_000)
+    with pytest.raises(CourseError, match="nested too deep"):
+        lora.settings_of(tmp_path)
+
+
 @pytest.mark.parametrize("spoil", ["cut", "nan", "missing", "garbage"])
 def test_damaged_weights_are_one_sentence(model, tmp_path, spoil):
     lora.write(model, tmp_path)

@@ -10,6 +10,16 @@ from course_lib.model import checkpoints, models, pretrain
 TINY = pretrain.PretrainConfig(steps=4, tokens=128, checkpoint_every=2)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("seed", -1), ("warmup", 0), ("learning_rate", float("nan")), ("tokens", "9"),
+     ("weight_decay", float("inf")), ("checkpoint_every", 0)],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(name, value):
+    with pytest.raises(CourseError, match=f"{name} is {value}; allowed is [01] or more"):
+        replace(TINY, **{name: value})
+
+
 @pytest.fixture(scope="module")
 def shapes(tokenizer):
     """Two families, as small as they come."""
