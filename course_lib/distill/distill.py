@@ -18,7 +18,7 @@ from course_lib import records
 from course_lib.distill import model_card, trace_sft
 from course_lib.distill.trace_sft import DistillConfig, Trace
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, models, pretrain
+from course_lib.model import checkpoints, lora, models, pretrain
 from course_lib.rl import zero
 from course_lib.runtime import use_threads
 
@@ -127,7 +127,8 @@ def _claim(out: Path, config: DistillConfig, teacher: Path, base: Path) -> None:
         )
     weights = {}
     for name, folder in (("teacher", teacher), ("base", base)):
-        models.refuse_what_is_no_model(folder)
+        if not lora.is_adapter(folder):
+            models.refuse_what_is_no_model(folder)
         weights[name] = checkpoints.fingerprint(folder)
     checkpoints.claim(out, {**asdict(config), **weights})
 
