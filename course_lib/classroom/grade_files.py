@@ -6,35 +6,43 @@ never count; whatever else is left out is said.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.values import cut
 from course_lib.errors import CourseError
+from course_lib.runtime import ROOT
 
 _LARGEST = 20_000_000  # bytes of one file
 _ALL = 60_000_000  # bytes of all files beside the notebooks
 _MOST_FILES, _MOST_NOTEBOOKS, _MOST_SEEN = 50, 20, 5_000
+_DEEPEST, _MOST_ENTRIES = 20, 100_000  # folders in one another; files and folders together
 _MOST_CODE = 2_000_000  # characters in the code cells of one notebook
 _MOST_CELLS = 2_000
 _SYSTEM = re.compile(
     r"\.|~\$|__(MACOSX|pycache__)$|(Thumbs\.db|desktop\.ini|@eaDir|lost\+found|node_modules"
-    r"|System Volume Information|\$RECYCLE\.BIN|Icon\r?)$",
+    r"|site-packages|pyvenv\.cfg|System Volume Information|\$RECYCLE\.BIN|Icon\r?)$",
     re.IGNORECASE,
 )
+_OF_PYTHON = {"bin", "etc", "include", "lib", "lib64", "scripts", "share"}  # beside a pyvenv.cfg
+_MISNAMED = (".ipynb.txt", ".ipynb.json")  # by a browser that saved them, or by Windows
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _TARGETS = r"[\w \t,:.*|\[\]]*"  # of an assignment, or what its annotation is made of
-_ODD = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines
-_TURNING = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, those without a shape, halves of characters, ends of lines, odd blanks.
+_ODD = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+# Where the system has them: no link is followed, and nothing waits for who writes to a pipe.
+_AS_IT_LIES = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True)
@@ -56,37 +64,44 @@ class Submission:
         cells: dict[str, list[str] | str] = {}
         for name, path in self.notebooks.items():
             try:
-                cells[name] = code_cells(path.read_bytes())
+                cells[name] = code_cells(_content(path))
             except (ValueError, RecursionError, OSError) as error:
-                cells[name] = f"{shown(name)} cannot be read: {shown(str(error))[:200]}."
-        beside = {}
-        for name, path in self.files.items():
-            with open(path, "rb") as file:
-                beside[name] = file.read(_LARGEST)
-        return cells, beside
+                why = getattr(error, "strerror", None) or str(error)
+                cells[name] = f"{shown(name)} cannot be read: {shown(why)}."
+        return cells, {name: _content(path) for name, path in self.files.items()}
 
     def digest(self, *also: str) -> str:
         """A name for what was handed in, of 64 letters; the same only for the same."""
         found = hashlib.sha256("\0".join((self.student, self.problem, *self.notes, *also)).encode())
         for name, path in (self.notebooks | self.files).items():
             found.update(hashlib.sha256(os.fsencode(name)).digest())
-            found.update(hashlib.sha256(path.read_bytes()).digest())
+            try:
+                content = _content(path)
+            except OSError as error:  # gone since it was collected: no reason to stop the class
+                content = str(error.errno).encode()
+            found.update(hashlib.sha256(content).digest())
         return found.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file, as far as it may be read. Raises OSError, for a link put there too."""
+    with open(path, "rb", opener=lambda name, how: os.open(name, how | _AS_IT_LIES)) as file:
+        return file.read(_LARGEST) or b""
 
 
 def shown(name: str) -> str:
     """A name as it can be shown anywhere: in one line, of whole characters, in its own order."""
     undecoded = any("\udc80" <= one <= "\udcff" for one in name)
     text = os.fsencode(name).decode("utf-8", "backslashreplace") if undecoded else name
-    odd = {c for c in text if unicodedata.category(c) in _ODD} | (_TURNING & set(text))
-    for one in odd:
+    for one in {c for c in text if unicodedata.category(c) in _ODD} - {" "}:
         text = text.replace(one, one.encode("unicode_escape").decode("ascii"))
     return cut(text, 200)
 
 
 def alike(name: str) -> str:
-    """What is equal for two writings of one name: in capitals, or with its accents apart."""
-    return unicodedata.normalize("NFC", name).casefold()
+    """A name by what is seen of it: case, blanks, and signs without a shape make no other name."""
+    name = unicodedata.normalize("NFC", name).casefold()
+    return " ".join("".join(c for c in name if unicodedata.category(c) != "Cf").split())
 
 
 def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
@@ -96,9 +111,9 @@ def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
     """
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
-    read = [(entry, _submission(entry)) for entry in _entries(folder)]
-    ours = {path.resolve() for path in without}
-    found = [(e, one) for e, one in read if one is not None and Path(e).resolve() not in ours]
+    ours = {os.path.realpath(path) for path in without}
+    entries = [e for e in _entries(folder) if os.path.realpath(e.path) not in ours]
+    found = [(entry, _taken(entry)) for entry in entries if not _nobodys(entry)]
     if not found:
         raise CourseError(f"{folder} has no notebooks and no folders with notebooks in it.")
     return _told_apart(found)
@@ -109,7 +124,7 @@ def left_over(folder: Path) -> list[str]:
     return [
         f"{shown(entry.name)} is not a notebook and was left out."
         for entry in _entries(folder)
-        if _submission(entry) is None
+        if _nobodys(entry)
     ]
 
 
@@ -118,34 +133,55 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _submission(entry: os.DirEntry[str]) -> Submission | None:
-    name, path = shown(entry.name), Path(entry.path)
-    stem = shown(path.stem)
+def _nobodys(entry: os.DirEntry[str]) -> bool:
+    plain = not entry.is_symlink() and not entry.is_dir(follow_symlinks=False)
+    return plain and not entry.name.lower().endswith((".ipynb", *_MISNAMED, *_ARCHIVES))
+
+
+def _student(entry: os.DirEntry[str]) -> str:
+    if entry.is_dir(follow_symlinks=False):
+        return entry.name
+    stem = Path(entry.name).stem
+    return stem[:-6] if stem.lower().endswith(".ipynb") else stem
+
+
+def _taken(entry: os.DirEntry[str]) -> Submission:
+    """What one student handed in. Whatever goes wrong with it is theirs and stops nobody else."""
+    try:
+        one = _submission(entry)
+        return replace(one, notes=(*one.notes, *_copied(one.notebooks)))
+    except Exception as error:
+        problem = f"{shown(entry.name)} cannot be read ({type(error).__name__})."
+        return Submission(shown(_student(entry)), problem=problem)
+
+
+def _submission(entry: os.DirEntry[str]) -> Submission:
+    name, path, student = shown(entry.name), Path(entry.path), shown(_student(entry))
     if entry.is_symlink():
-        return Submission(stem, problem=f"{name} is a link, which is not followed.")
+        return Submission(student, problem=f"{name} is a link, which is not followed.")
     if entry.is_dir(follow_symlinks=False):
         return _folder(path)
     if path.suffix.lower() in _ARCHIVES:
-        return Submission(stem, problem=f"{name} is an archive: unpack it and grade again.")
-    if path.suffix.lower() != ".ipynb":
-        return None
+        return Submission(student, problem=f"{name} is an archive: unpack it and grade again.")
     reason = _unfit(path)
     if reason:
-        return Submission(stem, problem=f"{name} was left out: {reason}.")
-    return Submission(stem, {entry.name: path})
+        return Submission(student, problem=f"{name} was left out: {reason}.")
+    return Submission(student, {entry.name: path})
 
 
 def _told_apart(found: list[tuple[os.DirEntry[str], Submission]]) -> list[Submission]:
     """The submissions, those of one name by the names of their files and with a note."""
 
-    often = Counter(alike(one.student) for _, one in found)
+    def key(entry: os.DirEntry[str]) -> str:
+        return alike(_student(entry))
+
+    often = Counter(key(entry) for entry, _ in found)
     apart, taken = [], set[str]()
     for entry, one in found:
         label = one.student
-        if often[alike(one.student)] > 1:
+        if often[key(entry)] > 1:
             label = shown(entry.name)
-            same = (e for e, other in found if alike(other.student) == alike(one.student))
-            names = ", ".join(shown(e.name) for e in same)
+            names = ", ".join(shown(e.name) for e, _ in found if key(e) == key(entry))
             note = f"Several hand-ins bear one name and were graded apart: {names}."
             one = replace(one, notes=(note, *one.notes))
         while label in taken:  # names that differ and cannot be shown to differ
@@ -175,24 +211,60 @@ def _folder(base: Path) -> Submission:
         else:
             (notebooks if notebook else files)[name] = path
     notes = tuple(_left(reason, names) for reason, names in left.items())
-    problem = "" if notebooks else "There is no notebook in the folder."
-    return Submission(shown(base.name), notebooks, files, problem, notes)
+    problem = "There is no notebook in the folder."
+    if left:
+        problem = "No notebook could be taken from the folder; see what was left out."
+    return Submission(shown(base.name), notebooks, files, "" if notebooks else problem, notes)
 
 
 def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
     """All files that are not the system's, notebooks first, then those that lie less deep."""
-    found: list[Path] = []
-    unread: list[str] = []
-    for folder, folders, names in os.walk(base, onerror=lambda e: unread.append(str(e.filename))):
-        folders[:] = sorted(name for name in folders if not _SYSTEM.match(name))
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        found += [Path(folder, name) for name in (*names, *links) if not _SYSTEM.match(name)]
-        if len(found) > _MOST_SEEN:
-            left[f"the folder has more than {_MOST_SEEN:,} files"] = ["the rest"]
-            break
-    if unread:
-        left["it cannot be read"] = [shown(os.path.relpath(name, base)) for name in unread]
-    return sorted(found, key=lambda p: (p.suffix.lower() != ".ipynb", len(p.parts), p.as_posix()))
+    notebooks: list[Path] = []
+    others: list[Path] = []
+    for path, reason in below(base, _SYSTEM.match, _DEEPEST, _MOST_ENTRIES):
+        if path.suffix.lower() == ".ipynb" and not reason:
+            notebooks.append(path)
+        elif reason:
+            left.setdefault(reason, []).append(shown(os.path.relpath(path, base)))
+        elif len(others) < _MOST_SEEN:
+            others.append(path)
+        else:
+            left[f"more than {_MOST_SEEN:,} files beside the notebooks"] = ["the rest"]
+    return [*notebooks, *others]
+
+
+def below(
+    base: Path, passed_over: Callable[[str], object], deepest: int, most: int
+) -> Iterator[tuple[Path, str]]:
+    """The files in a folder that may be anybody's, those less deep first, each with "".
+
+    A folder that is not entered comes with the reason, and so does the one in which the first
+    `most` files and folders end. A link is a file here, wherever it leads. `passed_over` tells
+    names that do not count.
+    """
+    waiting, seen = deque([(base, 0)]), 0
+    while waiting:
+        folder, depth = waiting.popleft()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            yield folder, "it cannot be read"
+            continue
+        python = any(entry.name == "pyvenv.cfg" for entry in entries)  # a virtual environment
+        for entry in entries:
+            path, inner = Path(entry.path), entry.is_dir(follow_symlinks=False)
+            if passed_over(entry.name) or (python and entry.name.lower() in _OF_PYTHON):
+                continue
+            seen += 1
+            if seen > most:
+                yield folder, f"after the first {most:,} files and folders"
+                return
+            if not inner:
+                yield path, ""
+            elif depth < deepest:
+                waiting.append((path, depth + 1))
+            else:
+                yield path, f"deeper than {deepest} folders"
 
 
 def _left(reason: str, names: Sequence[str]) -> str:
@@ -214,7 +286,26 @@ def _unfit(path: Path) -> str:
         return f"larger than {_LARGEST:,} bytes"
     if not os.access(path, os.R_OK):
         return "it may not be read"
+    if path.name.lower().endswith(_MISNAMED):
+        return "a notebook by another name: rename it to .ipynb"
     return "an archive: unpack it" if path.suffix.lower() in _ARCHIVES else ""
+
+
+def _copied(notebooks: dict[str, Path]) -> Iterator[str]:
+    """A note on each notebook that has all code cells of one of the course's own solutions."""
+    for name, path in notebooks.items():
+        with contextlib.suppress(ValueError, RecursionError, OSError):
+            cells = set(map(str.strip, code_cells(_content(path))))
+            for lesson, solved in _solutions().items():
+                if solved <= cells:
+                    yield f"{shown(name)} has every code cell of the course's solutions/{lesson}."
+
+
+@cache
+def _solutions() -> dict[str, set[str]]:
+    """The code cells of each solution notebook, where the course runs from a checkout."""
+    files = sorted((ROOT / "solutions").glob("*.ipynb"))
+    return {path.name: {*map(str.strip, code_cells(path.read_bytes()))} for path in files}
 
 
 def code_cells(data: bytes) -> list[str]:

@@ -8,6 +8,8 @@ from handed_in import ASKED, GAP, QUICK, RATIO, STUB, notebook, outcomes, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.classroom import grade_files
+from course_lib.classroom.checks import sources
 from course_lib.classroom.grade import grade_one, lessons_of
 from course_lib.classroom.grade_files import answered, code_cells, collect, left_over, shown
 
@@ -96,6 +98,120 @@ def test_names_that_look_the_same_keep_a_result_each(tmp_path):
     for name in ("a\n", "a\\n", "x" * 240, "x" * 241):
         put(tmp_path / name / "work.ipynb", RATIO)
     assert len({one.student for one in collect(tmp_path)}) == 4
+
+
+def test_names_that_look_alike_get_a_note_and_show_what_is_not_seen(tmp_path):
+    for name in ("alice.ipynb", "alice .ipynb", "alice\u200b.ipynb", "Alice\xa0/work.ipynb"):
+        put(tmp_path / name, RATIO)
+    put(tmp_path / "bob.ipynb", RATIO)
+    found = taken(tmp_path)
+    assert "bear one name" not in found.pop("bob")[1]
+    assert set(found) == {"alice.ipynb", "alice .ipynb", "alice\\u200b.ipynb", "Alice\\xa0"}
+    assert all("bear one name" in said for _, said in found.values())
+
+
+def test_a_folder_as_deep_as_can_be_stops_nobody(tmp_path, monkeypatch):
+    put(tmp_path / "anna.ipynb", RATIO)
+    (tmp_path / "mallory").mkdir()
+    monkeypatch.chdir(tmp_path / "mallory")
+    for _ in range(1200):
+        os.mkdir("a")
+        os.chdir("a")
+    try:
+        found = taken(tmp_path)
+    finally:  # what clears up after the tests goes down step by step, and fails
+        for _ in range(1190):
+            os.chdir("..")
+            os.rmdir("a")
+    assert found["anna"] == (["anna.ipynb"], "")
+    assert "No notebook could be taken" in found["mallory"][1]
+    assert "(deeper than 20 folders): a/a/a" in found["mallory"][1]
+
+
+def test_whatever_goes_wrong_with_one_is_theirs_alone(tmp_path, monkeypatch):
+    def failing(base):
+        raise RecursionError
+
+    put(tmp_path / "anna.ipynb", RATIO)
+    put(tmp_path / "mallory" / "work.ipynb", RATIO)
+    monkeypatch.setattr(grade_files, "_folder", failing)
+    found = taken(tmp_path)
+    assert found["anna"][0] and found["mallory"] == ([], "mallory cannot be read (RecursionError).")
+
+
+def test_links_in_a_circle_are_a_line_each(tmp_path):
+    put(tmp_path / "anna.ipynb", RATIO)
+    (tmp_path / "mallory.ipynb").symlink_to("mallory.ipynb")
+    (tmp_path / "m").symlink_to("n")
+    (tmp_path / "n").symlink_to("m")
+    found = {one.student: one.problem for one in collect(tmp_path, [tmp_path / "report"])}
+    assert not found.pop("anna") and set(found) == {"mallory", "m", "n"}
+    assert all("is a link" in problem for problem in found.values())
+
+
+def test_a_link_put_in_a_files_place_later_is_not_followed(tmp_path):
+    secret = put(tmp_path / "secret", RATIO)
+    put(tmp_path / "class" / "mallory" / "work.ipynb", GAP)
+    (tmp_path / "class" / "mallory" / "data.txt").write_text("x")
+    (one,) = collect(tmp_path / "class")
+    for path in (*one.notebooks.values(), *one.files.values()):
+        path.unlink()
+        path.symlink_to(secret)
+    assert one.digest()
+    with pytest.raises(OSError):
+        one.read()
+    one.files.clear()
+    assert "cannot be read" in one.read()[0]["work.ipynb"]
+
+
+@pytest.mark.parametrize("work", ["exercises/01.ipynb", "env/01.ipynb", "env/work/01.ipynb"])
+def test_a_virtual_environment_hides_no_notebook(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(grade_files, "_MOST_ENTRIES", 20)
+    put(tmp_path / "bob" / work, RATIO)
+    inside = tmp_path / "bob" / "env"
+    for folder in ("lib/python3/site-packages/torch", "Scripts", "share/jupyter"):
+        (inside / folder).mkdir(parents=True)
+        for number in range(20):
+            (inside / folder / f"{number}.py").touch()
+        put(inside / folder / "example.ipynb", BLANK)
+    (inside / "pyvenv.cfg").touch()
+    assert taken(tmp_path)["bob"] == ([work], "")
+
+
+def test_notebooks_are_found_behind_many_files_and_a_search_cut_short_is_said(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(grade_files, "_MOST_SEEN", 10)
+    put(tmp_path / "bob" / "work" / "01.ipynb", RATIO)
+    (tmp_path / "bob" / "data").mkdir()
+    for number in range(30):
+        (tmp_path / "bob" / "data" / f"{number}.txt").touch()
+    notebooks, said = taken(tmp_path)["bob"]
+    assert notebooks == ["work/01.ipynb"] and "more than 10 files beside" in said
+    monkeypatch.setattr(grade_files, "_MOST_ENTRIES", 20)
+    notebooks, said = taken(tmp_path)["bob"]
+    assert notebooks == [] and "There is no notebook" not in said
+    assert "No notebook could be taken" in said and "first 20 files and folders): data" in said
+
+
+@pytest.mark.parametrize("ending", [".txt", ".json", ".TXT"])
+def test_a_notebook_by_another_name_is_told_to_be_renamed(ending, tmp_path):
+    put(tmp_path / "bob" / f"01.ipynb{ending}", RATIO)
+    put(tmp_path / f"carla.ipynb{ending}", RATIO)
+    found = taken(tmp_path)
+    for student, name in (("bob", "01.ipynb"), ("carla", "carla.ipynb")):
+        notebooks, said = found[student]
+        assert notebooks == [] and "There is no notebook" not in said
+        assert "rename it to .ipynb" in said and name + ending in said
+
+
+def test_the_courses_own_solution_handed_in_is_said(tmp_path):
+    cells = code_cells((sources.ROOT / "solutions" / "01_cost_reset.ipynb").read_bytes())
+    put(tmp_path / "bob" / "solutions" / "01.ipynb", *cells, "1 + 1")
+    put(tmp_path / "carla.ipynb", *(one.replace("2.19", "2.190") for one in cells))
+    found = taken(tmp_path)
+    assert "solutions/01.ipynb has every code cell of the course's solutions/01" in found["bob"][1]
+    assert found["carla"][1] == ""
 
 
 def test_the_reports_own_folder_is_nobodys(tmp_path):
