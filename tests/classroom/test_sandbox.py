@@ -49,6 +49,11 @@ REACHED = {
     "socket.socket(40, 1, 0)": REFUSED,
     "os.memfd_create('room')": "PermissionError",
     "libc.shmget(0, 10**6, 0o1777)": "-1",
+    "libc.semget(0, 1, 0o600), libc.msgget(0, 0o600)": "(-1, -1)",
+    "socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)": REFUSED,
+    "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)": REFUSED,
+    "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)": "None",
+    "socket.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 3)": "None",  # 7 too
     "libc.unshare(0x10000000)": "-1",
     "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)": "-1",
     "libc.ptrace(16, os.getppid(), 0, 0)": "-1",
@@ -257,6 +262,16 @@ def test_shared_memory_counts_once_per_inode_and_what_hides_counts_whole(tmp_pat
     with mmap.mmap(-1, 10**8) as room:
         room[:4096] = bytes(4096)
         assert use.use(os.getpid())[0] > 10**8
+
+
+def test_the_tables_of_pages_count_where_the_pages_themselves_are_none():
+    size = 2**31
+    before = use.use(os.getpid())[0]
+    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ) as room:
+        room.madvise(mmap.MADV_NOHUGEPAGE)
+        for at in range(0, size, 2**21):
+            room[at]
+        assert use.use(os.getpid())[0] - before > 1000 * 4096
 
 
 def test_memory_counts_behind_a_first_thread_that_has_ended():

@@ -23,17 +23,19 @@ _NAMES_APART = 0x7E020000  # CLONE_NEW*: namespaces inside the sandbox
 _TOO_NEW = 0x40000000  # x86's third set of calls
 _LAST_FAMILY = 10  # sockets: local and internet; no kernel crypto, no way to a machine's host
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
+_OF_SOCKETS, _ROOM = 1, (7, 8, 32, 33)  # SOL_SOCKET; SO_SNDBUF, SO_RCVBUF, and both with FORCE
 _SAME_EVERYWHERE = (*range(425, 434), 442, 447)  # io_uring, mounts, memfd
-# The machine's mark, clone, socket, seccomp, clone3, and what is refused: memory that no limit
-# counts (memfd_create, shmget), other cores than its own (sched_setaffinity), mounts and
-# namespaces, other processes' memory, kernel keys, bpf.
+# The machine's mark, clone, socket, setsockopt, seccomp, clone3, and what is refused: memory that
+# no limit counts (memfd_create, shmget, semget, msgget), other cores than its own
+# (sched_setaffinity), mounts and namespaces, other processes' memory, kernel keys, bpf.
 _CALLS = {
-    "x86_64": (0xC000003E, 56, 41, 317, 435, (
-        319, 29, 203, 165, 166, 155, 161, 272, 308, 101, 310, 311, 248, 249, 250, 321, 298, 323,
-        304,
+    "x86_64": (0xC000003E, 56, 41, 54, 317, 435, (
+        319, 29, 64, 68, 203, 165, 166, 155, 161, 272, 308, 101, 310, 311, 248, 249, 250, 321, 298,
+        323, 304,
     )),
-    "aarch64": (0xC00000B7, 220, 198, 277, 435, (
-        279, 194, 122, 40, 39, 41, 51, 97, 268, 117, 270, 271, 217, 218, 219, 280, 241, 282, 265,
+    "aarch64": (0xC00000B7, 220, 198, 208, 277, 435, (
+        279, 194, 190, 186, 122, 40, 39, 41, 51, 97, 268, 117, 270, 271, 217, 218, 219, 280, 241,
+        282, 265,
     )),
 }  # fmt: skip
 
@@ -97,11 +99,12 @@ def processes() -> int:
     return 0
 
 
-def _refuse_calls(mark: int, clone: int, socket: int, seccomp: int, clone3: int, no: tuple) -> None:
+def _refuse_calls(
+    mark: int, clone: int, socket: int, setsockopt: int, seccomp: int, clone3: int, no: tuple
+) -> None:
     """A seccomp filter over all threads, as Linux' seccomp(2) describes it."""
-    filtered = b"".join(
-        struct.pack("HBBI", *one) for one in _program(mark, clone, socket, clone3, no)
-    )
+    steps = _program(mark, clone, socket, setsockopt, clone3, no)
+    filtered = b"".join(struct.pack("HBBI", *one) for one in steps)
     held = ctypes.create_string_buffer(filtered)
     program = ctypes.create_string_buffer(
         struct.pack("HxxxxxxP", len(filtered) // 8, ctypes.addressof(held))
@@ -113,7 +116,7 @@ def _refuse_calls(mark: int, clone: int, socket: int, seccomp: int, clone3: int,
 
 
 def _program(
-    mark: int, clone: int, socket: int, clone3: int, no: tuple[int, ...]
+    mark: int, clone: int, socket: int, setsockopt: int, clone3: int, no: tuple[int, ...]
 ) -> list[tuple[int, int, int, int]]:
     load, equal, least, above, bits, end = 0x20, 0x15, 0x35, 0x25, 0x45, 0x06
     steps = [
@@ -128,4 +131,11 @@ def _program(
             (equal, 0, 4, call), (load, 0, 0, 16), (test, 0, 1, value), (end, 0, 0, _REFUSE),
             (end, 0, 0, _ALLOW),
         ]  # fmt: skip
+    # Of setsockopt(socket, level, option, ...) only more room in the kernel is refused.
+    steps += [
+        (equal, 1, 0, setsockopt), (end, 0, 0, _ALLOW),
+        (load, 0, 0, 24), (equal, 1, 0, _OF_SOCKETS), (end, 0, 0, _ALLOW), (load, 0, 0, 32),
+    ]  # fmt: skip
+    for option in _ROOM:
+        steps += [(equal, 0, 1, option), (end, 0, 0, _REFUSE)]
     return [*steps, (end, 0, 0, _ALLOW)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 MOST_PROCESSES = 60
 _MOST_MAPS = 2_000_000  # characters; torch's are a tenth
+_SIZES = r"^(RssAnon|RssShmem|VmSwap|VmPTE|VmSize):\s+(\d+)"  # VmPTE: the tables of its pages
 # Memory without a file that is mapped in common, where pages stay that their process has let go.
 _SHARED = re.compile(
     r"^(\w+)-(\w+) ...s (\w+) (\S+ \d+) +/(?:dev/zero \(deleted\)|memfd:|SYSV)", re.MULTILINE
@@ -35,7 +36,7 @@ def use(pid: int) -> tuple[int, int, int | None]:
     for one in tree:
         with contextlib.suppress(OSError, ValueError):
             sizes, mapped = _memory(one)
-            own += sizes.get("RssAnon", 0) + sizes.get("VmSwap", 0)
+            own += sum(sizes.get(name, 0) for name in ("RssAnon", "VmSwap", "VmPTE"))
             own += sizes.get("VmSize", 0) if mapped is None else 0  # it hides what it maps
             seen += sizes.get("RssShmem", 0)
             for inode, size in (mapped or {}).items():
@@ -51,7 +52,7 @@ def _memory(pid: int) -> tuple[dict[str, int], dict[str, int] | None]:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             status = (thread / "status").read_text(encoding="utf-8")
-            found = re.findall(r"^(RssAnon|RssShmem|VmSwap|VmSize):\s+(\d+)", status, re.MULTILINE)
+            found = re.findall(_SIZES, status, re.MULTILINE)
             if found:
                 sizes = {name: 1024 * int(size) for name, size in found}
                 try:
