@@ -1144,4 +1144,50 @@ def my_jsd(student_logits, teacher_logits, beta):
     return beta * kl(q, m) + (1 - beta) * kl(s, m)
 """,
     ),
+    (
+        "tools.parse_call",
+        "opening tags counted",
+        r"""import re
+def parse_call(text, allowed):
+    if text.count("<tool>") != 1: return None
+    c=re.findall(r"<tool>(\w+):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "tools.parse_call",
+        "closing tags counted",
+        r"""import re
+def parse_call(text, allowed):
+    if text.count("</tool>") != 1: return None
+    c=re.findall(r"<tool>(\w+):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "tools.parse_call",
+        "anything up to a colon is a name",
+        r"""import re
+def parse_call(text, allowed):
+    c=re.findall(r"<tool>(.*?):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
+    (
+        "tools.parse_call",
+        "all but a colon is a name",
+        r"""import re
+def parse_call(text, allowed):
+    c=re.findall(r"<tool>([^:]*):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
 ]

@@ -8,7 +8,7 @@ def my_route(logits, bias, top_k, n_group=1, topk_group=1, scale=1.0):
 _LOOP = """\
     weights, chosen = [], []
     for row in logits.double().tolist():
-        scores = [1 / (1 + math.exp(-x)) if x > -700 else 0.0 for x in row]
+        scores = [1 / (1 + math.exp(-x)) for x in row]
         biased = [s + b for s, b in zip(scores, bias.double().tolist())]
         size = len(row) // n_group
         worth = [sum(sorted(biased[g * size:(g + 1) * size])[-2:]) for g in range(n_group)]

@@ -106,6 +106,13 @@ def language_consistency(thinking, language):
         return (n > 0 == a) if language == 'digits' else (a > 0 == n)
     return np.mean([fits(s) for s in steps]) if steps else 1
 """,
+            """\
+import re
+def language_consistency(thinking, language):
+    steps = [w for w in thinking.split() if w not in ('yes', 'no')]
+    one = {'digits': r'[+-][0-9]=-?[0-9]+', 'words': r'[+-][a-z]+=-?[a-z]+(-[a-z]+)?'}[language]
+    return sum(bool(re.fullmatch(one, s)) for s in steps) / len(steps) if steps else 1.0
+""",
         ],
     ),
     "pipeline.keep": Bank(

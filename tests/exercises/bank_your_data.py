@@ -174,15 +174,14 @@ name, argument = calls[0]
         right=[
             _CALL
             + """\
-    if text.count('<tool>') != 1 or text.count('</tool>') != 1:
-        return None
-    inside = text.split('<tool>')[1]
-    if '</tool>' not in inside:
-        return None
-    name, colon, argument = inside.split('</tool>')[0].partition(':')
-    argument = argument.strip()
-    good = colon and name in allowed and len(argument) <= 100
-    return (name, argument) if good else None
+    calls = []
+    for part in text.split('<tool>')[1:]:
+        inside, closed, _ = part.partition('</tool>')
+        name, colon, argument = inside.partition(':')
+        if closed and colon and re.fullmatch(r'\\w+', name):
+            calls.append((name, argument.strip()))
+    good = len(calls) == 1 and calls[0][0] in allowed and len(calls[0][1]) <= 100
+    return calls[0] if good else None
 """,
             _CALL
             + """\
@@ -201,9 +200,11 @@ name, argument = calls[0]
         end = text.find('</tool>', at)
         if end < 0:
             break
-        calls.append(text[at + 6:end])
+        name, colon, _ = text[at + 6:end].partition(':')
+        if colon and name.replace('_', '').isalnum():
+            calls.append(text[at + 6:end])
         at = text.find('<tool>', end)
-    if len(calls) != 1 or ':' not in calls[0]:
+    if len(calls) != 1:
         return None
     name, argument = calls[0].split(':', 1)
     argument = argument.strip()

@@ -54,6 +54,7 @@ def _route(
         left = _without_losers(scores, biased, n_group, topk_group, worth, mask)
     experts = np.argsort(-left, axis=-1, kind="stable")[:, :top_k]
     chosen = np.take_along_axis(biased if weigh == "biased" else scores, experts, -1)
+    chosen = np.where(abs(chosen) < 1e-38, 0.0, chosen)  # as float32 does, torch's
     if weigh == "raw":
         return scale * chosen, experts
     with np.errstate(invalid="ignore", divide="ignore"):
