@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +23,18 @@ from course_lib.checklist.quiz import Outcome as Answered
 from course_lib.classroom import form
 from course_lib.classroom.checks.judge import Outcome
 from course_lib.classroom.checks.values import readable
-from course_lib.classroom.grade_files import alike
+from course_lib.classroom.grade_files import alike, below
 from course_lib.errors import CourseError
 
 MOST_FILES = 5_000
 LONGEST_NAME = 80
-_DEEPEST = 4  # folders below the one given
+_DEEPEST = 3  # folders below the one given
+_MOST_ENTRIES = 100_000  # files and folders that are looked at
+_MOST_OF_ONE = 20  # files in a folder that was handed in
+_MOST_ROWS = 500  # of a table of paper
 _MOST_SAID = 20  # sentences on one file
-_PASSED_OVER = ("__MACOSX", "__pycache__")
+_PASSED_OVER = re.compile(r"\.|__(MACOSX|pycache__)$")
+_MISNAMED = (".json.txt", ".csv.txt")
 
 
 Found = list[tuple[str, Sections]]
@@ -68,6 +74,11 @@ def read(folder: Path) -> tuple[list[Person], list[str]]:
             for name, sections in found:
                 told = _plain(name) or _by_file(path)
                 person = people.setdefault(alike(told), Person(told))
+                if again := person.sections.keys() & sections.keys() & {*form.PHASES}:
+                    left.append(
+                        f"{shown} has answers {' and '.join(sorted(again))} of {person.name}, as "
+                        f"{person.files[-1]} has: see whether both are theirs."
+                    )
                 _add(person, sections)
                 person.files.append(shown)
             left += [f"{shown} {readable(one, 200)}." for one in odd[:_MOST_SAID]]
@@ -85,21 +96,26 @@ def read(folder: Path) -> tuple[list[Person], list[str]]:
 
 
 def _files(folder: Path, left: list[str]) -> Iterator[Path]:
-    """Files to read, sorted; links are not followed, hidden ones never count."""
-    found = 0
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith(".") or part in _PASSED_OVER for part in inside):
-            continue
-        if path.is_symlink() or len(inside) > _DEEPEST or not path.is_file():
-            continue
-        if path.suffix.lower() not in (".json", ".csv"):
-            continue
-        found += 1
-        if found > MOST_FILES:
-            left.append(f"Only the first {MOST_FILES} files were read.")
-            return
-        yield path
+    """Files to read, sorted. Links are not followed, hidden ones never count, the rest is said.
+
+    Nobody's files keep another's from being read: of one folder handed in only so many are.
+    """
+    often: Counter[str] = Counter()  # by what of `folder` they lie in
+    for path, reason in sorted(below(folder, _PASSED_OVER.match, _DEEPEST, _MOST_ENTRIES)):
+        inside = path.relative_to(folder)
+        shown, whose = readable(inside.as_posix(), 200), inside.parts[0] if inside.parts else ""
+        if reason or path.is_symlink():
+            left.append(f"{shown} was left out: {reason or 'a link, which is not followed'}.")
+        elif path.name.lower().endswith(_MISNAMED):
+            left.append(f"{shown} was left out: rename it to end in .json or .csv.")
+        elif path.suffix.lower() in (".json", ".csv") and path.is_file():
+            often[whose] += 1
+            if often[whose] == _MOST_OF_ONE + 1:
+                left.append(f"Of {readable(whose, 200)} only the first {_MOST_OF_ONE} were read.")
+            if often[whose] <= _MOST_OF_ONE and sum(often.values()) <= MOST_FILES:
+                yield path
+    if sum(often.values()) > MOST_FILES:
+        left.append(f"Only the first {MOST_FILES} files were read.")
 
 
 def _contents(path: Path) -> tuple[Found, list[str]]:
@@ -149,7 +165,10 @@ def _paper(text: str) -> tuple[Found, list[str]]:
     found: Found = []
     odd: list[str] = []
     rows = csv.DictReader(table, columns, delimiter=comma)
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == _MOST_ROWS:
+            odd.append(f"has more than {_MOST_ROWS} rows; the rest was not read")
+            break
         beyond = "".join(row.pop(None, ())).strip()
         said = {name: _text(cell).strip() for name, cell in row.items()}
         place = f"line {rows.line_num + above}"

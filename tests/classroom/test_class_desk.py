@@ -245,8 +245,41 @@ def test_hostile_files_are_left_out_with_a_sentence_and_cost_nobody_else(handed_
     os.symlink(handed_in, handed_in / "loop")
     people, left = class_files.read(handed_in)
     assert [one.name for one in people] == ["Good"]
-    assert {line.split()[0] for line in left} == {*HOSTILE, "latin.json", "huge.json"}
+    links = {"link.json", "loop"}
+    assert {line.split()[0] for line in left} == {*HOSTILE, *links, "latin.json", "huge.json"}
     assert all(line.endswith(".") for line in left)
+
+
+def test_one_folder_keeps_nobody_elses_files_from_being_read(handed_in):
+    (handed_in / "aaa").mkdir()
+    for number in range(30):
+        (handed_in / "aaa" / f"{number}.json").write_text(kept(f"P{number}"))
+    deep = handed_in / "bbb"
+    for _ in range(60):
+        deep.mkdir()
+        deep = deep / "b"
+    (handed_in / "good.json").write_text(kept("Good"))
+    (handed_in / "good.json.txt").write_text(kept("Other"))
+    rows = "".join(f"R{number},before\n" for number in range(600))
+    (handed_in / "table.csv").write_text(f"name,phase\n{rows}")
+    people, left = class_files.read(handed_in)
+    names = [one.name for one in people]
+    assert sum(name.startswith("P") for name in names) == 20
+    assert sum(name.startswith("R") for name in names) == 500 and "Good" in names
+    said = " ".join(left)
+    assert "Of aaa only the first 20 were read." in said and "deeper than" in said
+    assert "good.json.txt was left out: rename it" in said
+    assert "table.csv has more than 500 rows" in said
+
+
+def test_answers_of_one_name_in_two_files_are_said(handed_in):
+    before = {"before": form.judged("before", answers("before", right=True))}
+    for name in ("alice", "AAA"):
+        (handed_in / f"{name}.json").write_text(
+            kept("Alice" if name == "alice" else "alice", **before)
+        )
+    people, left = class_files.read(handed_in)
+    assert len(people) == 1 and "alice.json has answers before of" in " ".join(left)
 
 
 def test_names_and_mistakes_are_text_wherever_they_are_shown(handed_in):
