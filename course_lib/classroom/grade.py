@@ -17,15 +17,16 @@ import argparse
 import contextlib
 import hashlib
 import io
+import json
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from course_lib.classroom.checks import catalogue, sandbox
 from course_lib.classroom.checks.exercise import Exercise
@@ -40,17 +41,26 @@ from course_lib.runtime import LIBRARY, allowed_cores, new_folder
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
 _TRIES = 4  # answers to one exercise in one notebook
 _OFTEN = 2.0  # seconds between two reports while grading goes on
+_COMMENT = re.compile(r"^([^\"'#\n]*)#.*", re.MULTILINE)  # after no quote, which may hold the sign
+
+Asked = Mapping[str, Sequence[Exercise]]
+"""By student the exercises that are graded."""
 
 
-def lessons_of(submissions: Iterable[Submission]) -> list[str]:
-    """The lessons to whose exercises any of the submissions defines an answer."""
+def lessons_of(submission: Submission) -> list[str]:
+    """The lessons to whose exercises a submission defines an answer, or hands one to `check`."""
     every = list(catalogue.exercises().values())
     found: set[str] = set()
-    for one in submissions:
-        with contextlib.suppress(OSError):
-            for cells in one.read()[0].values():
-                found |= answered(cells, every) if isinstance(cells, list) else set()
+    with contextlib.suppress(OSError):
+        for cells in submission.read()[0].values():
+            found |= _answered(cells, every) if isinstance(cells, list) else set()
     return [one for one in catalogue.LESSONS if found & {e.name for e in catalogue.of_lesson(one)}]
+
+
+def _answered(cells: Sequence[str], exercises: Sequence[Exercise]) -> set[str]:
+    """What `answered` finds outside of comments."""
+    code = [_COMMENT.sub(r"\1", one) for one in cells]
+    return answered(code, exercises) if exercises else set()
 
 
 def grade_one(
@@ -69,14 +79,19 @@ def grade_one(
     inside = inside or sandbox.find(())
     read, files, notes = _read(submission)
     why = "No notebook has it." if read else notes[0]
-    notes += _several({name: answered(cells, exercises) for name, cells in read.items()})
+    if not exercises and read:
+        notes += ["Nothing in it answers an exercise; --lesson grades a lesson all the same."]
+    notes += _several({name: _answered(cells, exercises) for name, cells in read.items()})
     verdicts: list[Verdict] = []
     ends = time.monotonic() + limits.total
     for name, cells in read.items():
         words = "\n".join(cells)
         asked = [one for one in exercises if one.symbol in words or one.name in words]
-        left = replace(limits, total=max(ends - time.monotonic(), 1.0))
-        with contextlib.closing(Process(cells, files, left, inside, stop)) as process:
+        folder = PurePosixPath(name).parent.as_posix()
+        with contextlib.closing(
+            Process(cells, files, limits, inside, stop, folder=folder)
+        ) as process:
+            process.ends = ends  # one for all notebooks
             verdicts += [_judged(one, process) for one in asked]
         notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in process.notes]
     found = best(verdicts)
@@ -85,7 +100,10 @@ def grade_one(
 
 
 def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes], list[str]]:
-    """Code cells by notebook, the files beside them, and what there is to tell of them."""
+    """Code cells by notebook, the files that lie there, and what there is to tell of them.
+
+    Notebooks are files as well, for another may run one: their code, without what came out.
+    """
     if submission.problem:
         return {}, {}, [submission.problem, *submission.notes]
     try:
@@ -94,7 +112,16 @@ def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes
         return {}, {}, [f"The files cannot be read: {error.strerror}.", *submission.notes]
     read = {name: cells for name, cells in notebooks.items() if isinstance(cells, list)}
     unread = [text for text in notebooks.values() if isinstance(text, str)]
+    files |= {name: _as_file(cells) for name, cells in read.items()}
     return read, files, [*unread, *submission.notes]
+
+
+def _as_file(cells: Sequence[str]) -> bytes:
+    """A notebook of these code cells."""
+    code = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    made = [code | {"source": one} for one in cells]
+    whole = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    return json.dumps(whole).encode("ascii")
 
 
 def _several(answers: dict[str, set[str]]) -> list[str]:
@@ -141,28 +168,31 @@ def grade_class(
 ) -> list[Grade]:
     """Grade every submission in `folder`, `jobs` at a time (as many as there are cores by default).
 
-    `book` keeps the results. Raises CourseError if there is nothing to grade or, unless `trust`, no
+    Each on all exercises of `lessons`, or else of the lessons that it answers anything of. `book`
+    keeps the results. Raises CourseError if there is nothing to grade or, unless `trust`, no
     sandbox to do it in.
     """
     book = book or Book()
     submissions = collect(folder, book.hidden)
-    chosen = lessons or lessons_of(submissions)
-    if not chosen:
+    asked = {
+        one.student: [
+            e for lesson in lessons or lessons_of(one) for e in catalogue.of_lesson(lesson)
+        ]
+        for one in submissions
+    }
+    if not any(asked.values()):
         raise CourseError("No submission defines anything that an exercise asks for.")
-    exercises = [exercise for lesson in chosen for exercise in catalogue.of_lesson(lesson)]
     inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
-    to_do = book.begin(submissions, exercises)
+    to_do = book.begin(submissions, asked)
     jobs = jobs or allowed_cores()
-    for one, grade in _each(
-        to_do, exercises, limits or Limits(memory=memory_for(jobs)), inside, jobs
-    ):
+    for one, grade in _each(to_do, asked, limits or Limits(memory=memory_for(jobs)), inside, jobs):
         book.add(one, grade)
     return book.grades
 
 
 def _each(
     submissions: Sequence[Submission],
-    exercises: Sequence[Exercise],
+    asked: Asked,
     limits: Limits,
     inside: sandbox.Sandbox,
     jobs: int,
@@ -172,11 +202,12 @@ def _each(
     pool = ThreadPoolExecutor(jobs)
     try:
         running = {
-            pool.submit(grade_one, one, exercises, limits, inside=inside, stop=stop): one
+            pool.submit(grade_one, one, asked[one.student], limits, inside=inside, stop=stop): one
             for one in submissions
         }
         for done in as_completed(running):
-            yield running[done], _result(done, running[done], exercises)
+            one = running[done]
+            yield one, _result(done, one, asked[one.student])
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -191,12 +222,11 @@ def _result(done: Future[Grade], submission: Submission, exercises: Sequence[Exe
     return Grade(submission.student, verdicts, (problem,))
 
 
-def _version(exercises: Sequence[Exercise]) -> str:
-    """What a result depends on beside the submission: the exercises and the code that checks."""
-    names = [one.name.encode() for one in exercises]
+def _version() -> str:
+    """What a result depends on beside what was handed in and asked: the code that checks."""
     files = sorted((LIBRARY / "classroom").rglob("*"))  # the cards too
     code = [path.read_bytes() for path in files if path.suffix in (".py", ".toml")]
-    return hashlib.sha256(b"\0".join((*names, *code))).hexdigest()
+    return hashlib.sha256(b"\0".join(code)).hexdigest()
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -206,7 +236,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("submissions", type=Path, help="a folder of notebooks or of folders")
     add("--out", type=new_folder, default=Path("report"), help="where the report goes")
-    add("--lesson", action="append", default=[], help="only these lessons")
+    add("--lesson", action="append", default=[], help="only this one, whole; may be repeated")
     add("--jobs", type=WHOLE, default=0, help="how many at a time (default: cores)")
     add("--again", action="store_true", help="grade also what was graded before")
     add("--part", default="", metavar="K/N", help="only the K-th of N parts, without a report")
@@ -259,14 +289,16 @@ class Book:
         """The results there are, in the order of the submissions."""
         return [self.done[one.student] for one in self.submissions if one.student in self.done]
 
-    def begin(
-        self, submissions: list[Submission], exercises: Sequence[Exercise]
-    ) -> list[Submission]:
-        """What has no result yet, of this part."""
-        self.submissions, version = submissions, _version(exercises)
-        self.keys = {one.student: one.digest(version) for one in submissions}
+    def begin(self, submissions: list[Submission], asked: Asked) -> list[Submission]:
+        """What has no result yet, of this part; says which lessons there are."""
+        self.submissions, version = submissions, _version()
+        names = {student: [one.name for one in exercises] for student, exercises in asked.items()}
+        self.keys = {one.student: one.digest(version, *names[one.student]) for one in submissions}
         known = load(self.folder) if self.folder and not self.again else {}
         self.done = {name: known[key] for name, key in self.keys.items() if key in known}
+        if self.folder:
+            graded = {catalogue.lesson_of(one) for some in names.values() for one in some}
+            print(f"Lessons: {', '.join(one for one in catalogue.LESSONS if one in graded)}")
         return [
             one for one in submissions[self.number :: self.parts] if one.student not in self.done
         ]

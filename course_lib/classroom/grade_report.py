@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from course_lib.classroom import pages
-from course_lib.classroom.checks.judge import Outcome
+from course_lib.classroom.checks import catalogue
+from course_lib.classroom.checks.judge import Outcome, Verdict
 from course_lib.classroom.grade_results import Grade
 
 _LONGEST = 4_000  # characters of a cell
@@ -33,8 +34,8 @@ def write_report(
     """
     rows = pages.table(_rows(grades), _LONGEST)
     page = pages.page(
-        "report", _LONGEST, grades=grades, left=left, signs=_SIGNS, longest=_LONGEST,
-        mistakes=common_mistakes(grades)[:_TOLD],
+        "report", _LONGEST, students=_side_by_side(grades), left=left, signs=_SIGNS,
+        longest=_LONGEST, mistakes=common_mistakes(grades)[:_TOLD],
     )  # fmt: skip
     table, shown = pages.written({"grades.csv": pages.MARK + rows, "report.html": page}, folder)
     return table, shown
@@ -50,6 +51,19 @@ def common_mistakes(grades: Sequence[Grade]) -> list[tuple[int, str, str]]:
         if verdict.outcome in told
     )
     return [(count, name, sentence) for (name, sentence), count in found.most_common()]
+
+
+def _side_by_side(grades: Sequence[Grade]) -> list[tuple[Grade, dict[str, Verdict | None]]]:
+    """Every grade with its verdicts by exercise, for all the same exercises in the same order.
+
+    None stands where an exercise is of a lesson that this student did not hand in.
+    """
+    found = [{one.exercise: one for one in grade.verdicts} for grade in grades]
+    names = [name for name in catalogue.exercises() if any(name in one for one in found)]
+    return [
+        (grade, {name: one.get(name) for name in names})
+        for grade, one in zip(grades, found, strict=True)
+    ]
 
 
 def _rows(grades: Sequence[Grade]) -> list[list[str]]:

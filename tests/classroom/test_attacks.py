@@ -371,6 +371,16 @@ def test_the_judges_own_work_ends_with_the_time_and_with_the_grader(ends, tmp_pa
     assert len(tried) == 1
 
 
+def test_notebooks_that_stop_themselves_share_the_submissions_time(tmp_path):
+    for number in range(4):
+        put(tmp_path / "mallory" / f"{number}.ipynb", TRIED["stops_itself"], RATIO)
+    started = time.monotonic()
+    found = grade_one(collect(tmp_path)[0], ASKED[:1], replace(QUICK, total=6))
+    assert time.monotonic() - started < 6 + remote._GRACE + 5
+    assert found.verdicts[0].outcome is not Outcome.RIGHT
+    assert sum("not run: the submission's 6 seconds are used up" in one for one in found.notes) == 3
+
+
 def test_all_replies_to_an_exercise_have_a_longest_size():
     caller = remote.RemoteCaller(remote.Process([], {}, QUICK, sandbox.TRUSTED), GAPS)
     reply = {"got": json.dumps("x" * 900_000)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from handed_in import ASKED, GAP, QUICK, RATIO, STUB, notebook, outcomes, put
@@ -255,8 +256,23 @@ def test_many_notebooks_of_one_lesson_may_be_a_class_in_a_folder_too_many(tmp_pa
 
 def test_a_lesson_that_is_only_spoken_of_is_not_graded(tmp_path):
     talk = "# see advantages and policy_loss\nprint('route')\nx = [advantages for advantages in ()]"
-    put(tmp_path / "lea.ipynb", RATIO + talk)
-    assert lessons_of(collect(tmp_path)) == ["01_cost_reset"]
+    comments = "\n# check('moe.by_hand')\nx = 1  # check('grpo.by_hand', x)"
+    put(tmp_path / "lea.ipynb", RATIO + talk + comments)
+    assert lessons_of(collect(tmp_path)[0]) == ["01_cost_reset"]
+
+
+def test_a_notebook_runs_where_it_lies_and_runs_the_others(tmp_path):
+    base = tmp_path / "lea" / "hw" / "one"
+    base.mkdir(parents=True)
+    put(
+        base / "work.ipynb", "from helper import gap\n%run ../../shared.ipynb",
+        "gap_in_problems = gap\nprice_ratio = float(open('ratio.txt').read()) * unit",
+    )  # fmt: skip
+    put(tmp_path / "lea" / "shared.ipynb", "unit = 1.0")
+    (base / "helper.py").write_text(GAP.replace("gap_in_problems", "gap"))
+    (base / "ratio.txt").write_text(f"{60 / 2.19}")
+    grade = grade_one(collect(tmp_path)[0], ASKED, replace(QUICK, cell=60, total=90))
+    assert outcomes(grade) == ["right", "right"], grade.notes
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from handed_in import GAP, QUICK, RATIO, STUB, put
 
 from course_lib.classroom import grade, grade_results
+from course_lib.classroom.checks import catalogue
 from course_lib.classroom.checks.judge import Outcome, Verdict
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade
@@ -70,6 +71,30 @@ def test_a_second_run_grades_only_what_is_new(tmp_path, capsys, monkeypatch):
     assert "alice: 1" in capsys.readouterr().out
 
 
+def test_what_one_hands_in_changes_nobody_elses_result(tmp_path, capsys):
+    folder, out = tmp_path / "class", tmp_path / "report"
+    words = [str(folder), "--out", str(out), "--jobs", "1"]
+    put(folder / "alice.ipynb", RATIO, "# check('memory.by_hand')")
+    assert grade.main(words) == 0
+    every = len(catalogue.of_lesson("01_cost_reset"))
+    assert f"alice: 1 of {every} right" in capsys.readouterr().out
+    put(folder / "carol.ipynb", "memory_gb = ...\ncheck('memory.by_hand', memory_gb)")
+    put(folder / "dora.ipynb", "def f(): pass")
+    assert grade.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Lessons: 01_cost_reset, 06_local_inference\n" in said and "alice" not in said
+    assert f"carol: 0 of {len(catalogue.of_lesson('06_local_inference'))} right" in said
+    found = rows(out)
+    assert len([row for row in found if row[0] == "alice"]) == every
+    assert ["--lesson grades" in row[3] for row in found if row[0] == "dora"] == [True]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    lines = [part.split("</tr>")[0] for part in page.split("<tr>")[1:]]
+    assert {line.count("<th") + line.count("<td") for line in lines} == {lines[0].count("<th")}
+    assert page.count("not attempted</summary>") == len(
+        [r for r in found if r[2] == "not attempted"]
+    )
+
+
 def test_parts_are_put_together(tmp_path, capsys):
     folder, out = tmp_path / "class", tmp_path / "report"
     for name in "abc":
@@ -93,6 +118,7 @@ def test_an_interrupted_run_keeps_what_is_there_and_goes_on(how, tmp_path):
     put(folder / "bob.ipynb", "import time\ntime.sleep(50)\n" + RATIO)
     words = [sys.executable, "-m", "course_lib", "grade", str(folder), "--out", str(out), *LESSON]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "Lessons: 01_cost_reset\n"
     assert running.stdout.readline().startswith("alice: 1 of")
     time.sleep(1)
     started = time.monotonic()
@@ -121,7 +147,7 @@ def test_a_card_that_was_changed_is_graded_anew(tmp_path, monkeypatch):
     versions = set()
     for name in ("judge.py", "cards/a.toml", "cards/b.toml"):
         (tmp_path / "classroom" / name).write_text("one")
-        versions.add(grade._version([]))
+        versions.add(grade._version())
     assert len(versions) == 3
 
 

@@ -260,6 +260,51 @@ def test_a_slow_cell_has_its_time(tmp_path):
     assert time.monotonic() - started > 22
 
 
+RENAMED = {  # what goes to `check` and is right, and what a later cell makes of it
+    "a_helper": (
+        "def share(p):\n    return p / 100\n"
+        "def gap_in_problems(a, b, n):\n    return (share(a) - share(b)) * n\n",
+        "def share(tokens):\n    return tokens / 1e6",
+    ),
+    "a_module": ("import math\n" + GAP.replace("return", "return math.floor(1.5) *"), "math = 3"),
+    "of_pythons": (GAP.replace("return", "return float(1) *"), "float = 3"),
+    "a_trial": (GAP, GAP.replace("return", "return 2 *")),
+    "a_trial_that_ends_python": (
+        GAP, GAP.replace("return", "import os; os._exit(0)\n    return")
+    ),
+    "all": ("import math\n" + GAP.replace("return", "return math.floor(1.5) *"), "%reset -f"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_what_went_to_check_and_was_right_stays_right(name, tmp_path):
+    """The value is named and changed anew as well, in the same notebook."""
+    from handed_in import put
+
+    function, later = RENAMED[name]
+    put(
+        tmp_path / "lea.ipynb", IMPORT + RATIO + CHECKS[0] + "\nprice_ratio = 15 / 0.55",
+        function + CHECKS[1], later,
+    )  # fmt: skip
+    assert set(graded_outcomes(tmp_path).values()) == {"right"}
+
+
+def test_a_check_of_what_is_wrong_or_hostile_makes_nothing_right(tmp_path):
+    from handed_in import put
+
+    odd = (
+        "class Key(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): raise OSError\n"
+        "globals()[Key('__builtins__')] = 1\n"
+    )
+    wrong = GAP.replace("return", "globals().clear()\n    return 2 *")
+    put(
+        tmp_path / "lea.ipynb", IMPORT + RATIO, CHECKS[0], wrong + CHECKS[1],
+        "x = 1\n" + CHECKS[1], odd,
+    )  # fmt: skip
+    assert graded_outcomes(tmp_path)["costs.ratio"] == "right"
+    assert graded_outcomes(tmp_path)["costs.gap_in_problems"] != "right"
+
+
 def test_an_answer_handed_to_check_counts_whatever_it_is_called(tmp_path):
     from handed_in import put
 

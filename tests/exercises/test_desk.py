@@ -229,6 +229,25 @@ def test_a_function_that_ends_python_does_not_end_the_kernel():
     assert "It ended Python" in message(NAME, lambda *_: os._exit(3))
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ((one for one in (1.5, -0.5, -0.5, -0.5)), "'generator' object (a check needs a copy"),
+        ({1: 1.5, 2: -0.5}.values(), "'dict_values' object (a check needs a copy"),
+        (torch.tensor([1.5, -0.5, -0.5, -0.5], requires_grad=True) * 1.0, ""),
+        ([torch.tensor(1.5, requires_grad=True) * 1.0, -0.5, -0.5, -0.5], ""),
+    ],
+    ids=["generator", "values", "history", "histories"],
+)
+def test_a_value_that_cannot_be_copied_is_said_and_a_tensor_with_a_history_can(value, told):
+    if not told:
+        check("grpo.by_hand", value)
+        return
+    text = message("grpo.by_hand", value)
+    assert "error in your code. TypeError" in text and told in text
+    assert "ended Python" not in text and "called as" not in text
+
+
 def test_a_right_answer_stays_right_and_its_loss_of_progress_is_said(monkeypatch, capsys):
     check(NAME, right)
     message(NAME, stub)

@@ -93,7 +93,7 @@ class LocalCaller:
         if not callable(self.answer):
             if self.answer is None or self.answer is Ellipsis:
                 raise Failure(NOT_ATTEMPTED)
-            return plain(copy.deepcopy(self.answer))
+            return self._copied()
         args, kwargs = copy.deepcopy((one.args, one.kwargs))
         if self.tensors:
             args, kwargs = as_tensors(args), as_tensors(kwargs)
@@ -109,6 +109,15 @@ class LocalCaller:
         if value is Ellipsis:  # a stub of one line
             raise Failure(NOT_ATTEMPTED)
         return value
+
+    def _copied(self) -> Any:
+        """The value that is the answer, apart from the notebook's; Failure if there is no copy."""
+        try:
+            return copy.deepcopy(plain(self.answer))  # a tensor with a history has a copy only so
+        except Exception as error:
+            text = cut(told(error).split("\n", 1)[0], 200)
+            why = f"{text} (a check needs a copy: give numbers, or a list of them)"
+            raise Failure(ERROR, type(error).__name__, why) from None
 
     def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         started = time.monotonic()

@@ -271,7 +271,7 @@ def _plainly_wrong(exercise: Exercise, trial: _Trial) -> Verdict:
     lines = _lines(exercise, trial)
     if isinstance(trial.got, Failure):
         error = f"{trial.got.error}: {trial.got.text}".rstrip(": ")
-        if not trial.got.line:
+        if not (trial.got.line or exercise.is_value):
             error += f" (it is called as {_call(exercise, trial.case)})"
         return Verdict(exercise.name, Outcome.ERROR, error, lines)
     headline = "That is not it yet." if exercise.is_value else f"Not as expected: {trial.wrong}."

@@ -98,7 +98,8 @@ class Process:
     """The process of one notebook. It starts when first asked, and again after it was ended.
 
     A cell that ended it is left out the next time. `notes` says in plain sentences what happened.
-    `files`: name -> content. Once `stop` is set it ends, and is not started again.
+    `files`: name -> content; `folder`: where among them the notebook lies. Once `stop` is set it
+    ends, and it is not started again then, nor after `ends` on the monotonic clock.
     """
 
     def __init__(
@@ -108,8 +109,11 @@ class Process:
         limits: Limits,
         sandbox: Sandbox,
         stop: threading.Event | None = None,
+        folder: str = "",
     ) -> None:
         self.cells, self.files, self.limits = list(cells), files, limits
+        self.folder = folder
+        self.handed: Mapping[str, Any] = {}  # by exercise how many answers went to `check`
         self.sandbox, self.stop = sandbox, stop or threading.Event()
         self.notes: list[str] = []
         self.skip: set[int] = set()
@@ -120,8 +124,7 @@ class Process:
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The reply to a request. Raises Dead."""
         pipe = self._ready()
-        if time.monotonic() > self.ends:
-            raise Dead(f"the submission's {self.limits.total:g} seconds are used up")
+        self._in_time()
         token = secrets.token_hex(8)
         pipe.write(request | {"id": token})
         until = min(time.monotonic() + seconds, self.ends) + _GRACE
@@ -140,6 +143,7 @@ class Process:
     def _ready(self) -> _Pipe:
         """A process that has run the cells; one that a cell ends is started without it."""
         while self.pipe is None:
+            self._in_time()
             if self.starts > self.limits.restarts:
                 raise Dead("the submission ended its process too often")
             self.pipe = self._start()
@@ -152,6 +156,14 @@ class Process:
                 self.skip.add(self.cell)
         return self.pipe
 
+    def _in_time(self) -> None:
+        """Raises Dead once the submission's time is over."""
+        if time.monotonic() > self.ends:
+            why = f"the submission's {self.limits.total:g} seconds are used up"
+            if not self.starts:
+                self._tell(f"It was not run: {why}.")
+            raise Dead(why)
+
     def _start(self) -> _Pipe:
         if self.stop.is_set():
             raise Stopped
@@ -163,6 +175,7 @@ class Process:
         pipe.write({
             "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
             "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone, "core": pipe.core},
+            "folder": self.folder,
             "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
         })  # fmt: skip
         return pipe
@@ -182,6 +195,7 @@ class Process:
             elif "many" in reply:
                 raise Dead(_TOO_MANY)
             elif "ready" in reply:
+                self.handed = found if isinstance(found := reply.get("handed"), dict) else {}
                 for note in notes.values():
                     self._tell(note)
                 return
@@ -306,14 +320,13 @@ class _Pipe:
 class RemoteCaller:
     """A `Caller` whose answer lives in a submission's process: `which` of those that it has.
 
-    Once it was called, `more` tells that there is another answer to the same exercise, and
-    `printed` what the call printed.
+    `printed` is what the last call printed.
     """
 
     def __init__(self, process: Process, exercise: Exercise, which: int = 0) -> None:
         self.process, self.exercise, self.which = process, exercise, which
         self.left = min(exercise.seconds, process.limits.check)
-        self.is_empty, self.more, self.printed = False, False, ""
+        self.is_empty, self.printed = False, ""
         self.kept = 0
         self.ended: Failure | None = None  # once it has ended the process it is not asked again
 
@@ -337,6 +350,12 @@ class RemoteCaller:
         self.left -= time.monotonic() - started
         return self._read(reply)
 
+    @property
+    def more(self) -> bool:
+        """Once it was called, whether there may be another answer to the same exercise."""
+        count = self.process.handed.get(self.exercise.name, 0)
+        return isinstance(count, int) and self.which < count
+
     def go_on(self) -> None:
         """Raises Stopped once grading is interrupted, and Failure once the time is used up."""
         if self.process.stop.is_set():
@@ -346,7 +365,7 @@ class RemoteCaller:
             raise Failure(TIME_UP, "Ended", f"the submission's {total:g} seconds are used up")
 
     def _read(self, reply: dict[str, Any]) -> Any:
-        self.is_empty, self.more = reply.get("empty") is True, reply.get("more") is True
+        self.is_empty = reply.get("empty") is True
         self.printed = str(reply.get("printed", ""))[:400]
         failure = reply.get("failure")
         if isinstance(failure, list) and len(failure) == 4:

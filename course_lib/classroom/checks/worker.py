@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import builtins
+import contextlib
+import copy
 import importlib.util
 import json
 import os
 import sys
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,10 +29,13 @@ from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
 from course_lib.classroom.checks.use import MOST_PROCESSES
-from course_lib.classroom.checks.values import told
+from course_lib.classroom.checks.values import plain, told
 
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
 _KEPT = 3  # answers handed to `check`, for each exercise
+_SHELLS = {"_", "__", "___", "_i", "_ii", "_iii"}  # names that mean another thing after every cell
+
+Names = dict[str, Any]
 
 
 class Notebook:
@@ -39,7 +45,7 @@ class Notebook:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.cell = 0
-        self.handed: dict[str, list[Any]] = {}
+        self.handed: dict[str, list[tuple[Any, Names]]] = {}
         self.shell = InteractiveShell.instance()
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
         instead: dict[str, Any] = {"hint": _nothing, "solution": _nothing, "check": self.check}
@@ -53,10 +59,10 @@ class Notebook:
         self.shell.set_hook("show_in_pager", _nothing, 0)
 
     def check(self, name: object = "", answer: Any = ..., *_: Any, **__: Any) -> None:
-        """Stands for `check` in a cell: keeps the answer."""
-        found = self.handed.setdefault(str(name), [])
-        if not any(answer is one for one in found):
-            found[:] = [answer, *found][:_KEPT]
+        """Stands for `check` in a cell: keeps the answer, and what every name means by then."""
+        found, now = self.handed.setdefault(str(name), []), dict(self.shell.user_ns)
+        old = [one for one in found if not (one[0] is answer and _mean_the_same(one[1], now))]
+        found[:] = [(_frozen(answer), now), *old][:_KEPT]
 
     def run(self, number: int, source: str, seconds: float) -> BaseException | None:
         """Run a cell; what stopped it, if anything did."""
@@ -82,17 +88,54 @@ class Notebook:
         finally:
             task.cancel()
 
-    def answers(self, name: str, symbol: str, value: bool) -> list[Any]:
+    def answers(self, name: str, symbol: str, value: bool) -> list[tuple[Any, Names]]:
         """What may answer an exercise: what bears its name at the end, then what went to `check`.
 
-        A name that by then stands for something else does not hide what went to `check`.
+        Each with the names that it is to be called among: by the end its own name or a helper's may
+        stand for something else, and that does not hide what went to `check`.
         """
-        handed, named = self.handed.get(name, []), self.shell.user_ns.get(symbol, ...)
-        if handed and not (value or callable(named)):
+        now, handed = self.shell.user_ns, self.handed.get(name, [])
+        named = now.get(symbol, ...)
+        if symbol not in now or (handed and not (value or callable(named))):
             return handed
-        if named is ... and symbol not in self.shell.user_ns:
-            return handed
-        return [named, *(one for one in handed if one is not named)]
+        old = [one for one in handed if one[0] is not named or not _mean_the_same(one[1], now)]
+        return [(named, now), *old]
+
+    @contextlib.contextmanager
+    def among(self, names: Names) -> Iterator[None]:
+        """The notebook's names mean what they did at a check; what changes them is kept there."""
+        space = self.shell.user_ns  # every function of a cell looks its names up here
+        if names is space:
+            yield
+            return
+        now = dict(space)
+        _put(names, space)
+        try:
+            yield
+        finally:
+            _put(space, names)
+            _put(now, space)
+
+
+def _put(names: Names, space: Names) -> None:
+    space.clear()
+    space.update(names)
+
+
+def _mean_the_same(then: Names, now: Names) -> bool:
+    """Whether all that had a meaning has it still, Python's own names among it."""
+    if any((one in then) != (one in now) for one in vars(builtins)):
+        return False
+    kept = (now.get(name, _nothing) is one for name, one in then.items() if name not in _SHELLS)
+    return all(kept)
+
+
+def _frozen(answer: Any) -> Any:
+    """A value as it is now, whatever later cells make of it; a function, or what cannot be copied,
+    as it came."""
+    with contextlib.suppress(Exception):
+        return answer if callable(answer) else copy.deepcopy(plain(answer))
+    return answer
 
 
 def _too_many(error: BaseException | None) -> bool:
@@ -122,7 +165,7 @@ def main() -> None:
     requests, replies = os.fdopen(os.dup(0), encoding="utf-8"), _private_output()
     settings = json.loads(requests.readline())
     guard.close(**settings["limits"])
-    _lay_out(settings["files"])
+    _lay_out(settings["files"], settings["folder"])
     warnings.simplefilter("ignore")
     notebook, own = Notebook(), os.getpid()
     sys.path.insert(0, "")
@@ -142,7 +185,8 @@ def main() -> None:
             _send(replies, {"full": True})
             os._exit(1)
         _send(replies, {"note": _told(number, error, settings["seconds"])})
-    _send(replies, {"ready": True})
+    handed = {name: len(found) for name, found in notebook.handed.items()}
+    _send(replies, {"ready": True, "handed": handed})
     for line in requests:
         request = json.loads(line)
         _send(replies, {"id": request["id"], **_answer(request, notebook)})
@@ -158,11 +202,12 @@ def _private_output() -> TextIO:
     return replies
 
 
-def _lay_out(files: dict[str, str]) -> None:
-    """Make the folders to work in, with what came beside the notebook, and go there."""
+def _lay_out(files: dict[str, str], folder: str) -> None:
+    """Make the folders to work in, with what came with the notebook, and go where that lies: to
+    `folder` among the files, as Jupyter does."""
     home, work = Path.cwd() / "home", Path.cwd() / "work"
-    for folder in (home, work):
-        folder.mkdir()
+    for place in (home, work / folder):
+        place.mkdir(parents=True)
     for name, data in files.items():
         target = work / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +215,7 @@ def _lay_out(files: dict[str, str]) -> None:
     own = ("HOME", "USERPROFILE", "INSIDE_R1_HOME", "XDG_CACHE_HOME", "IPYTHONDIR")
     os.environ.update(dict.fromkeys(own, str(home)))
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(home.parent)))
-    os.chdir(work)
+    os.chdir(work / folder)
 
 
 def _told(number: int, error: BaseException, seconds: float) -> str:
@@ -190,22 +235,22 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     found = notebook.answers(request["name"], request["symbol"], value)[which:]
     if not found:
         return {"failure": [callers.NOT_ATTEMPTED, "", "", ""], "empty": False}
-    call = LocalCaller(found[0], seconds=request["seconds"], tensors=request["tensors"])
+    answer, names = found[0]
+    call = LocalCaller(answer, seconds=request["seconds"], tensors=request["tensors"])
     if not (value or callable(call.answer) or call.answer in (None, ...)):
         kind = type(call.answer).__name__
         return {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
     args, kwargs = wire.loads(request["input"])
 
     async def got() -> str:
-        return wire.dumps(call(Case("", args, kwargs)))
+        with notebook.among(names):
+            return wire.dumps(call(Case("", args, kwargs)))
 
     reply: dict[str, Any]
     try:
         reply = {"got": notebook.loop.run_until_complete(got())}
     except Failure as failure:
-        told = [failure.kind, failure.error, failure.text, failure.line]
-        more = len(found) > 1 and (which > 0 or failure.kind == callers.NOT_ATTEMPTED)
-        reply = {"failure": told, "more": more}
+        reply = {"failure": [failure.kind, failure.error, failure.text, failure.line]}
     return reply | {"empty": call.is_empty, "printed": call.printed}
 
 
