@@ -64,7 +64,10 @@ def test_a_class_with_hostile_submissions_is_graded_right(tmp_path):
 def test_a_hostile_function_loses_its_own_exercise_only(tmp_path, body, headline):
     hostile = f"def standard_error(score, problems):\n    {body}\n"
     text = json.loads(submission(LESSON))
-    text["cells"].insert(-1, text["cells"][1] | {"source": hostile})
+    checked = 'check("costs.standard_error"'  # what went to it was right, and so would stay right
+    text["cells"] = [one for one in text["cells"] if checked not in "".join(one["source"])]
+    code = next(one for one in text["cells"] if one["cell_type"] == "code")
+    text["cells"].append(code | {"source": hostile})
     grade = grade_text(tmp_path, json.dumps(text))
     found = {one.exercise: one for one in grade.verdicts}
     assert headline.lower() in found.pop("costs.standard_error").message.lower()
