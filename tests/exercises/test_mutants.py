@@ -51,7 +51,7 @@ SAME: dict[str, dict[str, str]] = {
         "line 13: 1 -> 2": "the first of two is the first of one",
     },
     "real.perplexity": {"line 6: -1 -> 1": _LAST},
-    "real.keep_right": {"line 9: True -> False": "both lists have the same length"},
+    "real.keep_right": {"line 10: True -> False": "both lists have the same length"},
     "distill.teach": {"line 11: -1 -> 1": _LAST},
     "grpo.completion_mask": {"line 9: without .float()": "True and False count as 1 and 0"},
     "grpo.mend_the_verifier": {"line 14: True -> False": "both lists have the same length there"},
