@@ -118,7 +118,12 @@ def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes
 
 def _as_file(cells: Sequence[str]) -> bytes:
     """A notebook of these code cells."""
-    code: dict[str, object] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    code: dict[str, object] = {
+        "cell_type": "code",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+    }
     made = [code | {"source": one} for one in cells]
     whole = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     return json.dumps(whole).encode("ascii")
