@@ -174,12 +174,12 @@ def test_the_twin_shows_question_answer_and_verdict_escaped():
     )
     asked = question.Way(COST, NUMBER)
     assert "A number (USD)." in asked.static_html()
-    asked.set(answer="2<b>")
+    asked.set(answer="2<i>")
     asked.check()
     twin = asked.static_html()
     assert "Cost (1 of 4)" in twin
     assert "How much is &lt;it&gt;?" in twin
-    assert "2&lt;b&gt;" in twin and "<b>" not in twin
+    assert "2&lt;i&gt;" in twin and "<i>" not in twin
     assert "Right" in twin
 
 
