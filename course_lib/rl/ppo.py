@@ -50,7 +50,8 @@ def gae(
     to come. Each step's surprise is `reward + gamma * next value - value`, and the advantage is the
     sum of surprises from here on, each later one times another `gamma * lam`. With `lam` 1 that is
     all that was earned minus the guess; with 0 it is the next surprise alone. Returns are
-    `advantages + values`. Values are constants here; outside the mask both results are 0.
+    `advantages + values`. Values and rewards are constants here, whole numbers are taken as
+    float32, and what stands outside the mask is never looked at: both results are 0 there.
 
     Raises ValueError for shapes that do not fit, a mask with gaps, or gamma or lam outside 0 to 1.
     """
