@@ -155,7 +155,7 @@ def _spread_words(models: Mapping[str, Mapping[str, Tensor]]) -> str:
             best = share.max(-1)
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
             said.append(f"{kind} to " + ", ".join(f"expert {e} ({v:.0%})" for e, v in pairs))
-        parts.append(f"{name}, first choice by MoE layer: {'; '.join(said)}.")
+        parts.append(f"{name}, most frequent expert by MoE layer: {'; '.join(said)}.")
     if len(models) == 2:
         before, after = models.values()
         moved = [

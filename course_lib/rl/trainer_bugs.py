@@ -62,6 +62,10 @@ def _bug(case: dict[str, Any]) -> Bug:
 
 _CASES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["bug"]
 BUGS: dict[str, Bug] = {case["name"]: _bug(case) for case in _CASES}
+PATIENTS = dict(
+    A="entropy divided twice", B="groups mixed", C="adapter not alone", D="last micro-batch"
+)
+"""Bugs to be named by their curves: a cell that runs one does not say which it is."""
 
 Line = dict[str, float]
 

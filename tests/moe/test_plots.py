@@ -43,7 +43,7 @@ def test_spread_names_first_choices_and_what_moved():
     after = {"sign": torch.tensor([[0.5, 0.0, 0.5], [0.1, 0.4, 0.5]])}
     figure, text = flat(plots.spread({"base": before, "R1-Zero": after}))
     assert len(figure.data) == 4 and list(figure.data[3].z[0])[:2] == pytest.approx([0.1, 0.4])
-    assert "base, first choice by MoE layer: sign to expert 0 (50%), expert 2 (50%)" in text
+    assert "base, most frequent expert by MoE layer: sign to expert 0 (50%), expert 2 (50%)" in text
     assert "Choices that moved from the first to the second: sign 25%." in text
     assert "moved" not in plots.spread({"base": before})[1]
 
