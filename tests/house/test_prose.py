@@ -45,6 +45,9 @@ def test_no_price_becomes_a_formula(tmp_path):
     assert prices_read_as_formulas(tmp_path / "bad.ipynb") == ["\\$0.28"]
 
 
+ANSWER_IN_WORDS = re.compile(r"""\.compare\((["'].*?["'])\)""")
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_answer_stands_open_below_its_prediction(notebook):
     book = json.loads(notebook.read_text(encoding="utf-8"))
@@ -57,9 +60,14 @@ def test_no_answer_stands_open_below_its_prediction(notebook):
     ]
     shown = ["".join(cell["source"])[:60] for cell in open_]
     assert not shown, f"run tests/fold_predictions.py on it: {shown}"
+    codes = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code"]
+    named = [said for code in codes for said in ANSWER_IN_WORDS.findall(code)]
+    assert not named, f"write `asked.compare(asked.options[1])`: the code is not folded: {named}"
 
 
 def test_an_open_answer_is_caught(tmp_path):
+    assert ANSWER_IN_WORDS.findall('went.compare("up")') == ['"up"']
+    assert not ANSWER_IN_WORDS.findall('went.compare("up" if rose else "down")')
     text = {"cell_type": "markdown", "metadata": {}, "source": "**Predict.** How many?"}
     asked = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "predict('a')"}
     answer = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "print(1)"}
