@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -384,10 +384,14 @@ def axe_source() -> str:
     return script.read_text(encoding="utf-8") if script.exists() else ""
 
 
-_AXE = """async () => {
-  const found = await axe.run({ include: ['.jp-OutputArea-output', '.jp-RenderedMarkdown'] }, {
-    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
-    resultTypes: ['violations'],
+NOTEBOOK = (".jp-OutputArea-output", ".jp-RenderedMarkdown")
+"""A notebook's outputs and prose: JupyterLab's own frame is not the course's to mend."""
+
+_WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+_AXE = """async ([within, rules]) => {
+  const found = await axe.run(within.length ? { include: within } : document, {
+    runOnly: rules, resultTypes: ['violations'], preload: false,
   });
   // JupyterLab gives every markdown cell a scroll area of its own, which a rounded pixel fills.
   const frame = (v, n) => v.id === 'scrollable-region-focusable'
@@ -397,10 +401,11 @@ _AXE = """async () => {
 }"""
 
 
-def faults(page, axe: str) -> list[str]:
-    """What axe-core finds in the notebook's outputs and prose, by WCAG 2.2 A and AA.
+def faults(page, axe: str, within: Sequence[str] = (), recoloured: bool = False) -> list[str]:
+    """What axe-core finds in a page, or within parts of it, by WCAG 2.2 A and AA.
 
-    JupyterLab's own frame is left out: its faults are not the course's to mend.
+    Of what was looked at in one theme and is only `recoloured` now, the rules on colours alone.
     """
-    page.evaluate(axe)
-    return page.evaluate(_AXE)
+    if page.evaluate("() => !window.axe"):
+        page.evaluate(axe)
+    return page.evaluate(_AXE, [list(within), _COLOURS if recoloured else _WCAG])

@@ -13,7 +13,7 @@ from course_lib.widgets.live import export, script
 from course_lib.widgets.live import page as live
 
 from . import lab
-from .test_site import AXE, outside
+from .test_site import outside
 
 PUZZLES = 500
 ANSWERS = """async ([puzzles, model]) => {
@@ -192,8 +192,7 @@ def test_it_is_drawn_at_every_width_in_both_themes(engine, site, notes, axe, the
     lab.ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=lab.ARTEFACTS / f"live-{width}-{theme}.png", full_page=True)
     if axe:
-        page.evaluate(axe)
-        assert page.evaluate(AXE) == []
+        assert lab.faults(page, axe) == []
     page.context.close()
 
 
