@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ Std = Literal["sample", "population", "none"]
 Reduce = Literal["sequence", "token", "constant"]
 Level = Literal["token", "sequence"]
 
+_FURTHEST = 80.0  # a ratio's logarithm; from 88 on float32 has infinity, whose gradient is NaN
 _CORRECTION = {"sample": 1, "population": 0}  # what is taken from the group's size under the root
 
 
@@ -73,6 +75,7 @@ def policy_loss(
     one number, or two. `level` says whose ratio: see `ratios`. `estimator` is `kl`'s.
     `reduce` says how tokens are averaged: see `token_weights`. `weights` (completions, tokens)
     multiply the surrogate: see `truncated_weights`.
+    Half precision is computed in float32.
     Returns the loss, a scalar, and `clip_fraction` (share of the tokens whose gradient the clip
     stops), `kl` (mean over tokens of the estimate, 0.0 without `ref_logp`) and `ratio_max`.
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
@@ -124,6 +127,7 @@ def clipped_surrogate(
 def ratios(logp: Tensor, old_logp: Tensor, mask: Tensor, level: Level = "token") -> Tensor:
     """New probability over old, (completions, tokens), 1 outside the boolean `mask`.
 
+    In float32 at least, and at most e ** 80.
     At `level` "token" each token has its own. At "sequence" all tokens of a completion have the
     completion's, the geometric mean of theirs: GSPO (Zheng et al., arXiv 2507.18071, equation 7),
     whose loss is that with `reduce="sequence"`.
@@ -134,7 +138,7 @@ def ratios(logp: Tensor, old_logp: Tensor, mask: Tensor, level: Level = "token")
     if level == "sequence":
         mean = log_ratio.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
         log_ratio = mean * mask
-    return log_ratio.exp()
+    return log_ratio.clamp(max=_FURTHEST).exp()
 
 
 def truncated_weights(
@@ -258,8 +262,9 @@ def _check_options(
     estimator: str,
 ) -> tuple[float, float]:
     """Refuse what cannot be; the clip as two numbers."""
-    clip = (clip, clip) if isinstance(clip, int | float) else clip
-    if len(clip) != 2 or not all(c >= 0 for c in clip):
+    ends: Any = (clip, clip) if isinstance(clip, Real) else clip
+    pair = isinstance(ends, Sequence) and len(ends) == 2
+    if not pair or not all(isinstance(c, Real) and c >= 0 for c in ends):
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
     if not 0 <= kl < math.inf:
         raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")
@@ -269,6 +274,6 @@ def _check_options(
         raise ValueError(f"kl is {kl} and ref_logp is missing; allowed is kl=0 or both.")
     if reduce not in ("sequence", "token", "constant"):
         raise ValueError(f"reduce is {reduce!r}; {_REDUCE}.")
-    if reduce == "constant" and (max_length is None or max_length < 1):
+    if reduce == "constant" and (max_length is None or not 1 <= max_length < math.inf):
         raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
-    return clip
+    return ends

@@ -47,35 +47,45 @@ def dissect(
     kl: float = 0.0,
     reduce: grpo.Reduce = "sequence",
     max_length: int | None = None,
+    level: grpo.Level = "token",
+    estimator: estimates.Estimator = "k3",
     temperature: float = 1.0,
 ) -> Anatomy:
-    """Take `grpo.policy_loss` apart, at its level "token" and with k3; errors are the same.
+    """Take `grpo.policy_loss` apart; errors are the same.
 
     The arguments are its own, but `clip` is two numbers here. `temperature` is that of the
     log-probabilities (see `logprobs.token_logprobs`). The chosen logit's gradient is the slope
-    times (1 - p) / temperature: a token that was certain cannot be taught.
+    times (1 - p) / temperature: a token that was certain cannot be taught. At `level` "sequence"
+    all tokens of a completion move the one ratio that they share, each as much as the others.
     """
     logp, mask = logp.detach(), mask.bool()
     loss, _ = grpo.policy_loss(
         logp, old_logp, advantages, mask,
         clip=clip, ref_logp=ref_logp, kl=kl, reduce=reduce, max_length=max_length,
+        level=level, estimator=estimator,
     )  # fmt: skip
     per_token = advantages.detach()[:, None]
-    surrogate, ratio, clipped = grpo.clipped_surrogate(logp, old_logp, per_token, mask, clip)
-    divergence, pull = _held_to(ref_logp, logp, mask)
+    surrogate, ratio, clipped = grpo.clipped_surrogate(logp, old_logp, per_token, mask, clip, level)
+    divergence, pull = _held_to(ref_logp, logp, mask, estimator)
     weight = grpo.token_weights(mask, reduce, max_length).to(ratio.dtype)
-    slope = weight * (kl * pull - (per_token * ratio).masked_fill(clipped, 0.0))
+    push = weight * (per_token * ratio).masked_fill(clipped, 0.0)
+    if level == "sequence":  # the ratio is the mean's: each token has an even share of all pushes
+        push = mask * push.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    slope = kl * weight * pull - push
     logp = logp.masked_fill(~mask, 0.0)
     part, gradient = weight * (kl * divergence - surrogate), slope * (1 - logp.exp()) / temperature
     ratio = ratio.masked_fill(~mask, 0.0)
     return Anatomy(float(loss), logp, ratio, clipped, divergence, weight, part, slope, gradient)
 
 
-def _held_to(ref_logp: Tensor | None, logp: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The k3 divergence from the reference and its derivative by `logp`; zeros without one."""
+def _held_to(
+    ref_logp: Tensor | None, logp: Tensor, mask: Tensor, name: estimates.Estimator
+) -> tuple[Tensor, Tensor]:
+    """The estimated divergence from the reference and its derivative by `logp`; zeros without."""
     if ref_logp is None:
         return torch.zeros_like(logp), torch.zeros_like(logp)
-    return estimates.k3(logp, ref_logp, mask), estimates.slope("k3", logp, ref_logp, mask)
+    divergence = estimates.ESTIMATORS[name](logp, ref_logp, mask)
+    return divergence, estimates.slope(name, logp, ref_logp, mask)
 
 
 @dataclass(frozen=True)

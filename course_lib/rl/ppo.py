@@ -70,7 +70,15 @@ def gae(
 
 
 def whiten(advantages: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
-    """Advantages with mean 0 and (population) standard deviation 1 over all tokens that count."""
+    """Advantages with mean 0 and (population) standard deviation 1 over all tokens that count.
+
+    Both are (completions, tokens), and so is the result. Where all that count are equal, they are
+    exactly 0. Raises ValueError for shapes that differ or a mask without tokens.
+    """
+    _check_like(mask, advantages=advantages)
+    told = advantages[mask.bool()]
+    if bool((told == told[0]).all()):  # as in `grpo.group_advantages`: no rounding is blown up
+        return torch.zeros_like(advantages)
     counted = mask.to(advantages.dtype)
     advantages = advantages.masked_fill(counted == 0, 0.0)
     mean = (advantages * counted).sum() / counted.sum()
@@ -88,7 +96,9 @@ def policy_loss(
     """The clipped surrogate with an advantage for every token, mean over all tokens.
 
     All are (completions, tokens), as in `grpo.policy_loss`; so is `clip_fraction` in the stats.
+    Raises ValueError for shapes that differ or a mask without tokens.
     """
+    _check_like(mask, logp=logp, old_logp=old_logp, advantages=advantages)
     mask = mask.bool()
     advantages = advantages.masked_fill(~mask, 0.0)
     surrogate, _, clipped = grpo.clipped_surrogate(logp, old_logp, advantages, mask, clip)
@@ -103,8 +113,9 @@ def value_loss(
 
     All are (completions, tokens). A guess may move by `clip` from `old_values`, the guess at
     sampling time, and the larger of the errors with and without that limit counts, so that one
-    rollout cannot pull the value model far.
+    rollout cannot pull the value model far. Raises ValueError as `policy_loss` does.
     """
+    _check_like(mask, values=values, old_values=old_values, returns=returns)
     values = values.masked_fill(mask == 0, 0.0)
     near = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
     target = returns.detach()
@@ -261,6 +272,20 @@ class PPOLearner(Learner):
 def _chunks(sampled: Rollout) -> list[torch.Tensor]:
     rows = torch.arange(len(sampled.ids), device=sampled.ids.device)
     return list(chunks(sampled, rows))
+
+
+def _check_like(mask: Tensor, **others: Tensor) -> None:
+    """Of one shape, or torch would spread one over the other, and something to take a mean of."""
+    for name, tensor in others.items():
+        if tensor.shape != mask.shape or mask.ndim != 2:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)} and mask {tuple(mask.shape)}; allowed is "
+                "(completions, tokens) for both."
+            )
+    if not bool(mask.any()):
+        raise ValueError(
+            "mask is 0 everywhere; allowed is one with at least one token that counts."
+        )
 
 
 def _check_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> None:

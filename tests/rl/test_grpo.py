@@ -306,12 +306,27 @@ def test_more_padding_changes_nothing():
         near(policy_loss(wide[0], wide[1], advantages, wide[2], **options)[0], narrow[0])
 
 
-def test_the_loss_keeps_the_float_type():
-    for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        logp, old, ref, advantages, mask = (
-            t if t.dtype == torch.bool else t.to(dtype) for t in batch()
-        )
-        assert policy_loss(logp, old, advantages, mask, ref_logp=ref, kl=0.1)[0].dtype == dtype
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_loss_keeps_the_float_type_and_half_precision_is_computed_in_float32(dtype):
+    given = [t if t.dtype == torch.bool else t.to(dtype) for t in batch(spread=0.01)]
+    doubles = [t if t.dtype == torch.bool else t.double() for t in given]
+
+    def loss(logp, old, ref, advantages, mask):
+        return policy_loss(logp, old, advantages, mask, ref_logp=ref, kl=0.1)
+
+    (ours, stats), (exact, true) = loss(*given), loss(*doubles)
+    assert ours.dtype == torch.promote_types(dtype, torch.float32)
+    near(float(ours), float(exact), 1e-6)
+    near(stats["kl"], true["kl"], 1e-6)
+
+
+@pytest.mark.parametrize("advantage", [1.0, 0.0, -1.0])
+def test_a_ratio_beyond_float32_gives_no_nan(advantage):
+    logp, old = tensor([[-1.0, -2.0]], requires_grad=True), tensor([[-100.0, -2.0]])
+    loss, stats = policy_loss(logp, old, tensor([advantage]), torch.ones(1, 2))
+    loss.backward()
+    assert loss.isfinite() and logp.grad.isfinite().all() and math.isfinite(stats["ratio_max"])
+    near(logp.grad[0], tensor([0.0, -advantage / 2]))
 
 
 def refused(said, *, change=(), **options):
@@ -340,12 +355,15 @@ def test_bad_arguments_are_refused_by_name():
     refused("ref_logp has", ref_logp=torch.full((2, 3), math.inf))
     refused(r"clip is \(-0.1, 0.2\)", clip=(-0.1, 0.2))
     refused(r"clip is \(0.2,\)", clip=(0.2,))
+    for clip in (None, "ab", tensor(0.2), (0.2, "b")):
+        refused("clip is .*; allowed are two numbers", clip=clip)
     refused("kl is 0.1 and ref_logp is missing", kl=0.1)
     refused("kl is nan", kl=math.nan)
     refused("reduce is 'mean'; allowed are 'sequence', 'token' and 'constant'", reduce="mean")
     refused("level is 'word'; allowed are 'token' and 'sequence'", level="word")
     refused("max_length is None; reduce='constant' needs", reduce="constant")
-    refused("max_length is 0", reduce="constant", max_length=0)
+    for length in (0, math.nan, math.inf):
+        refused(f"max_length is {length}", reduce="constant", max_length=length)
 
 
 # --- masks, log-probabilities, entropy ------------------------------------------------------------

@@ -70,6 +70,17 @@ def test_the_slope_is_what_autograd_says_and_padding_is_left_alone(name):
 
 
 @pytest.mark.parametrize("name", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_near_the_reference_no_estimate_is_lost_in_rounding(name, dtype):
+    logp = torch.linspace(-3, -0.1, 500).to(dtype)
+    ref = (logp + 1e-4 * torch.linspace(-1, 1, 500)).to(dtype)
+    exact = kl.ESTIMATORS[name](logp.double(), ref.double())
+    found = kl.ESTIMATORS[name](logp, ref)
+    assert found.dtype == torch.float32 and (name == "k1" or bool((found >= 0).all()))
+    torch.testing.assert_close(found.double(), exact, rtol=1e-2, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["k1", "k2", "k3"])
 def test_the_loss_takes_each_of_them(name):
     logp = -torch.rand(3, 4, dtype=torch.float64)
     ref = -torch.rand(3, 4, dtype=torch.float64)

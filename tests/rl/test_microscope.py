@@ -13,6 +13,10 @@ OPTIONS = [
     {"reduce": "token", "kl": 0.1},
     {"reduce": "constant", "max_length": 9, "clip": (0.1, 0.3)},
     {"reduce": "sequence", "kl": 0.5, "clip": (0.05, 0.05)},
+    {"reduce": "token", "kl": 0.5, "estimator": "k1"},
+    {"reduce": "sequence", "kl": 0.5, "estimator": "k2"},
+    {"reduce": "sequence", "level": "sequence", "clip": (0.1, 0.1)},
+    {"reduce": "token", "level": "sequence", "kl": 0.1, "estimator": "k2"},
 ]
 
 

@@ -95,7 +95,27 @@ def test_whitened_advantages_have_mean_nought_and_deviation_one():
     near(white[mask].mean(), tensor(0.0).double(), 1e-9)
     near(white[mask].std(correction=0), tensor(1.0).double(), 1e-6)
     assert white[~mask].eq(0).all()
-    assert ppo.whiten(torch.ones(1, 3), torch.ones(1, 3)).eq(0).all()
+    for value in (1.0, 0.1, -7.3e9):  # whose mean misses them by a rounding error
+        equal = torch.full((16, 97), value)
+        equal[0, 0] = 5.0
+        counted = torch.ones(16, 97)
+        counted[0, 0] = 0
+        assert ppo.whiten(equal, counted).eq(0).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda row, mask: ppo.whiten(row, mask),
+        lambda row, mask: ppo.policy_loss(mask * -1.0, mask * -1.0, row, mask),
+        lambda row, mask: ppo.value_loss(mask * 1.0, mask * 1.0, row, mask),
+    ],
+)
+def test_shapes_that_torch_would_spread_and_a_mask_of_nothing_are_refused(call):
+    with pytest.raises(ValueError, match=r"shape \(4,\) and mask \(4, 4\)"):
+        call(torch.ones(4), torch.ones(4, 4))
+    with pytest.raises(ValueError, match="mask is 0 everywhere"):
+        call(torch.ones(4, 4), torch.zeros(4, 4))
 
 
 def test_the_policy_loss_with_one_advantage_a_completion_is_grpos():
