@@ -2,15 +2,19 @@
 
 import math
 import re
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 
 # Control characters but tab and line feed, what is invisible or turns the line, halves of signs.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ud800-\udfff]"
 )
-_LARGEST = 2**63 - 1  # what torch takes as a seed, and more than anybody counts
+_LARGEST = 2**40  # a run makes a million seeds of its own, and torch takes those below 2 ** 63
+
+COLDEST = 1e-6
+"""The lowest temperature above 0: logits divided by less leave float32's range."""
 
 
 class CourseError(Exception):
@@ -25,13 +29,16 @@ def printable(text: str) -> str:
 def refuse_below(settings: object, least: Mapping[str, float], endless: str = "") -> None:
     """Raises CourseError where a setting, by name, is below its least number or is none.
 
-    `endless` is the name of the one that may be infinite.
+    One that is a whole number by default stays one. `endless` is the name of the one that may be
+    infinite.
     """
     for name, low in least.items():
-        given = getattr(settings, name)
-        number = isinstance(given, Real)
-        if not number or not given >= low or (given == math.inf and name != endless):
-            raise CourseError(f"{name} is {given}; allowed is {low} or more.")
+        given, whole = getattr(settings, name), isinstance(getattr(type(settings), name), int)
+        fits = isinstance(given, Integral if whole else Real) and given >= low
+        most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
+        if not fits or given > most:
+            said = f", a whole number up to {_LARGEST}" if whole else ""
+            raise CourseError(f"{name} is {given}; allowed is {low} or more{said}.")
 
 
 def at_least(least: int) -> Callable[[str], int]:

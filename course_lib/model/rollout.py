@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from course_lib.errors import COLDEST
 from course_lib.model.kv_buffer import KVBuffer
 from course_lib.model.own_forward import next_logits, sampling, shared_beginning, way
 from course_lib.model.team import ALONE, Ours, Team
@@ -110,9 +111,6 @@ def pick(
     return below.clamp(max=logits.shape[1] - 1)
 
 
-_COLDEST = 1e-6  # logits divided by less leave float32's range
-
-
 def _check(
     prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int, temperature: float
 ) -> None:
@@ -120,9 +118,9 @@ def _check(
         raise ValueError(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
         )
-    if temperature != 0 and not _COLDEST <= temperature < math.inf:
+    if temperature != 0 and not COLDEST <= temperature < math.inf:
         raise ValueError(
-            f"temperature is {temperature}; it is 0 (greedy) or a number from {_COLDEST:g} on."
+            f"temperature is {temperature}; it is 0 (greedy) or a number from {COLDEST:g} on."
         )
 
 

@@ -14,8 +14,8 @@ class DynamicSampling(Learner):
 
     More puzzles are put than are learnt from. Groups whose answers are all right or all wrong are
     dropped, whatever their length was punished with, and others stand in their place, so that every
-    update is a mean over as many groups as without: two of three that were put. (DAPO samples on
-    until there are enough; here a step whose spare groups run out has fewer.)
+    update is a mean over as many groups as without: two of three that were put (of one, the one).
+    (DAPO samples on until there are enough; here a step whose spare groups run out has fewer.)
     """
 
     def update(self, experience: Experience) -> dict[str, float]:
@@ -23,7 +23,8 @@ class DynamicSampling(Learner):
         outcome = experience.rewards if experience.outcome is None else experience.outcome
         teaching = (outcome != outcome[:, :1]).any(1).nonzero().squeeze(1)
         if len(teaching):
-            experience = groups(experience, teaching[: len(experience.rewards) * 2 // 3].tolist())
+            wanted = max(1, len(experience.rewards) * 2 // 3)
+            experience = groups(experience, teaching[:wanted].tolist())
         else:  # nobody's length teaches either
             experience = replace(experience, rewards=outcome)
         return super().update(experience)

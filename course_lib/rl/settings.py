@@ -9,7 +9,7 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from course_lib.errors import CourseError, refuse_below
+from course_lib.errors import COLDEST, CourseError, refuse_below
 from course_lib.rl import grpo
 from course_lib.task import puzzles, traces
 
@@ -64,7 +64,7 @@ class ZeroConfig:
         self._check_choices()
 
     def _check_choices(self) -> None:
-        """Raises CourseError for a word that is no choice, or a pair that is none."""
+        """Raises CourseError for a word that is no choice, and for what does not go together."""
         for name, kind in get_type_hints(type(self)).items():
             allowed = get_args(kind) if get_origin(kind) is Literal else ()
             if allowed and getattr(self, name) not in allowed:
@@ -72,21 +72,39 @@ class ZeroConfig:
                     f"{name} is {getattr(self, name)!r}; allowed are "
                     f"{' and '.join(map(repr, allowed))}."
                 )
-        pair = isinstance(self.clip, tuple) and len(self.clip) == 2
-        if not pair or not all(isinstance(c, Real) and c >= 0 for c in self.clip):
-            raise CourseError(
-                f"clip is {self.clip}; allowed are two numbers of at least 0: (below, above)."
-            )
-        if self.overlong > self.max_new_tokens:
-            raise CourseError(
-                f"overlong is {self.overlong}; allowed is up to max_new_tokens, "
-                f"{self.max_new_tokens}."
-            )
+        wrong = {
+            "clip": (not _is_pair(self.clip), "are two numbers of at least 0: (below, above)"),
+            "betas": (
+                not _is_pair(self.betas) or max(self.betas) >= 1,
+                "are two numbers from 0 to under 1",
+            ),
+            "temperature": (
+                0 < self.temperature < COLDEST,
+                f"are 0 (greedy) and {COLDEST:g} or more",
+            ),
+            "truncate": (
+                self.truncate > 0 and self.old_from == "sampler",
+                "is 0 where old_from is 'sampler', which leaves nothing to make up for",
+            ),
+            "overlong": (
+                self.overlong > self.max_new_tokens,
+                f"is up to max_new_tokens, {self.max_new_tokens}",
+            ),
+        }
+        for name, (is_wrong, allowed) in wrong.items():
+            if is_wrong:
+                raise CourseError(f"{name} is {getattr(self, name)}; allowed {allowed}.")
 
     @property
     def needs_sampler_logp(self) -> bool:
         """Whether the sampler's own log-probabilities are used in the update."""
         return self.old_from == "sampler" or self.truncate > 0 or self.sampler != "same"
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether these are two numbers of at least 0."""
+    two = isinstance(given, tuple) and len(given) == 2
+    return two and all(isinstance(one, Real) and one >= 0 for one in given)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def test_ask_says_when_a_puzzle_has_no_solution(capsys):
         ["ask", "--model", "MODEL", "7 ? 3 = "],
         ["ask", "--model", "nowhere", "7 ? 3 = 4"],
         ["evaluate", "--model", "."],
+        ["evaluate", "--model", "MODEL", "--puzzles", "2", "--temperature", "1e-9"],
         ["zero", "--out", "OUT", "--base", "nowhere"],
         ["distill", "--out", "OUT", "--teacher", "nowhere"],
         ["findings", "nope"],
@@ -91,6 +92,7 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
     "arguments",
     [
         ["zero", "--out", "OUT", "--seed", "-1"],
+        ["zero", "--out", "OUT", "--seed", str(2**62)],
         ["pretrain", "--out", "OUT", "--steps", "0"],
         ["evaluate", "--model", "MODEL", "--puzzles", "many"],
         ["ask", "--seed", str(2**63), "7 ? 3 = 4"],

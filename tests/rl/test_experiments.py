@@ -139,6 +139,8 @@ def test_dynamic_sampling_learns_from_groups_that_teach_alone(random_models, tok
         losses[method] = method(model, optimizer, config, tokenizer.eos_token_id).update(found)
     plain, dynamic = losses.values()  # the same gradient, taken as a mean over a third as many
     assert dynamic["grad_norm"] == pytest.approx(3 * plain["grad_norm"], rel=1e-4)
+    one = dapo.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id).update(kept)
+    assert one["grad_norm"] == pytest.approx(dynamic["grad_norm"], rel=1e-4)
     found.rewards = torch.ones(3, 4)
     learner = dapo.DynamicSampling(model, optimizer, config, tokenizer.eos_token_id)
     assert learner.update(found)["grad_norm"] == 0.0

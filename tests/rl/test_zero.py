@@ -212,7 +212,9 @@ def test_a_log_is_strict_json(tmp_path):
         {"level": "tokens"}, {"std": "both"}, {"reduce": "mean"}, {"old_from": "me"},
         {"kl_estimator": "k4"}, {"sampler": "float16"}, {"temperature": -0.5}, {"kl": math.nan},
         {"kl": math.inf}, {"clip": (0.2,)}, {"clip": (0.2, -1)}, {"clip": 0.2}, {"samples": 0},
-        {"truncate": -1.0}, {"overlong": 200},
+        {"truncate": -1.0}, {"overlong": 200}, {"truncate": 2.0, "old_from": "sampler"},
+        {"temperature": 1e-9}, {"betas": (1.0, 0.5)}, {"betas": (0.9, 0.9, 0.9)}, {"steps": 2.5},
+        {"samples": 2.5}, {"seed": 2**62},
     ],
     ids=str,
 )  # fmt: skip

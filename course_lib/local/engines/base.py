@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from course_lib import runtime
-from course_lib.errors import CourseError
+from course_lib.errors import COLDEST, CourseError
 from course_lib.task.traces import CLOSE, OPEN, begins_inside
 
 Messages = Sequence[Mapping[str, str]]
@@ -38,9 +38,9 @@ class Request:
         self._check_messages()
         if self.max_tokens is not None and self.max_tokens < 1:
             raise CourseError(f"max_tokens is {self.max_tokens}; ask for 1 or more.")
-        if self.temperature != 0 and not 1e-6 <= self.temperature <= 5:
+        if self.temperature != 0 and not COLDEST <= self.temperature <= 5:
             raise CourseError(
-                f"temperature is {self.temperature}; allowed are 0 (greedy) and 1e-06 to 5."
+                f"temperature is {self.temperature}; allowed are 0 (greedy) and {COLDEST:g} to 5."
             )
         if not 0 < self.top_p <= 1:
             raise CourseError(f"top_p is {self.top_p}; allowed is above 0 up to 1.")
