@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
@@ -28,6 +29,7 @@ from transformers import (
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from transformers.utils import logging
 
+from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model import lora
 from course_lib.runtime import ASSETS, device
@@ -205,9 +207,9 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
     folder = Path(folder)
     if lora.is_adapter(folder):
-        model, tokenizer = _load(lora.base_of(folder), "bfloat16" if on_gpu() else "float32")
+        model, tokenizer = read(lora.base_of(folder), "bfloat16" if on_gpu() else "float32")
         return lora.put_on(model, folder), tokenizer
-    return _load(folder, "float32")
+    return read(folder)
 
 
 def on_gpu() -> bool:
@@ -218,18 +220,23 @@ def on_gpu() -> bool:
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
-def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def read(
+    folder: Path, dtype: str = "float32", kind: Any = AutoModelForCausalLM
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A whole model and its tokenizer; `kind` is the class of transformers that reads it.
+
+    Raises CourseError as `load` does, and for weights that `kind` needs and the folder lacks.
+    """
     refuse_what_is_no_model(folder)
+    _refuse_damaged(folder)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded = kind.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder),
             output_loading_info=True, **SAFELY,
         )  # fmt: skip
         model, told = loaded
         if missing := sorted(told["missing_keys"]):  # transformers would draw them at random
             raise ValueError(f"it lacks weights, {missing[0]} for one")
-        if not any((folder / name).is_file() for name in _VOCABULARIES):
-            raise ValueError("it lacks the tokenizer's file, tokenizer.json")
         tokenizer = AutoTokenizer.from_pretrained(folder, **SAFELY)
     except (MemoryError, torch.OutOfMemoryError):  # says nothing of the folder
         raise
@@ -239,16 +246,34 @@ def _load(folder: Path, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenize
                 f"The model in {folder} is quantised in a way that cannot be read here; take its "
                 "folder with weights as they were trained, or a GGUF file of it for lesson 6."
             ) from error
-        reason = str(error).strip().split("\n")[0][:200]
-        raise CourseError(
-            f"The model in {folder} cannot be read ({reason}); make or copy it again."
-        ) from error
+        raise _unreadable(folder, error) from error
     return model.eval().to(device()), tokenizer
+
+
+def _unreadable(folder: Path, error: Exception) -> CourseError:
+    reason = str(error).strip().split("\n")[0][:200]
+    return CourseError(f"The model in {folder} cannot be read ({reason}); make or copy it again.")
+
+
+def _refuse_damaged(folder: Path) -> None:
+    """Raise CourseError for files that are cut short or missing, whatever kind of model it is."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        records.loaded(folder / "config.json")
+        told = records.loaded(index)["weight_map"].values() if index.is_file() else ()
+        for file in sorted({*folder.glob("*.safetensors"), *(folder / name for name in told)}):
+            with safe_open(file, "pt"):  # which holds the file's length against its header
+                pass
+        if not any((folder / name).is_file() for name in _VOCABULARIES):
+            raise ValueError("it lacks the tokenizer's file, tokenizer.json")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
 
 
 def _is_quantised(folder: Path) -> bool:
     """Whether a folder's settings say that its weights were quantised (AWQ, GPTQ, bitsandbytes)."""
-    return b'"quantization_config"' in (folder / "config.json").read_bytes()
+    config = records.loaded(folder / "config.json")
+    return isinstance(config, dict) and bool(config.get("quantization_config"))
 
 
 def _is_ours(folder: Path) -> bool:

@@ -7,7 +7,6 @@ is not made again. The course's own record stands in `assets/recorded/`.
 """
 
 import argparse
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +53,7 @@ def one(out: Path, name: str, seed: int, steps: int, rate: float, strength: floa
             "losses": [round(loss, 4) for loss in curve],
         }
         records.write(kept, figures)
-    return json.loads(kept.read_text(encoding="utf-8"))
+    return records.read(kept, f"the same command, once {kept} is deleted")
 
 
 def search(out: Path, name: str, steps: int) -> list[Figures]:

@@ -6,6 +6,7 @@ is cut off before this one reads. What it has not been trained on it scores all 
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model import models, pretrain, sft
 from course_lib.pipeline import preference
@@ -66,19 +66,17 @@ def from_folder(folder: str | Path) -> RewardModel:
     """Load what `RewardModel.save` wrote. Raises CourseError if that cannot be read."""
     folder = Path(folder)
     try:
-        scale = json.loads((folder / _SCALE).read_text(encoding="utf-8"))
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype="float32", use_safetensors=True, **models.SAFELY
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, **models.SAFELY)
-        return RewardModel(
-            model.eval().to(device()), tokenizer, float(scale["mean"]), float(scale["spread"])
-        )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        scale = records.loaded(folder / _SCALE)
+        mean, spread = float(scale["mean"]), float(scale["spread"])
+        if not math.isfinite(mean) or not 0 < spread < math.inf:
+            raise ValueError("its scale is none")
+        model, tokenizer = models.read(folder, kind=AutoModelForSequenceClassification)
+    except (OSError, ValueError, LookupError, TypeError, CourseError) as error:
         raise CourseError(
             f"The reward model in {folder} cannot be read ({type(error).__name__}); delete the "
             "folder and make it again."
         ) from error
+    return RewardModel(model, tokenizer, mean, spread)
 
 
 def scores(

@@ -84,11 +84,14 @@ class Stage:
 def read(path: Path) -> dict[str, Any]:
     """A JSON object from a file of ours. Raises CourseError if it is damaged."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = records.loaded(path)
+        if not isinstance(found, dict):
+            raise TypeError("not an object")
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(
             f"{path} is damaged; delete the folder {path.parent} and give the command again."
         ) from error
+    return found
 
 
 def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroConfig:
@@ -158,8 +161,8 @@ def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
 def read_samples(path: str | Path) -> list[Sample]:
     """The samples of a data stage. Raises CourseError for a damaged file."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return [rejection_sampling.from_line(json.loads(line)) for line in lines]
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        return [rejection_sampling.from_line(records.parsed(line)) for line in lines]
     except (OSError, ValueError) as error:
         raise CourseError(f"{path} cannot be read; delete it and run its stage again.") from error
 

@@ -235,8 +235,8 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
         found = columns(lines, processor_seconds() - began)
         if steps is not None and steps < find(name).config.steps:
             return found  # not the whole run: it can go on
-        kept.write_text(json.dumps(found), encoding="utf-8")
-    return json.loads(kept.read_text(encoding="utf-8"))
+        records.write(kept, found)
+    return records.read(kept, f"the same command, once {kept.parent} is deleted")
 
 
 def _parser() -> argparse.ArgumentParser:

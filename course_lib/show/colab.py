@@ -79,6 +79,7 @@ def with_cell(notebook: dict, address: str) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the lessons and exercises with the first cell, for a repository at `--address`."""
+    from course_lib import records
     from course_lib.errors import CourseError
     from course_lib.runtime import ROOT, new_folder
 
@@ -91,7 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     for path in sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("exercises/*.ipynb")]):
         target = args.out / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = with_cell(json.loads(path.read_text(encoding="utf-8")), args.address)
+        notebook = records.read(path, f"git checkout {path}", lambda n: n["cells"], "notebook")
+        made = with_cell(notebook, args.address)
         target.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"Written to {args.out}; put them into the repository and open them from there.")
     return 0

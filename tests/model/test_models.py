@@ -177,6 +177,27 @@ def test_a_quantised_folder_is_told_apart_from_a_damaged_one(folder):
         models.load(folder)
 
 
+def _of_a_shard_that_is_not_there(folder):
+    told = {"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_truncate, "Error while deserializing"),
+        (_without_a_tokenizer, "lacks the tokenizer"),
+        (_of_a_shard_that_is_not_there, "model-00002-of-00002.safetensors"),
+        (lambda f: (f / "config.json").write_text('{"quantization_config": {'), "line 1"),
+    ],
+)
+def test_a_damaged_folder_is_not_blamed_on_being_quantised(folder, damage, said):
+    _quantised(folder)
+    damage(folder)
+    with pytest.raises(CourseError, match=f"cannot be read .*{said}.*; make or copy it again"):
+        models.load(folder)
+
+
 def test_a_lack_of_memory_is_not_blamed_on_the_folder(folder, monkeypatch):
     def full(*_, **__):
         raise MemoryError

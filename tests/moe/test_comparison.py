@@ -108,6 +108,15 @@ def test_a_record_that_cannot_be_read_is_one_sentence_with_the_command(tmp_path,
     assert comparison.load_record(path) == a_record()
 
 
+@pytest.mark.parametrize("text", ['{"held_out": 1', "[]", "[" * 99_999])
+def test_a_run_whose_figures_are_damaged_says_what_to_do(tmp_path, text):
+    kept = tmp_path / "runs" / "sparse-250-0.004-0.01-0.json"
+    kept.parent.mkdir()
+    kept.write_text(text)
+    with pytest.raises(CourseError, match=r"holds no record; .* once .* is deleted"):
+        comparison.one(tmp_path, "sparse", 0, 250, 0.004, 0.01)
+
+
 def test_the_command_makes_what_is_missing_once_and_writes_the_record(
     tmp_path, monkeypatch, capsys
 ):

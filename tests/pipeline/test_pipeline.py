@@ -4,6 +4,8 @@ import json
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from course_lib import records as files
 from course_lib.errors import CourseError
@@ -92,7 +94,7 @@ def test_unknown_stages_and_other_settings_are_refused(tmp_path):
 
 
 def test_damaged_settings_say_what_to_do(tmp_path):
-    for text in ("{", "[1]", "3"):
+    for text in ("{", "[1]", "3", "[]", '[["seed", 0]]', "[" * 99_999):
         (tmp_path / "pipeline.json").write_text(text)
         with pytest.raises(CourseError, match="is damaged; delete the folder"):
             list(pipeline.run(tmp_path, TINY))
@@ -100,10 +102,12 @@ def test_damaged_settings_say_what_to_do(tmp_path):
 
 def test_a_damaged_data_file_says_what_to_do(tmp_path):
     path = tmp_path / "samples.jsonl"
-    for text in ('{"prompt": 3}', "[", '{"prompt": "1 ? 2 = 3"}'):
+    for text in ('{"prompt": 3}', "[", '{"prompt": "1 ? 2 = 3"}', "[" * 99_999):
         path.write_text(text)
         with pytest.raises(CourseError, match="run its stage again"):
             stages.read_samples(path)
+    path.write_text('\ufeff{"prompt": "1 ? 2 = 3", "completion": "7"}\n', encoding="utf-8")
+    assert [sample.completion for sample in stages.read_samples(path)] == ["7"]
 
 
 def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
@@ -168,6 +172,39 @@ def test_a_reward_model_wants_pairs_and_a_whole_folder(tmp_path):
         reward_model.train(BASE, [])
     with pytest.raises(CourseError, match="make it again"):
         reward_model.from_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """The folder of a reward model."""
+    folder = tmp_path_factory.mktemp("judge") / "made"
+    reward_model.train(BASE, [Pair("write 1 in words", " one", " two")], steps=1)[0].save(folder)
+    return folder
+
+
+def _with_head(folder, head):
+    (file,) = folder.glob("*.safetensors")
+    weights = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    weights.pop("score.weight")
+    save_file(weights | head, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: _with_head(folder, {}),  # transformers would draw one at random
+        lambda folder: _with_head(folder, {"score.weight": torch.zeros(1, 5)}),
+        *(
+            lambda folder, text=text: (folder / "scale.json").write_text(text)
+            for text in ('{"mean": 0, "spread": 0}', '{"mean": NaN, "spread": 1}', "[" * 99_999)
+        ),
+    ],
+)
+def test_a_damaged_reward_model_judges_nothing(judge, tmp_path, damage):
+    shutil.copytree(judge, tmp_path / "copy")
+    damage(tmp_path / "copy")
+    with pytest.raises(CourseError, match=r"reward model in .* make it again"):
+        reward_model.from_folder(tmp_path / "copy")
 
 
 def test_a_variant_says_what_it_needs(tmp_path):

@@ -243,6 +243,15 @@ def test_a_record_is_what_its_command_gives_today(tmp_path):
         assert now[name] != pytest.approx(other[name][: len(now[name])], abs=0.01), name
 
 
+@pytest.mark.parametrize("text", ['{"step": [1, 2', "[]", "[" * 99_999])
+def test_a_seed_whose_columns_are_damaged_says_what_to_do(tmp_path, text):
+    kept = tmp_path / "long" / "seed-0" / "columns.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text)
+    with pytest.raises(CourseError, match=r"holds no record; .* once .*seed-0 is deleted"):
+        experiments._one_seed("long", 0, tmp_path, None)
+
+
 def test_an_experiment_makes_the_base_it_needs_once(tmp_path, quick):
     list(experiments.run("cannot-add", 0, tmp_path, steps=1))
     made = (tmp_path / "cannot-add" / "base" / "model.safetensors").stat().st_mtime_ns

@@ -86,6 +86,19 @@ def test_the_cell_stands_first_in_every_notebook_and_does_nothing_here(tmp_path)
     compile(InteractiveShell.instance().transform_cell(source), "cell", "exec")
 
 
+def test_a_damaged_notebook_is_told_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("course_lib.runtime.ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "mine.ipynb"
+    arguments = ["--address", "https://example.org/c.git", "--out", str(tmp_path / "out")]
+    path.write_text('\ufeff{"cells": []}', encoding="utf-8")
+    assert colab.main(arguments) == 0
+    for text in ("{", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(CourseError, match=r"mine\.ipynb holds no notebook; `git checkout"):
+            colab.main(arguments)
+
+
 @pytest.mark.parametrize("address", ["x; rm -rf ~", "https://a b", "git@host:x", "https://a/$(x)"])
 def test_an_address_is_no_place_for_a_command(address, tmp_path):
     with pytest.raises(CourseError, match="no address for git"):
