@@ -42,16 +42,18 @@ def generalized_jsd(
     seeks what it does most. `temperature` divides both logits, and no temperature squared
     multiplies the result.
 
-    Only the student gets a gradient. A token ruled out by both (a logit of minus infinity) adds
-    nothing. Raises ValueError for shapes that do not fit (as with different vocabularies), a beta
-    outside 0 to 1, a temperature not above 0, or a mask without tokens.
+    Half precision is computed in float32. Only the student gets a gradient. A token ruled out by
+    both (a logit of minus infinity) adds nothing. Raises ValueError for shapes that do not fit (as
+    with different vocabularies), a beta outside 0 to 1, a temperature not above 0, or a mask
+    without tokens.
     """
     _check(student_logits, teacher_logits, beta, temperature, mask)
     if mask is not None:
         counted = mask.bool()
         student_logits, teacher_logits = student_logits[counted], teacher_logits[counted]
-    student = (student_logits / temperature).log_softmax(-1)
-    teacher = (teacher_logits.detach() / temperature).log_softmax(-1)
+    pair = (student_logits, teacher_logits.detach())
+    kind = torch.promote_types(torch.promote_types(pair[0].dtype, pair[1].dtype), torch.float32)
+    student, teacher = ((one.to(kind) / temperature).log_softmax(-1) for one in pair)
     # Finite where both rule a token out, because the mixture has no gradient at minus infinity.
     neither = (student == -math.inf) & (teacher == -math.inf)
     lowest = torch.finfo(student.dtype).min

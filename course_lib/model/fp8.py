@@ -26,12 +26,13 @@ def round_e4m3(x: Tensor) -> Tensor:
 def scales(x: Tensor, block: tuple[int, int]) -> Tensor:
     """The largest absolute value of each block over 448: (rows / block, columns / block).
 
-    A block of zeros has the scale 1. Raises ValueError for a matrix that blocks do not fill.
+    A block of zeros has the scale 1; scales are float32 at least. Raises ValueError for a
+    matrix that blocks do not fill.
     """
     rows, columns = block
     if x.ndim != 2 or x.shape[0] % rows or x.shape[1] % columns:
         raise ValueError(f"x has the shape {tuple(x.shape)}; it must be whole blocks of {block}.")
-    if x.dtype == torch.float16:  # too narrow for the scales of small numbers
+    if x.dtype.itemsize < 4:  # float16 is too narrow for small scales, bfloat16 too coarse
         x = x.float()
     blocks = x.unflatten(0, (-1, rows)).unflatten(-1, (-1, columns))
     most = blocks.abs().amax((1, 3)) / LARGEST

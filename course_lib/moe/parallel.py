@@ -132,10 +132,11 @@ def nodes_of(experts: Tensor, total: int, nodes: int) -> Tensor:
     """Whether each token has an expert on each node: (tokens, nodes), boolean.
 
     `experts` is (tokens, top_k); the experts lie on the nodes in equal groups, in order. Raises
-    ValueError where they cannot.
+    ValueError where they cannot, and for numbers of no expert.
     """
     if nodes < 1 or total % nodes:
         raise ValueError(f"{total} experts do not lie in equal groups on {nodes} nodes.")
+    router.load(experts, total)  # refuses what is no expert
     places = experts // (total // nodes)
     return torch.zeros(len(experts), nodes, dtype=torch.bool).scatter(1, places, True)
 
@@ -153,8 +154,14 @@ def traffic(experts: Tensor, total: int, nodes: int, home: Tensor) -> Tensor:
 def dropped(load: Tensor, factor: float) -> float:
     """The share of choices that are lost where an expert takes at most `factor` even shares.
 
-    `load` is (experts,), how many choices each expert has got. V3 sets no such limit.
+    `load` is (experts,), how many choices each expert has got. V3 sets no such limit. Raises
+    ValueError for no choices or a factor below 0.
     """
+    if not load.sum() > 0 or not factor >= 0:
+        raise ValueError(
+            f"load sums to {float(load.sum()):g} and factor is {factor}; allowed are a load above "
+            "0 and a factor of at least 0."
+        )
     limit = factor * load.double().mean()
     return float((load - limit).clamp(min=0).sum() / load.sum())
 
@@ -163,7 +170,13 @@ def sequence_losses(logits: Tensor, experts: Tensor, lengths: list[int]) -> Tens
     """`router.auxiliary_loss` of each sequence on its own, (sequences,): V3's loss before
     alpha where neither bias nor groups change the choice.
 
-    `logits` (tokens, experts) and `experts` (tokens, top_k) hold the sequences one after another.
+    `logits` (tokens, experts) and `experts` (tokens, top_k) hold the sequences one after another;
+    raises ValueError where `lengths` are not theirs.
     """
+    if sum(lengths) != len(logits) or len(logits) != len(experts):
+        raise ValueError(
+            f"lengths sum to {sum(lengths)}; logits has {len(logits)} tokens and experts "
+            f"{len(experts)}; allowed is the same number."
+        )
     parts = zip(logits.split(lengths), experts.split(lengths), strict=True)
     return torch.stack([router.auxiliary_loss(one, chosen) for one, chosen in parts])

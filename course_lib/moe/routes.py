@@ -138,7 +138,12 @@ def touched(experts: Tensor, tokens: int) -> float:
     """How many experts a run of `tokens` tokens meets, mean over layers and runs.
 
     `experts` is (layers, all tokens, top_k); runs follow each other, and the rest is left out.
+    Raises ValueError where there is not one run.
     """
+    if not 1 <= tokens <= experts.shape[1]:
+        raise ValueError(
+            f"tokens is {tokens}; allowed is 1 to all that there are, {experts.shape[1]}."
+        )
     runs = experts[:, : experts.shape[1] // tokens * tokens].unflatten(1, (-1, tokens)).flatten(2)
     return sum(len(run.unique()) for run in runs.flatten(0, 1)) / runs[..., 0].numel()
 

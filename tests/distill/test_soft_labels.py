@@ -40,6 +40,15 @@ def test_the_divergence_is_its_definition_token_by_token(beta, temperature):
     assert actual.item() == pytest.approx(sum(expected) / 4, abs=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0, 0.5, 1])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(beta, dtype):
+    student, teacher = (one.to(dtype) for one in pair())
+    exact = generalized_jsd(student.double(), teacher.double(), beta=beta, temperature=0.7)
+    found = generalized_jsd(student, teacher, beta=beta, temperature=0.7)
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(exact.item(), rel=1e-5)
+
+
 def test_worked_by_hand():
     # The teacher is sure of the first of two tokens, the student says half and half.
     teacher = torch.tensor([[0.0, -math.inf]], dtype=torch.float64)

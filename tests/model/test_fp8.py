@@ -52,6 +52,13 @@ def test_blocks_that_do_not_fill_a_matrix_are_refused():
         fp8.scales(torch.zeros(3, 4), (2, 2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_back_as_the_same_numbers_in_float32_do(dtype):
+    x = torch.randn(4, 128, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert torch.equal(fp8.scales(x, (1, 64)), fp8.scales(x.float(), (1, 64)))
+    assert torch.equal(fp8.through(x, (1, 64)), fp8.through(x.float(), (1, 64)))
+
+
 def test_half_precision_has_scales_that_do_not_vanish():
     x = torch.randn(4, 128, generator=torch.Generator().manual_seed(0)) * 2e-6
     near = fp8.through(x.half(), (1, 128)) - x.half().float()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.model import router
-from course_lib.moe import parallel, parallel_plots
+from course_lib.moe import parallel, parallel_plots, routes
 
 
 @pytest.mark.parametrize("stages", [2, 4, 8])
@@ -79,6 +79,25 @@ def test_pictures_have_words():
     assert "b: " in words and len(figure.data) == 6
     _, words = parallel_plots.traffic({"all": torch.ones(3, 3).fill_diagonal_(0)})
     assert words == "all: 6 tokens sent, 1 from a node to another on average."
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: parallel.nodes_of(torch.tensor([[0, 9]]), 8, 4), "experts names 0 to 9"),
+        (lambda: parallel.dropped(torch.zeros(4), 1.0), "load sums to 0"),
+        (lambda: parallel.dropped(torch.ones(4), -1.0), "factor is -1.0"),
+        (
+            lambda: parallel.sequence_losses(torch.ones(4, 3), torch.zeros(4, 1).long(), [2, 3]),
+            "lengths sum to 5; logits has 4",
+        ),
+        (lambda: routes.touched(torch.zeros(2, 4, 2).long(), 8), "tokens is 8; allowed is 1 to"),
+        (lambda: routes.touched(torch.zeros(2, 4, 2).long(), 0), "tokens is 0"),
+    ],
+)
+def test_what_has_no_answer_is_refused_in_a_sentence(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
 
 
 def test_experts_that_do_not_lie_in_equal_groups_are_refused():
