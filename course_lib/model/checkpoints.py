@@ -143,9 +143,17 @@ def save(
 
 
 def has_state(folder: str | Path) -> bool:
-    """Whether there is a checkpoint to go on from (after repairing an interrupted replacement)."""
+    """Whether there is a checkpoint to go on from (after repairing an interrupted replacement).
+
+    Raises CourseError for weights without a state: a run that began anew would write over them.
+    """
     models.recover(folder)
-    return (Path(folder) / _STATE).is_file()
+    folder = Path(folder)
+    if (folder / _STATE).is_file():
+        return True
+    if any(folder.glob("*.safetensors")):
+        raise damaged(folder, ValueError(f"it lacks {_STATE}"))
+    return False
 
 
 def read_state(folder: str | Path) -> Line:

@@ -223,7 +223,9 @@ _UNKNOWN: dict[str, tuple[object, ...]] = {
     "use_dora": (None, False), "use_rslora": (None, False), "bias": (None, "none"),
     "fan_in_fan_out": (None, False), "rank_pattern": (None, {}), "alpha_pattern": (None, {}),
     "modules_to_save": (None, []), "layers_to_transform": (None, []), "layer_replication": (None,),
-    "alora_invocation_tokens": (None, []),
+    "alora_invocation_tokens": (None, []), "kasa_config": (None,),
+    # What others begin from is taken off the base's own weights: peft does it again as it loads.
+    "init_lora_weights": (None, True, False, "gaussian", "orthogonal", "eva"),
 }  # fmt: skip
 """What peft's settings can say that changes the arithmetic, and the values that do not."""
 

@@ -139,6 +139,8 @@ def test_half_precision_is_stored_as_such(model, tmp_path):
         ({"use_dora": True}, "use_dora"),
         ({"use_rslora": True}, "use_rslora"),
         ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights"),
         ({"peft_type": "IA3"}, "its kind"),
         ({"target_modules": ".*proj"}, "its kind"),
         ({"r": 0}, "rank 0"),

@@ -165,6 +165,7 @@ DAMAGE = {
         x / "trainer.safetensors", lambda t: t.pop(sorted(t)[0])
     ),
     "no moments": lambda x: (x / "trainer.safetensors").unlink(),
+    "no state": lambda x: (x / "trainer.json").unlink(),
     "no weights": lambda x: (x / "model.safetensors").unlink(),
     "a list for a state": lambda x: (x / "trainer.json").write_text("[]"),
     "no step": lambda x: (x / "trainer.json").write_text("{}"),
