@@ -34,9 +34,9 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
     """
     for name, low in least.items():
         given, whole = getattr(settings, name), isinstance(getattr(type(settings), name), int)
-        fits = isinstance(given, Integral if whole else Real) and given >= low
+        number = isinstance(given, Integral if whole else Real)
         most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
-        if not fits or given > most:
+        if not number or not low <= given <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
             raise CourseError(f"{name} is {given}; allowed is {low} or more{said}.")
 

@@ -40,12 +40,11 @@ def generalized_jsd(
     the ends, as in the paper and in TRL, it is the divergence it goes to 0 in proportion to: at 0
     forward KL(P || Q), which covers all that the teacher does, and at 1 reverse KL(Q || P), which
     seeks what it does most. `temperature` divides both logits, and no temperature squared
-    multiplies the result.
+    multiplies the result. Half precision is computed in float32.
 
-    Half precision is computed in float32. Only the student gets a gradient. A token ruled out by
-    both (a logit of minus infinity) adds nothing. Raises ValueError for shapes that do not fit (as
-    with different vocabularies), a beta outside 0 to 1, a temperature not above 0, or a mask
-    without tokens.
+    Only the student gets a gradient. A token ruled out by both (a logit of minus infinity) adds
+    nothing. Raises ValueError for shapes that do not fit (as with different vocabularies), a beta
+    outside 0 to 1, a temperature not above 0, or a mask without tokens.
     """
     _check(student_logits, teacher_logits, beta, temperature, mask)
     if mask is not None:

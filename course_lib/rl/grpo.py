@@ -75,9 +75,8 @@ def policy_loss(
     one number, or two. `level` says whose ratio: see `ratios`. `estimator` is `kl`'s.
     `reduce` says how tokens are averaged: see `token_weights`. `weights` (completions, tokens)
     multiply the surrogate: see `truncated_weights`.
-    Half precision is computed in float32.
-    Returns the loss, a scalar, and `clip_fraction` (share of the tokens whose gradient the clip
-    stops), `kl` (mean over tokens of the estimate, 0.0 without `ref_logp`) and `ratio_max`.
+    Returns the loss, a scalar (float32 at least), and `clip_fraction` (share of the tokens whose
+    gradient the clip stops), `kl` (mean over tokens, 0.0 without `ref_logp`) and `ratio_max`.
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask, weights)
@@ -263,8 +262,8 @@ def _check_options(
 ) -> tuple[float, float]:
     """Refuse what cannot be; the clip as two numbers."""
     ends: Any = (clip, clip) if isinstance(clip, Real) else clip
-    pair = isinstance(ends, Sequence) and len(ends) == 2
-    if not pair or not all(isinstance(c, Real) and c >= 0 for c in ends):
+    pair = isinstance(ends, Sequence) and [isinstance(c, Real) for c in ends] == [True, True]
+    if not pair or not all(c >= 0 for c in ends):
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
     if not 0 <= kl < math.inf:
         raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")

@@ -91,9 +91,9 @@ class ZeroConfig:
                 f"is up to max_new_tokens, {self.max_new_tokens}",
             ),
         }
-        for name, (is_wrong, allowed) in wrong.items():
+        for name, (is_wrong, said) in wrong.items():
             if is_wrong:
-                raise CourseError(f"{name} is {getattr(self, name)}; allowed {allowed}.")
+                raise CourseError(f"{name} is {getattr(self, name)}; allowed {said}.")
 
     @property
     def needs_sampler_logp(self) -> bool:
@@ -103,8 +103,8 @@ class ZeroConfig:
 
 def _is_pair(given: Any) -> bool:
     """Whether these are two numbers of at least 0."""
-    two = isinstance(given, tuple) and len(given) == 2
-    return two and all(isinstance(one, Real) and one >= 0 for one in given)
+    two = isinstance(given, tuple) and [isinstance(one, Real) for one in given] == [True, True]
+    return two and all(one >= 0 for one in given)
 
 
 @dataclass(frozen=True)
