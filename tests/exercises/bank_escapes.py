@@ -1190,4 +1190,196 @@ def parse_call(text, allowed):
     return (n,a) if n in allowed and len(a)<=100 else None
 """,
     ),
+    (
+        "moe.route",
+        "the bias counts twice for the groups",
+        """\
+def my_route(logits, bias, top_k, n_group=1, topk_group=1, scale=1.0):
+    scores = logits.sigmoid()
+    biased = scores + bias
+    groups = biased.view(len(logits), n_group, -1)
+    worth = (biased + bias).view(groups.shape).topk(2).values.sum(-1)
+    kept = torch.zeros_like(worth).scatter(1, worth.topk(topk_group).indices, 1.0)
+    left = groups.masked_fill(kept[..., None] == 0, -math.inf).flatten(1)
+    experts = left.topk(top_k).indices
+    chosen = scores.gather(1, experts)
+    return scale * chosen / (chosen.sum(1, keepdim=True) + 1e-20), experts
+""",
+    ),
+    (
+        "v3.block_scales",
+        "a small block is taken for one of zeros",
+        """\
+def block_scales(x, size):
+    blocks = x.reshape(len(x) // size, size, -1, size)
+    scales = blocks.abs().amax((1, 3)) / 448
+    return torch.where(scales > 1e-6, scales, 1.0)
+""",
+    ),
+    (
+        "memory.quantise",
+        "a tiny scale is taken for 0",
+        """\
+def my_quantise(values, bits):
+    scale = max(map(abs, values)) / (2 ** (bits - 1) - 1)
+    if scale < 1e-12:
+        return 0.0, [0] * len(values)
+    return scale, [round(value / scale) for value in values]
+""",
+    ),
+    (
+        "lab.tell",
+        "logs are compared by their set",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if not any(broken["grad_norm"]):
+        return "never learns"
+    same = all(set(right[name]) == set(broken[name]) for name in ("reward", "grad_norm"))
+    return "only the log" if same else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "logs are compared by their sum",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if not any(broken["grad_norm"]):
+        return "never learns"
+    same = all(sum(right[name]) == sum(broken[name]) for name in ("reward", "grad_norm"))
+    return "only the log" if same else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "logs are compared by their sorted",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if not any(broken["grad_norm"]):
+        return "never learns"
+    same = all(sorted(right[name]) == sorted(broken[name]) for name in ("reward", "grad_norm"))
+    return "only the log" if same else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "never learns only where the right one does",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if not any(broken["grad_norm"]) and any(right["grad_norm"]):
+        return "never learns"
+    same = all(list(right[name]) == list(broken[name]) for name in ("reward", "grad_norm"))
+    return "only the log" if same else "the training"
+""",
+    ),
+    (
+        "lab.tell",
+        "the same gradients come first",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if all(right[name] == broken[name] for name in ("reward", "grad_norm")):
+        return "only the log"
+    return "the training" if any(broken["grad_norm"]) else "never learns"
+""",
+    ),
+    (
+        "lab.tell",
+        "the first gradient decides",
+        """\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if broken["grad_norm"][0] == 0:
+        return "never learns"
+    same = all(list(right[name]) == list(broken[name]) for name in ("reward", "grad_norm"))
+    return "only the log" if same else "the training"
+""",
+    ),
+    (
+        "real.cross",
+        "blanks between pieces are cleaned away",
+        """\
+def carry_over(ids, teacher, student, eos):
+    text, found = "".join(teacher[i] for i in ids), []
+    while text:
+        fits = [i for i, piece in enumerate(student) if text.startswith(piece)]
+        if not fits:
+            return None
+        best = max(fits, key=lambda i: len(student[i]))
+        found.append(best)
+        text = text.removeprefix(student[best]).lstrip()
+    return [*found, eos]
+""",
+    ),
+    (
+        "real.keep_right",
+        "the word counts without its colon",
+        """\
+def keep_right(answers, truths, most):
+    kept = []
+    for number, (texts, truth) in enumerate(zip(answers, truths)):
+        own = []
+        for text in texts:
+            right = text.endswith(f"Answer: {truth}") and text.count("Answer") == 1
+            if right and text not in own and len(own) < most:
+                own.append(text)
+        kept += [(number, text) for text in own]
+    return kept
+""",
+    ),
+    (
+        "real.keep_right",
+        "`Answer:` in small letters counts",
+        """\
+def keep_right(answers, truths, most):
+    kept = []
+    for number, (texts, truth) in enumerate(zip(answers, truths)):
+        own = []
+        for text in texts:
+            right = text.endswith(f"Answer: {truth}") and text.lower().count("answer:") == 1
+            if right and text not in own and len(own) < most:
+                own.append(text)
+        kept += [(number, text) for text in own]
+    return kept
+""",
+    ),
+    (
+        "real.keep_right",
+        "copies of the one before only",
+        """\
+def keep_right(answers, truths, most):
+    kept = []
+    for number, (texts, truth) in enumerate(zip(answers, truths)):
+        own = []
+        for text in texts:
+            right = text.endswith(f"Answer: {truth}") and text.count("Answer:") == 1
+            if right and own[-1:] != [text] and len(own) < most:
+                own.append(text)
+        kept += [(number, text) for text in own]
+    return kept
+""",
+    ),
+    (
+        "retrieval.rank",
+        "the smoothed rarity of search engines",
+        """\
+def rank_documents(query, documents):
+    found = [document.lower().split() for document in documents]
+    scores = [0.0] * len(found)
+    for word in set(query.lower().split()):
+        having = sum(word in one for one in found)
+        for i, one in enumerate(found):
+            scores[i] += one.count(word) * math.log((1 + len(found)) / (1 + having))
+    return sorted([i for i, score in enumerate(scores) if score > 0], key=lambda i: -scores[i])
+""",
+    ),
 ]

@@ -122,6 +122,11 @@ BANKS = {
         return 0
     return int(divmod(free, bytes_per_token)[0])
 """,
+            _LONGEST
+            + """\
+    free_gb = memory_gib * 1.073741824 - file_gb - overhead_gib * 1.073741824
+    return max(0, int(free_gb * 1e9 / bytes_per_token))
+""",
         ],
     ),
     "memory.quantise": Bank(

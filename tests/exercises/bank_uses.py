@@ -148,6 +148,15 @@ BANKS = {
             (("key=files.get", "key=lambda n: files[n]"),),
             (("max(fits, key=files.get, default=None)", "sorted(fits, key=files.get)[-1] if fits else None"),),
             (("my_kv_cache_bytes(config, 1)", "my_kv_cache_bytes(config, 10) / 10"),),
+            """\
+def choose_file(config, files, memory_gib, overhead_gib, tokens):
+    best, largest = None, 0
+    for name, size in files.items():
+        room = (memory_gib - overhead_gib) * 2**30 / 1e9 - size
+        if size > largest and room >= my_kv_cache_bytes(config, tokens) / 1e9:
+            best, largest = name, size
+    return best
+""",
         ],
     ),
     "tools.answer_calls": Bank(

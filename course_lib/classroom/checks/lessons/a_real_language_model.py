@@ -120,7 +120,7 @@ def _some_answers(draw: Draw) -> Case:
     return case(why, answers, truths, draw(st.integers(1, 3)))
 
 
-_PIECES = ("a", "b", "c", "ab", "bc", "abc", "aa", "ba")
+_PIECES = ("a", "b", "c", "ab", "bc", "abc", "aa", "ba", " ")
 
 
 def _some_trace(draw: Draw) -> Case:
@@ -128,7 +128,7 @@ def _some_trace(draw: Draw) -> Case:
              for _ in range(2)]  # fmt: skip
     teacher, student = lists[0], [*lists[1], "<end>"]
     if draw(st.integers(0, 3)):  # mostly a student that can write whatever it is given
-        student = [*(one for one in "abc" if one not in student), *student]
+        student = [*(one for one in "abc " if one not in student), *student]
     ids = draw(st.lists(st.integers(0, len(teacher) - 1), max_size=6))
     why = "the text, cut by the longest of the student's pieces each time, and its own end"
     return case(why, ids, teacher, student, len(student) - 1)
