@@ -5,12 +5,13 @@ import math
 import time
 import warnings
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from course_lib.classroom.checks import callers, catalogue, judge
+from course_lib.classroom.checks import callers, catalogue, judge, wire
 from course_lib.classroom.checks.exercise import NOTHING, Exercise, inputs
 from course_lib.classroom.checks.values import difference, plain
 
@@ -108,10 +109,14 @@ def test_what_is_no_answer_is_told_in_words_and_never_an_exception(got, expected
         (Fraction(5, 6), 5 / 6), (Fraction(6, 2), 3), (Decimal("0.75"), 0.75), (Decimal(3), 3),
         (np.array(True), True), (np.float32(0.1), 0.1), (np.array([0.5]), 0.5),
         ([Fraction(1, 2), 1], np.array([0.5, 1.0])), ([0.5, 1], (0.5, 1.0)),
+        (np.array(["a", "b"]), ["a", "b"]), (np.array([(0, "a")], dtype=object), [(0, "a")]),
+        (np.array([1, None]), [1, None]), ({np.int64(2): 0.5}, {2: 0.5}),
+        (StrEnum("Said", {"A": "yes"}).A, "yes"),
     ],
 )  # fmt: skip
-def test_a_right_value_of_any_kind_agrees(got, expected):
+def test_a_right_value_of_any_kind_agrees_here_and_where_a_class_is_graded(got, expected):
     assert difference(plain(got), expected, 2e-5, 1e-6) is None
+    assert difference(wire.loads(wire.dumps(got)), expected, 2e-5, 1e-6) is None
 
 
 def test_a_difference_says_where_and_shows_digits_that_differ():

@@ -32,7 +32,8 @@ def mapped(value: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """`value` with tensors as numpy arrays and fractions as numbers; containers keep their kind."""
+    """`value` with tensors as numpy arrays, fractions as numbers, and arrays of text as lists;
+    containers keep their kind."""
     return mapped(value, _plain)
 
 
@@ -43,6 +44,10 @@ def _plain(value: Any) -> Any:
         return tensor.numpy() if whole else tensor.double().numpy()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":
+        return plain(value.tolist())  # text, or whatever was put into it
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enumeration's member its text
     if isinstance(value, Fraction):
         return value.numerator if value.denominator == 1 else float(value)
     if isinstance(value, Decimal):

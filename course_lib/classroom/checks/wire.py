@@ -47,6 +47,8 @@ def loads(text: str) -> Any:
 
 
 def _pack(value: Any) -> Any:
+    if isinstance(value, np.generic):  # a dictionary's key, or in a set
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
