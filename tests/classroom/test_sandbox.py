@@ -299,6 +299,48 @@ def test_the_tables_of_pages_count_where_the_pages_themselves_are_none():
         assert use.use(os.getpid())[0] - before > 1000 * 4096
 
 
+def test_what_the_kernel_keeps_for_sockets_counts():
+    before, net = use._kept(Path("/proc/self/net")), Path("/proc/self/net")
+    with contextlib.ExitStack() as held:
+        for _ in range(50):
+            for one in socket.socketpair():
+                held.enter_context(one)
+        local = use._kept(net)
+        assert local - before > 50 * 200_000, "other programs' sockets may go meanwhile"
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        for _ in range(10):
+            sender = held.enter_context(socket.create_connection(listener.getsockname()))
+            held.enter_context(listener.accept()[0])
+            sender.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sender.send(bytes(10**6))
+        assert use._kept(net) - local > 5 * 10**6
+
+
+@EACH
+def test_sockets_count_to_the_sandbox_in_which_they_are(inside, tmp_path):
+    code = (
+        "import socket\ninput()\nheld = [socket.socketpair() for _ in range(60)]\nprint(1)\ninput()"
+    )
+    words = [*inside.command("import sys; exec(sys.argv[1])"), code]
+    environment = sandbox.environment(inside) | {"PYTHONUNBUFFERED": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, env=environment, cwd=tmp_path, bufsize=0, **pipes) as child:
+        try:
+            child.stdin.write(b"\n")
+            child.stdout.readline()
+            counted = use._sockets([child.pid, *_below(child.pid)])
+        finally:
+            child.kill()
+    assert 120 * 200_000 < counted < 200 * 10**6
+    assert use._sockets([os.getpid()]) == 0, "without a sandbox they are the whole machine's"
+
+
+def _below(pid: int) -> list[int]:
+    return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+
+
 def test_memory_counts_behind_a_first_thread_that_has_ended():
     leave = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
     code = (
