@@ -32,7 +32,14 @@ from course_lib.classroom.checks import catalogue, sandbox
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.judge import Outcome, Verdict, judge
 from course_lib.classroom.checks.remote import Limits, Process, RemoteCaller, memory_for
-from course_lib.classroom.grade_files import Submission, answered, collect, left_over, shown
+from course_lib.classroom.grade_files import (
+    Submission,
+    answered,
+    collect,
+    left_over,
+    shown,
+    written,
+)
 from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade, best, keep, load
 from course_lib.errors import WHOLE, CourseError
@@ -41,7 +48,6 @@ from course_lib.runtime import LIBRARY, allowed_cores, new_folder
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
 _TRIES = 4  # answers to one exercise in one notebook
 _OFTEN = 2.0  # seconds between two reports while grading goes on
-_COMMENT = re.compile(r"^([^\"'#\n]*)#.*", re.MULTILINE)  # after no quote, which may hold the sign
 
 Asked = Mapping[str, Sequence[Exercise]]
 """By student the exercises that are graded."""
@@ -52,15 +58,10 @@ def lessons_of(submission: Submission) -> list[str]:
     every = list(catalogue.exercises().values())
     found: set[str] = set()
     with contextlib.suppress(OSError):
-        for cells in submission.read()[0].values():
-            found |= _answered(cells, every) if isinstance(cells, list) else set()
+        notebooks, files = submission.read()
+        for cells in notebooks.values():
+            found |= answered(written(cells, files), every) if isinstance(cells, list) else set()
     return [one for one in catalogue.LESSONS if found & {e.name for e in catalogue.of_lesson(one)}]
-
-
-def _answered(cells: Sequence[str], exercises: Sequence[Exercise]) -> set[str]:
-    """What `answered` finds outside of comments."""
-    code = [_COMMENT.sub(r"\1", one) for one in cells]
-    return answered(code, exercises) if exercises else set()
 
 
 def grade_one(
@@ -80,16 +81,18 @@ def grade_one(
     read, files, notes = _read(submission)
     why = "No notebook has it." if read else notes[0]
     if not exercises and read:
-        notes += ["Nothing in it answers an exercise; --lesson grades a lesson all the same."]
-    notes += _several({name: _answered(cells, exercises) for name, cells in read.items()})
+        notes += ["Nothing in it answers an exercise (--lesson grades a lesson all the same)."]
+    code = {name: written(cells, files) for name, cells in read.items()}
+    answers = {name: answered(words, exercises) for name, words in code.items()}
+    notes += _several(answers)
     verdicts: list[Verdict] = []
     ends = time.monotonic() + limits.total
-    for name, cells in read.items():
-        words = "\n".join(cells)
+    for name in sorted(read, key=lambda one: -len(answers[one])):  # time may run out
+        words = "\n".join(code[name])
         asked = [one for one in exercises if one.symbol in words or one.name in words]
         folder = PurePosixPath(name).parent.as_posix()
         with contextlib.closing(
-            Process(cells, files, limits, inside, stop, folder=folder)
+            Process(read[name], files, limits, inside, stop, folder=folder)
         ) as process:
             process.ends = ends  # one for all notebooks
             verdicts += [_judged(one, process) for one in asked]

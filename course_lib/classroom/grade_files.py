@@ -14,10 +14,10 @@ import re
 import stat
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.values import cut
@@ -38,6 +38,7 @@ _SYSTEM = re.compile(
 _OF_PYTHON = {"bin", "etc", "include", "lib", "lib64", "scripts", "share"}  # beside a pyvenv.cfg
 _MISNAMED = (".ipynb.txt", ".ipynb.json")  # by a browser that saved them, or by Windows
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_COMMENT = re.compile(r"^([^\"'#\n]*)#.*", re.MULTILINE)  # after no quote, which may hold the sign
 _TARGETS = r"[\w \t,:.*|\[\]]*"  # of an assignment, or what its annotation is made of
 # Control characters, those without a shape, halves of characters, ends of lines, odd blanks.
 _ODD = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
@@ -296,15 +297,15 @@ def _copied(notebooks: dict[str, Path]) -> Iterator[str]:
     for name, path in notebooks.items():
         with contextlib.suppress(ValueError, RecursionError, OSError):
             cells = set(map(str.strip, code_cells(_content(path))))
-            for lesson, solved in _solutions().items():
+            for lesson, solved in _course("solutions").items():
                 if solved <= cells:
                     yield f"{shown(name)} has every code cell of the course's solutions/{lesson}."
 
 
 @cache
-def _solutions() -> dict[str, set[str]]:
-    """The code cells of each solution notebook, where the course runs from a checkout."""
-    files = sorted((ROOT / "solutions").glob("*.ipynb"))
+def _course(folder: str) -> dict[str, set[str]]:
+    """The code cells of the course's own notebooks in a folder, where it runs from a checkout."""
+    files = sorted((ROOT / folder).glob("*.ipynb"))
     return {path.name: {*map(str.strip, code_cells(path.read_bytes()))} for path in files}
 
 
@@ -339,14 +340,33 @@ def _source(cell: dict[str, object]) -> str:
     return re.sub(r"\r\n?", "\n", source) if isinstance(source, str) else ""
 
 
+def written(cells: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
+    """What a student wrote, without comments: code cells, and the Python files that these name.
+
+    Cells that are a lesson's own as they stand are left out: lessons use exercises' names as well.
+    """
+    lessons = set[str]().union(*_course("notebooks").values())
+    code = [_COMMENT.sub(r"\1", one) for one in cells if one.strip() not in lessons]
+    words = set(re.findall(r"\w+", "\n".join(code)))
+    for name, data in files.items():
+        path = PurePosixPath(name)
+        module = path.parent.name if path.stem == "__init__" else path.stem
+        if path.suffix == ".py" and module in words:
+            text = data[:_MOST_CODE].decode("utf-8", "replace")
+            code.append(_COMMENT.sub(r"\1", text))
+    return code
+
+
 def answered(cells: Iterable[str], exercises: Iterable[Exercise]) -> set[str]:
-    """The names of the exercises that the cells define an answer to, or hand to `check`."""
+    """The exercises that cells define an answer to, or quote the name of as for `check`."""
     by_symbol = {one.symbol: one.name for one in exercises}
+    if not by_symbol:
+        return set()
     symbols = "|".join(map(re.escape, by_symbol))
     names = "|".join(map(re.escape, by_symbol.values()))
     line = re.compile(
         rf"\s*(?:async\s+)?def\s+({symbols})\b|(?:{_TARGETS}=)*{_TARGETS}\b({symbols})\b{_TARGETS}=(?!=)"
-        rf"|.*\bcheck\(\s*[\"']({names})[\"']"
+        rf"|.*[\"']({names})[\"']"
     )
     lines = (one for cell in cells for one in cell.split("\n") if len(one) < 500)
     found = [match for one in lines if (match := line.match(one))]

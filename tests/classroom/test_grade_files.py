@@ -261,6 +261,37 @@ def test_a_lesson_that_is_only_spoken_of_is_not_graded(tmp_path):
     assert lessons_of(collect(tmp_path)[0]) == ["01_cost_reset"]
 
 
+@pytest.mark.parametrize("lesson", sorted((sources.ROOT / "notebooks").glob("*.ipynb")))
+def test_a_lessons_own_notebook_answers_no_exercise(lesson, tmp_path):
+    put(tmp_path / "lea.ipynb", *code_cells(lesson.read_bytes()), "x = 1")
+    assert lessons_of(collect(tmp_path)[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "file"),
+    [
+        ("from answers import *", "answers.py"), ("%run answers.py", "answers.py"),
+        ("from mine import *", "mine/__init__.py"),
+    ],
+)  # fmt: skip
+def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path):
+    put(tmp_path / "lea" / "work.ipynb", cell)
+    (tmp_path / "lea" / file).parent.mkdir(exist_ok=True)
+    (tmp_path / "lea" / file).write_text(RATIO + GAP)
+    (tmp_path / "lea" / "other.py").write_text("my_route = 1\n")
+    (one,) = collect(tmp_path)
+    assert lessons_of(one) == ["01_cost_reset"]
+    assert outcomes(grade_one(one, ASKED, replace(QUICK, cell=60, total=90))) == ["right"] * 2
+
+
+def test_the_notebook_that_answers_most_is_run_first(tmp_path):
+    """The time is one for all: a notebook that only speaks of an answer may use it up."""
+    for name, cells in (("a", ["print(price_ratio)"]), ("b", [RATIO]), ("c", [RATIO + GAP])):
+        put(tmp_path / "lea" / f"{name}.ipynb", *cells, "1 / 0")
+    notes = " ".join(grade_one(collect(tmp_path)[0], ASKED, replace(QUICK, total=120)).notes)
+    assert notes.index("c.ipynb: ") < notes.index("b.ipynb: ") < notes.index("a.ipynb: ")
+
+
 def test_a_notebook_runs_where_it_lies_and_runs_the_others(tmp_path):
     base = tmp_path / "lea" / "hw" / "one"
     base.mkdir(parents=True)
@@ -280,7 +311,9 @@ def test_a_notebook_runs_where_it_lies_and_runs_the_others(tmp_path):
     [
         ("price_ratio = 1", True), ("price_ratio: float = 1", True), ("x = price_ratio = 1", True),
         ("x, price_ratio = 1, 2", True), ("check('costs.ratio', 5)", True),
-        ("  check( \"costs.ratio\", 5)", True), ("# price_ratio = 1", False),
+        ("  check( \"costs.ratio\", 5)", True), ("check(\n  'costs.ratio',\n  5)", True),
+        ("check(name='costs.ratio', answer=5)", True), ("NAMES = ['costs.ratio']", True),
+        ("# price_ratio = 1", False),
         ("price_ratio == 1", False), ("print(price_ratio)", False), ("price_ratios = 1", False),
         ("f(price_ratio=3)", False), ("'''\nprice_ratio\n'''", False),
     ],

@@ -191,7 +191,8 @@ def test_own_verdict_and_the_graders_agree(name, tmp_path):
     own = in_jupyter(folder / "lea.ipynb", tmp_path)
     found = graded_outcomes(folder)
     assert {name: found[name] for name in own} == own
-    assert {found[name] for name in found.keys() - own} <= {"not attempted"}
+    lacks = name in ("colab_drive_in_one_cell", "no_such_extension")  # what the grader goes on from
+    assert {found[name] for name in found.keys() - own} <= {"right" if lacks else "not attempted"}
 
 
 # The same answers in the shapes in which programs have written notebooks. None but the last is
@@ -258,6 +259,42 @@ def test_a_slow_cell_has_its_time(tmp_path):
     started = time.monotonic()
     assert set(graded_outcomes(tmp_path).values()) == {"right"}
     assert time.monotonic() - started > 22
+
+
+ABSENT = {  # what a student had and the grader has not, in the cell that holds the answers
+    "library": "import no_such_library as other\nother.use()",
+    "names": "from google.colab import drive\ndrive.mount('/content/drive')",
+    "file": "text = open('/content/no_such_file').read()\nprint(text)",
+    "network": "import urllib.request\nurllib.request.urlopen('http://192.0.2.1').read()",
+    "keyboard": "who = input('Your name: ')\nprint(f'Hello {who}')",
+    "in_a_function": "def load():\n    return open('/no/such/file')\n\n\ndata = load()",
+    "decorator": "import asyncio\nawait asyncio.sleep(0)\n@open('/no/such/file')\ndef f(): pass",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_what_is_not_here_costs_only_what_needs_it(name, tmp_path):
+    from handed_in import put
+
+    put(tmp_path / "lea.ipynb", f"{ABSENT[name]}\n{ANSWERS}")
+    (submission,) = collect(tmp_path)
+    grade = grade_one(submission, ASKED, Limits(cell=60, total=120))
+    assert {str(one.outcome) for one in grade.verdicts} == {"right"}
+    (note,) = grade.notes
+    assert note.startswith("Cell 1 failed: ") and note.endswith("was run all the same.")
+
+
+def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(tmp_path):
+    from handed_in import QUICK, put
+
+    put(
+        tmp_path / "lea.ipynb", f"1 / 0\n{ANSWERS}",
+        f"import no_such_library\n{GAP}while True: pass\nprice_ratio = 60 / 2.19",
+    )  # fmt: skip
+    (submission,) = collect(tmp_path)
+    grade = grade_one(submission, ASKED, QUICK)
+    assert [str(one.outcome) for one in grade.verdicts] == ["not attempted", "right"]
+    assert "Cell 2 was stopped after 3 seconds" in grade.notes[1]
 
 
 RENAMED = {  # what goes to `check` and is right, and what a later cell makes of it

@@ -7,6 +7,7 @@ and the grader judges.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import base64
 import builtins
@@ -16,12 +17,13 @@ import importlib.util
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from course_lib.classroom import checks
 from course_lib.classroom.checks import callers, desk, guard, wire
@@ -33,6 +35,7 @@ from course_lib.classroom.checks.values import plain, told
 
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
 _KEPT = 3  # answers handed to `check`, for each exercise
+_ABSENT = (ImportError, OSError, EOFError)  # a library, a file, the network, somebody at the keys
 _SHELLS = {"_", "__", "___", "_i", "_ii", "_iii"}  # names that mean another thing after every cell
 
 Names = dict[str, Any]
@@ -78,7 +81,24 @@ class Notebook:
         except Exception as error:
             return error
         done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
-        return done.error_before_exec or done.error_in_exec
+        error = done.error_before_exec or done.error_in_exec
+        return (await self._rest(cell, error) if isinstance(error, _ABSENT) else None) or error
+
+    async def _rest(self, cell: str, error: BaseException) -> BaseException | None:
+        """Run what stands below the line of a cell that needs what its student had.
+
+        Each statement by itself, for some need it too. What ended all of it, if anything did.
+        """
+        name, trace = f"<cell {self.cell}>", traceback.walk_tb(error.__traceback__)
+        line = next((n for one, n in trace if one.f_code.co_filename == name), None)
+        for node in ast.parse(cell).body if line else ():
+            if node.lineno <= (line or 0):
+                continue
+            result = ExecutionResult(None)
+            await self.shell.run_ast_nodes([node], name, "none", self.shell.compile, result)
+            if not isinstance(result.error_in_exec, Exception | None):
+                return result.error_in_exec
+        return None
 
     def within(self, running: Coroutine[Any, Any, Any], seconds: float) -> Any:
         """What a coroutine gives in the loop that all cells share, as in Jupyter's kernel."""
@@ -226,7 +246,8 @@ def _told(number: int, error: BaseException, seconds: float) -> str:
     if isinstance(error, SyntaxError):
         return f"Cell {number} cannot be read as Python: {error.msg}, line {error.lineno}."
     text = " ".join(told(error).split())[:200]
-    return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)})."
+    below = " What stands below it was run all the same." if isinstance(error, _ABSENT) else ""
+    return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)}).{below}"
 
 
 def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
