@@ -47,6 +47,7 @@ from course_lib.runtime import LIBRARY, allowed_cores, new_folder
 
 _MANY = 8  # notebooks of one lesson in one folder: perhaps of as many students
 _TRIES = 4  # answers to one exercise in one notebook
+_TOLD = 3  # notes where there is nothing to grade
 _OFTEN = 2.0  # seconds between two reports while grading goes on
 
 Asked = Mapping[str, Sequence[Exercise]]
@@ -184,12 +185,16 @@ def grade_class(
     submissions = collect(folder, book.hidden)
     asked = {
         one.student: [
-            e for lesson in lessons or lessons_of(one) for e in catalogue.of_lesson(lesson)
+            e
+            for name in dict.fromkeys(lessons or lessons_of(one))
+            for e in catalogue.of_lesson(name)
         ]
         for one in submissions
     }
     if not any(asked.values()):
-        raise CourseError("No submission defines anything that an exercise asks for.")
+        notes = [note for one in submissions for note in _read(one)[2]]
+        nothing = "No submission defines anything that an exercise asks for."
+        raise CourseError(" ".join((nothing, *notes[:_TOLD])))
     inside = sandbox.TRUSTED if trust else sandbox.find((folder, Path.home(), *book.hidden))
     to_do = book.begin(submissions, asked)
     jobs = jobs or allowed_cores()

@@ -347,13 +347,13 @@ def written(cells: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
     """
     lessons = set[str]().union(*_course("notebooks").values())
     code = [_COMMENT.sub(r"\1", one) for one in cells if one.strip() not in lessons]
-    words = set(re.findall(r"\w+", "\n".join(code)))
+    words, room = set(re.findall(r"\w+", "\n".join(code))), _MOST_CODE
     for name, data in files.items():
         path = PurePosixPath(name)
         module = path.parent.name if path.stem == "__init__" else path.stem
         if path.suffix == ".py" and module in words:
-            text = data[:_MOST_CODE].decode("utf-8", "replace")
-            code.append(_COMMENT.sub(r"\1", text))
+            code.append(_COMMENT.sub(r"\1", data[:room].decode("utf-8", "replace")))
+            room = max(room - len(data), 0)
     return code
 
 

@@ -284,6 +284,12 @@ def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path
     assert outcomes(grade_one(one, ASKED, replace(QUICK, cell=60, total=90))) == ["right"] * 2
 
 
+def test_of_many_files_that_a_notebook_names_no_more_is_read_than_of_a_notebook():
+    files = {f"f{n}.py": b"x = 1\n" * 10**5 for n in range(40)}
+    read = grade_files.written(["from f0 import *", *files], files)
+    assert sum(map(len, read)) < 2_100_000
+
+
 def test_the_notebook_that_answers_most_is_run_first(tmp_path):
     """The time is one for all: a notebook that only speaks of an answer may use it up."""
     for name, cells in (("a", ["print(price_ratio)"]), ("b", [RATIO]), ("c", [RATIO + GAP])):

@@ -146,6 +146,16 @@ def test_nothing_to_grade_is_one_clear_sentence(tmp_path):
         collect(tmp_path / "missing")
     with pytest.raises(CourseError, match="no notebooks"):
         collect(tmp_path)
+    (tmp_path / "ada.zip").write_bytes(b"PK")
+    (tmp_path / "bob.ipynb").write_text("{")
+    with pytest.raises(CourseError, match=r"asks for\. ada.zip is an archive.* bob.ipynb cannot"):
+        grade_class(tmp_path)
+
+
+def test_a_lesson_named_twice_is_graded_once(tmp_path):
+    (tmp_path / "one.ipynb").write_text(submission(LESSON))
+    (grade,) = grade_class(tmp_path, lessons=[LESSON, LESSON], jobs=1, limits=QUICK)
+    assert [one.exercise for one in grade.verdicts] == NAMES
 
 
 @pytest.mark.parametrize(
