@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,23 +31,29 @@ class Grade:
 
 
 def load(folder: Path) -> dict[str, Grade]:
-    """All results kept in a report's folder, by their keys; lines that are damaged are none."""
-    found = {}
+    """All results kept in a report's folder, by their keys; lines that are damaged are none.
+
+    Of one key the latest counts, in whichever part's file it stands.
+    """
+    found: dict[str, tuple[float, Grade]] = {}
     for path in sorted(folder.glob("results*.jsonl")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                one = _grade(json.loads(line))
-                found[one.key] = one
+                kept = json.loads(line)
+                one, at = _grade(kept), float(kept.get("time", 0))
+                if at >= found.get(one.key, (0.0, one))[0]:
+                    found[one.key] = at, one
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-    return found
+    return {key: one for key, (_, one) in found.items()}
 
 
 def keep(grade: Grade, path: Path) -> None:
     """Add a result to the file at `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{json.dumps(asdict(grade))}\n")  # after half a line of a run that was killed
+        line = json.dumps(asdict(grade) | {"time": time.time()})
+        file.write(f"\n{line}\n")  # after half a line of a run that was killed
 
 
 def _grade(kept: dict) -> Grade:

@@ -163,6 +163,15 @@ def test_damaged_results_are_none(tmp_path):
     assert grade_results.load(tmp_path) == {"key": kept}
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_latest_result_counts_in_whichever_file(step, tmp_path):
+    names = ("results.jsonl", "results-1.jsonl")[::step]
+    for name, outcome in zip(names, (Outcome.ERROR, Outcome.RIGHT), strict=True):
+        verdict = Verdict("costs.ratio", outcome, "")
+        grade_results.keep(Grade("alice", (verdict,), (), "key"), tmp_path / name)
+    assert grade_results.load(tmp_path)["key"].right == 1
+
+
 def test_one_that_fails_the_grader_costs_one_result(tmp_path, monkeypatch, capsys):
     put(tmp_path / "class" / "alice.ipynb", RATIO)
     put(tmp_path / "class" / "bob.ipynb", RATIO)
