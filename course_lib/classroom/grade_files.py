@@ -23,6 +23,7 @@ from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.values import cut
 from course_lib.errors import CourseError
 from course_lib.runtime import ROOT
+from course_lib.show import course_map
 
 _LARGEST = 20_000_000  # bytes of one file
 _ALL = 60_000_000  # bytes of all files beside the notebooks
@@ -304,9 +305,15 @@ def _copied(notebooks: dict[str, Path]) -> Iterator[str]:
 
 @cache
 def _course(folder: str) -> dict[str, set[str]]:
-    """The code cells of the course's own notebooks in a folder, where it runs from a checkout."""
-    files = sorted((ROOT / folder).glob("*.ipynb"))
-    return {path.name: {*map(str.strip, code_cells(path.read_bytes()))} for path in files}
+    """The code cells of the course's own notebooks in a folder, where it runs from a checkout.
+
+    What else lies there, such as a teacher's own notebook, is none of them.
+    """
+    found = {}
+    for name in (f"{one.file}.ipynb" for one in course_map.LESSONS):
+        with contextlib.suppress(ValueError, RecursionError, OSError):
+            found[name] = set(map(str.strip, code_cells(_content(ROOT / folder / name))))
+    return found
 
 
 def code_cells(data: bytes) -> list[str]:

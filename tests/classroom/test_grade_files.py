@@ -215,6 +215,19 @@ def test_the_courses_own_solution_handed_in_is_said(tmp_path):
     assert found["carla"][1] == ""
 
 
+def test_a_teachers_own_notebooks_beside_the_courses_change_nothing(tmp_path, monkeypatch):
+    put(tmp_path / "notebooks" / "Untitled.ipynb")
+    put(tmp_path / "notebooks" / "my answers.ipynb", RATIO)
+    (tmp_path / "notebooks" / "01_cost_reset.ipynb").write_text("{")
+    put(tmp_path / "class" / "lea.ipynb", RATIO)
+    monkeypatch.setattr(grade_files, "ROOT", tmp_path)
+    grade_files._course.cache_clear()
+    try:
+        assert lessons_of(collect(tmp_path / "class")[0]) == ["01_cost_reset"]
+    finally:
+        grade_files._course.cache_clear()
+
+
 def test_the_reports_own_folder_is_nobodys(tmp_path):
     put(tmp_path / "lea.ipynb", RATIO)
     put(tmp_path / "report" / "lea.ipynb", RATIO)
