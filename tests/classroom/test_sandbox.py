@@ -323,10 +323,11 @@ def test_sockets_count_to_the_sandbox_in_which_they_are(inside, tmp_path):
     code = (
         "import socket\ninput()\nheld = [socket.socketpair() for _ in range(60)]\nprint(1)\ninput()"
     )
-    words = [*inside.command("import sys; exec(sys.argv[1])"), code]
     environment = sandbox.environment(inside) | {"PYTHONUNBUFFERED": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(words, env=environment, cwd=tmp_path, bufsize=0, **pipes) as child:
+    with subprocess.Popen(
+        inside.command(code), env=environment, cwd=tmp_path, bufsize=0, **pipes
+    ) as child:
         try:
             child.stdin.write(b"\n")
             child.stdout.readline()
