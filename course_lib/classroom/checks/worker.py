@@ -81,8 +81,10 @@ class Notebook:
         except Exception as error:
             return error
         done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
-        error = done.error_before_exec or done.error_in_exec
-        return (await self._rest(cell, error) if isinstance(error, _ABSENT) else None) or error
+        stopped = done.error_before_exec or done.error_in_exec
+        return (
+            await self._rest(cell, stopped) if isinstance(stopped, _ABSENT) else None
+        ) or stopped
 
     async def _rest(self, cell: str, error: BaseException) -> BaseException | None:
         """Run what stands below the line of a cell that needs what its student had.
