@@ -368,6 +368,7 @@ def test_the_judges_own_work_ends_with_the_time_and_with_the_grader(ends, tmp_pa
     else:
         found = judge(slow, answer)
         assert found.outcome is Outcome.ERROR and "used up" in found.headline
+        assert process.notes == ["It was not run: the submission's 40 seconds are used up."]
     assert len(tried) == 1
 
 

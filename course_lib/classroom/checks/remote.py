@@ -159,10 +159,14 @@ class Process:
     def _in_time(self) -> None:
         """Raises Dead once the submission's time is over."""
         if time.monotonic() > self.ends:
-            why = f"the submission's {self.limits.total:g} seconds are used up"
-            if not self.starts:
-                self._tell(f"It was not run: {why}.")
-            raise Dead(why)
+            raise Dead(self.used_up())
+
+    def used_up(self) -> str:
+        """In words that the submission's time is over; a note where nothing of it was run."""
+        why = f"the submission's {self.limits.total:g} seconds are used up"
+        if not self.starts:
+            self._tell(f"It was not run: {why}.")
+        return why
 
     def _start(self) -> _Pipe:
         if self.stop.is_set():
@@ -361,8 +365,7 @@ class RemoteCaller:
         if self.process.stop.is_set():
             raise Stopped
         if time.monotonic() > self.process.ends + _GRACE:
-            total = self.process.limits.total
-            raise Failure(TIME_UP, "Ended", f"the submission's {total:g} seconds are used up")
+            raise Failure(TIME_UP, "Ended", self.process.used_up())
 
     def _read(self, reply: dict[str, Any]) -> Any:
         self.is_empty = reply.get("empty") is True

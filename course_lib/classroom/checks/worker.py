@@ -82,9 +82,8 @@ class Notebook:
             return error
         done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
         stopped = done.error_before_exec or done.error_in_exec
-        return (
-            await self._rest(cell, stopped) if isinstance(stopped, _ABSENT) else None
-        ) or stopped
+        rest = await self._rest(cell, stopped) if isinstance(stopped, _ABSENT) else None
+        return rest or stopped
 
     async def _rest(self, cell: str, error: BaseException) -> BaseException | None:
         """Run what stands below the line of a cell that needs what its student had.
