@@ -56,11 +56,17 @@ def _grouped_layer(config: Config, layer: int) -> Iterator[Weight]:
     yield Weight("attn_k", keys, width, layer)
     yield Weight("attn_v", keys, width, layer)
     yield Weight("attn_output", width, queries, layer)
-    if config["model_type"] == "qwen2":
+    biased = bool(config.get("attention_bias"))
+    if config["model_type"] == "qwen2" or biased:
         yield from _vectors(layer, attn_q_bias=queries, attn_k_bias=keys, attn_v_bias=keys)
+    if config["model_type"] != "qwen2" and biased:
+        yield from _vectors(layer, attn_output_bias=width)
     if config["model_type"] == "qwen3":
         yield from _vectors(layer, attn_q_norm=size, attn_k_norm=size)
-    yield from _ffn(layer, "", width, config["intermediate_size"])
+    inner = config["intermediate_size"]
+    yield from _ffn(layer, "", width, inner)
+    if config.get("mlp_bias"):
+        yield from _vectors(layer, ffn_gate_bias=inner, ffn_up_bias=inner, ffn_down_bias=width)
 
 
 def _latent_layer(config: Config, layer: int) -> Iterator[Weight]:
@@ -77,6 +83,10 @@ def _latent_layer(config: Config, layer: int) -> Iterator[Weight]:
     yield from _vectors(layer, attn_kv_a_norm=latent)
     yield Weight("attn_kv_b", heads * (plain + value), latent, layer)
     yield Weight("attn_output", width, heads * value, layer)
+    if config.get("attention_bias"):
+        down = {} if rank is None else {"attn_q_a_bias": rank}
+        yield from _vectors(layer, **down, attn_kv_a_mqa_bias=latent + rotary)
+        yield from _vectors(layer, attn_output_bias=width)
     if layer < config["first_k_dense_replace"]:
         yield from _ffn(layer, "", width, config["intermediate_size"])
         return

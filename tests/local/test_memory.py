@@ -52,6 +52,22 @@ def test_cache_and_weights_are_exact(name):
     assert memory.weights_bytes(CONFIGS[name], "fp8") == BF16[name] // 2
 
 
+BIASED = {
+    "llama": CONFIGS["R1-Distill-Llama-8B"] | {"attention_bias": True, "mlp_bias": True},
+    "qwen2": SEVEN | {"attention_bias": True},
+    "qwen3": CONFIGS["R1-0528-Qwen3-8B"] | {"attention_bias": True},
+    "v3": CONFIGS["R1"] | {"attention_bias": True},
+    "v3 without a latent of queries": CONFIGS["R1"] | {"attention_bias": True, "q_lora_rank": None},
+}
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *BIASED])
+def test_every_parameter_is_in_a_tensor(name):
+    config = {**CONFIGS, **BIASED}[name]
+    tensors = weights.weight_tensors(config)
+    assert sum(one.parameters for one in tensors) == count_parameters(config).total
+
+
 def test_the_six_distills():
     assert len(DISTILLS) == 6 and "R1" not in DISTILLS
 
