@@ -95,6 +95,8 @@ def test_refusals_leave_nothing_behind(tmp_path):
         export_gguf(tmp_path / "v3", tmp_path / "m.gguf", "q9")
     with pytest.raises(CourseError, match=r"no folder .* to write m\.gguf into"):
         export_gguf(tmp_path / "v3", tmp_path / "no" / "m.gguf")
+    with pytest.raises(CourseError, match="v3 is a folder; name the GGUF file"):
+        export_gguf(tmp_path / "v3", tmp_path / "v3")
     assert [path.name for path in tmp_path.iterdir()] == ["v3"]
 
 
