@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         default="",
         help="a model folder, a GGUF file, a tag that Ollama has such as deepseek-r1:7b, or the "
-        "URL of an OpenAI-compatible server (the best that is here)",
+        "URL of an OpenAI-compatible server, URL#NAME where it has several (the best that is here)",
     )
     parser.add_argument("--seed", type=WHOLE, help="equal seeds give equal answers")
     parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (0.6)")

@@ -162,6 +162,7 @@ def speed(engine: Engine, questions: Sequence[str], *, max_tokens: int | None = 
         completion_tokens=sum(summary.completion_tokens for summary in counted),
         prompt_seconds=sum(summary.prompt_seconds for summary in counted),
         seconds=sum(summary.seconds for summary in counted),
+        known=sum(summary.known for summary in counted),
     )
 
 

@@ -112,6 +112,17 @@ def test_the_stream_ends_with_counts_and_timings(engine):
     assert engine.model in summary.text() and engine.kind in str(engine)
 
 
+def test_a_prompt_that_llama_cpp_knows_is_not_said_to_be_read_again(in_llama_cpp):
+    """Else the second time seems to be read a hundred times as fast."""
+    for question in ("1 ? 1 = 2", "7 ? 3 ? 5 ? 2 = 9", "7 ? 3 ? 5 ? 2 = 9"):
+        stream = in_llama_cpp.stream(ask(question), max_tokens=2, temperature=0)
+        "".join(stream)
+    summary = stream.summary
+    assert summary.prompt_tokens == 12 and summary.known == 11
+    assert summary.prompt_speed == pytest.approx(1 / summary.prompt_seconds)
+    assert ": 1 of 12 tokens read at " in summary.text()
+
+
 def test_stop_texts_end_the_answer(engine):
     whole = "".join(engine.stream(QUESTION, max_tokens=20, temperature=0))
     stop = whole[5:8]

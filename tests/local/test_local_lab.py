@@ -51,7 +51,8 @@ class Fixed(Engine):
 
     def _stream(self, request):
         self.most = request.max_tokens
-        return Stream(iter(["a", "b", Summary("fixed", "student", "stop", 10, 3, 0.25, 0.5)]))
+        summary = Summary("fixed", "student", "stop", 10, 3, 0.25, 0.5, known=2)
+        return Stream(iter(["a", "b", summary]))
 
 
 def test_speed_adds_up_all_answers_but_the_first():
@@ -59,4 +60,4 @@ def test_speed_adds_up_all_answers_but_the_first():
     got = local_lab.speed(engine, ["q", "r"], max_tokens=7)
     assert engine.most == 7
     assert (got.prompt_tokens, got.completion_tokens) == (20, 6)
-    assert (got.prompt_speed, got.speed) == (40, 6)
+    assert (got.prompt_speed, got.speed) == (32, 6)  # of each prompt two tokens were known

@@ -205,13 +205,15 @@ class Server:
 
     def __init__(self, monkeypatch, deltas, limit=None, raw=None, context=None):
         self.deltas, self.limit, self.raw, self.body = deltas, limit, raw, {}
+        self.models = ["m"]
         transport = httpx.MockTransport(self.reply)
         monkeypatch.setattr(with_openai, "Wire", functools.partial(Wire, transport=transport))
         self.engine = OpenAIEngine("http://127.0.0.1:1", context=context)
 
     def reply(self, request):
         if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": [{"id": "m", "max_model_len": self.limit}]})
+            data = [{"id": name, "max_model_len": self.limit} for name in self.models]
+            return httpx.Response(200, json={"data": data})
         self.body = json.loads(request.content)
         prompt = 20 + sum(len(one["content"].split()) for one in self.body["messages"])
         if self.limit and prompt + self.body.get("max_tokens", 1) > self.limit:
@@ -273,6 +275,42 @@ def test_a_thought_whose_opening_tag_is_in_the_template_is_one(monkeypatch):
     assert parse_trace(text).answer == "\n\nUse </think>."
     text, _ = Server(monkeypatch, [{"reasoning": "1 <"}]).ask()
     assert text == "<think>\n1 <"
+
+
+def test_an_answer_that_a_server_sends_whole_is_not_lost(monkeypatch):
+    """Some servers do not know `stream`; others repeat the whole beside each piece of it."""
+    whole = {"message": {"content": "Four."}, "finish_reason": "stop"}
+    server = Server(monkeypatch, [], raw=json.dumps({"choices": [whole]}).encode())
+    assert server.ask()[0] == "Four."
+    server.raw = (
+        b"data: " + json.dumps({"choices": [{"delta": {"content": "4"}, **whole}]}).encode()
+    )
+    assert server.ask()[0] == "4"
+
+
+def test_one_of_several_models_is_named_behind_the_url(monkeypatch):
+    server = Server(monkeypatch, [{"content": "a"}])
+    server.models = ["m", "org/n:7b"]
+    with pytest.raises(CourseError, match=r"m, org/n:7b\. Name one .*http://127\.0\.0\.1:1#NAME"):
+        engines.named("http://127.0.0.1:1/v1")
+    server.engine = engines.named("http://127.0.0.1:1/v1#org/n:7b")
+    assert server.ask()[0] == "a" and server.body["model"] == "org/n:7b"
+    with pytest.raises(CourseError, match="has these models"):
+        engines.named("http://127.0.0.1:1#other")
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [({"cached_tokens": 9}, "1 of 10 tokens"), ({"cached_tokens": 99}, "0 of 10"), ([9], ": 10 ")],
+)
+def test_what_a_server_knew_of_a_prompt_is_not_said_to_be_read(monkeypatch, details, said):
+    usage = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": details}
+    whole = {"delta": {"content": "4"}, "finish_reason": "length"}
+    raw = b"data: " + json.dumps({"choices": [whole], "usage": usage}).encode()
+    _, stream = Server(monkeypatch, [], raw=raw).ask()
+    assert said in stream.summary.text()
+    # all came in one piece: how long the prompt alone took is not known
+    assert stream.summary.prompt_speed == 0 and "read, 1 written" in stream.summary.text()
 
 
 PROXIES = ("http://127.0.0.1:%d", "socks5://127.0.0.1:%d", "nonsense:%d", "http://[%d")

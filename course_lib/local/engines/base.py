@@ -76,11 +76,13 @@ class Summary:
     prompt_seconds: float
     seconds: float
     cut: int = 0  # tokens of the prompt, at least, that the server did not read
+    known: int = 0  # tokens of the prompt that it had read before, and did not read again
 
     @property
     def prompt_speed(self) -> float:
-        """Tokens of the prompt read in a second."""
-        return self.prompt_tokens / max(self.prompt_seconds, 1e-9)
+        """Tokens of the prompt read in a second; 0 where the time that it took is not known."""
+        read = self.prompt_tokens - self.known
+        return read / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
 
     @property
     def speed(self) -> float:
@@ -90,10 +92,11 @@ class Summary:
     def text(self) -> str:
         """One line for a reader, which always says who answered."""
         cut = f"; the prompt was cut: at least {self.cut} more were sent" if self.cut else ""
+        known = f"{self.prompt_tokens - self.known} of " if self.known else ""
+        speed = f" at {self.prompt_speed:.0f}/s" if self.prompt_seconds > 0 else ""
         return (
-            f"{self.model} in {self.engine}: {self.prompt_tokens} tokens read at "
-            f"{self.prompt_speed:.0f}/s, {self.completion_tokens} written at {self.speed:.0f}/s, "
-            f"ended by {self.finish}{cut}"
+            f"{self.model} in {self.engine}: {known}{self.prompt_tokens} tokens read{speed}, "
+            f"{self.completion_tokens} written at {self.speed:.0f}/s, ended by {self.finish}{cut}"
         )
 
 

@@ -99,6 +99,7 @@ class LlamaCppEngine(Engine):
             completion_tokens=event["tokens_predicted"],
             prompt_seconds=timings["prompt_ms"] / 1000,
             seconds=timings["predicted_ms"] / 1000,
+            known=prompt_tokens - timings["prompt_n"],
         )
 
     def close(self) -> None:

@@ -30,7 +30,10 @@ _THOUGHT = ("reasoning_content", "reasoning")  # what llama.cpp and SGLang, and 
 
 
 class OpenAIEngine(Engine):
-    """A model behind an OpenAI-compatible server at `url`, with or without its `/v1`."""
+    """A model behind an OpenAI-compatible server at `url`, with or without its `/v1`.
+
+    Where a server has several models, `#NAME` behind its URL is one of them, as `model` is.
+    """
 
     kind = "a server"
 
@@ -47,11 +50,12 @@ class OpenAIEngine(Engine):
 
         Raises CourseError where nothing answers, the key is refused, or the model must be named.
         """
+        url, _, chosen = url.partition("#")
         address = url.rstrip("/").removesuffix("/v1")
         secret = os.environ.get(KEY_VARIABLE, "") if key is None else key
         self._wire = Wire("the server", address, hint=_HINT, key=secret, patience=patience)
         self.kind = f"a server at {urlsplit(address).netloc}"
-        found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model)
+        found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model or chosen)
         self.model = str(found.get("id", ""))
         self._limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
         self.context = context or self._limit or CONTEXT
@@ -61,7 +65,10 @@ class OpenAIEngine(Engine):
         if len(wanted) == 1:
             return wanted[0]
         names = ", ".join(str(one.get("id")) for one in models[:20]) or "none"
-        raise CourseError(f"{self._wire.address} has these models: {names}. Name one of them.")
+        raise CourseError(
+            f"{self._wire.address} has these models: {names}. Name one of them behind the URL: "
+            f"{self._wire.address}#NAME."
+        )
 
     def _stream(self, request: Request) -> Stream:
         messages = without_thoughts(request.messages)
@@ -93,7 +100,8 @@ class OpenAIEngine(Engine):
             usage = event.get("usage") or usage
             choice = next(iter(objects_in(event.get("choices"))), {})
             finish = str(choice.get("finish_reason") or finish)
-            thought, content = self._pieces(choice.get("delta"))
+            # a server that does not stream sends the answer as one whole message
+            thought, content = self._pieces(choice.get("delta", choice.get("message")))
             pieces += bool(thought or content)
             if pieces == 1 and not finish:
                 clock.first_token()
@@ -118,6 +126,8 @@ class OpenAIEngine(Engine):
         counts = usage if isinstance(usage, dict) else {}
         reading, writing = clock.seconds()
         read, written = (number_in(counts.get(f"{one}_tokens")) for one in ("prompt", "completion"))
+        details = counts.get("prompt_tokens_details")
+        known = number_in(details.get("cached_tokens")) if isinstance(details, dict) else 0
         return Summary(
             engine=self.kind,
             model=self.model,
@@ -126,6 +136,7 @@ class OpenAIEngine(Engine):
             completion_tokens=written or pieces,
             prompt_seconds=reading,
             seconds=writing,
+            known=min(known, read),
         )
 
     def close(self) -> None:
