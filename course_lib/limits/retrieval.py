@@ -198,10 +198,13 @@ _SILENT = re.compile(
 # A number in groups of three, all set apart alike, and no part of another number.
 _GROUPED = re.compile(r"(?<![\w.,])[0-9]{1,3}([, '])[0-9]{3}(?:\1[0-9]{3})*(?!\w|,[0-9])")
 
+_PERCENT = re.compile(r"(?<=[0-9]) ?(?:%|per cent\b)", re.IGNORECASE)
+
 
 def _plain(text: str) -> str:
-    """The text with one kind of space and apostrophe, and thousands not set apart."""
-    text = " ".join(text.replace("’", "'").split())
+    """The text with one kind of space, apostrophe and percent, no stars, and thousands whole."""
+    text = " ".join(text.replace("’", "'").replace("*", "").split())
+    text = _PERCENT.sub(" percent", text)
     return _GROUPED.sub(lambda number: number[0].replace(number[1], ""), text)
 
 
@@ -209,7 +212,7 @@ def judge(question: Question, reply: str) -> str:
     """`right`, `wrong` or `silent`: right holds the answer; of no answer, silence is right.
 
     What counts is what stands after the thought. Numbers are the same however their thousands are
-    set apart: 294,000, 294 000 and 294000.
+    set apart: 294,000, 294 000 and 294000; so are 17 percent, 17 per cent and 17%, in bold or not.
     """
     said, answer = _plain(parse_trace(reply).answer), _plain(question.answer)
     silent = _SILENT.search(said)
