@@ -156,7 +156,8 @@ class Widget:
     """Base of the course's widgets; see the module's docstring for how to write one.
 
     `key` tells two widgets of one class apart. Further keyword arguments are first values of the
-    controls of those names. Raises ValueError for a name that is no control of this widget.
+    controls of those names. Raises ValueError for a name that is no control of this widget, and
+    for a value that its control does not take.
     """
 
     title: str = ""
@@ -173,7 +174,7 @@ class Widget:
                 f"{type(self).__name__} has no control named {', '.join(unknown)}: "
                 f"its controls are {', '.join(self._controls) or 'none'}"
             )
-        self._put(first)
+        self._put(first, asked=True)
         self._first = self._read()
         self._put(_STATES.get(self.key, {}))
         self.state: dict[str, Any] = self._read()
@@ -221,7 +222,7 @@ class Widget:
         unknown = sorted(set(values) - set(self._controls))
         if unknown:
             raise ValueError(f"no control named {', '.join(unknown)}")
-        self._put(values)
+        self._put(values, asked=True)
         self._changed()
 
     def reset(self) -> None:
@@ -318,14 +319,25 @@ class Widget:
     def _read(self) -> dict[str, Any]:
         return {name: control.value for name, control in self._controls.items()}
 
-    def _put(self, values: Mapping[str, Any]) -> None:
-        """Give controls values; one that a control no longer takes leaves it as it is."""
+    def _put(self, values: Mapping[str, Any], *, asked: bool = False) -> None:
+        """Give controls values; a kept one that a control no longer takes leaves it as it is.
+
+        One that was `asked` for raises ValueError: else the words would be about another.
+        """
         for name, value in values.items():
             if name in self._controls:
                 try:
                     self._controls[name].value = value
-                except traitlets.TraitError:
-                    continue
+                except traitlets.TraitError as error:
+                    if asked:
+                        allowed = self._allowed(name)
+                        raise ValueError(f"{name} cannot be {value!r:.60}{allowed}.") from error
+
+    def _allowed(self, name: str) -> str:
+        """What a control can be, where that is one of a few."""
+        options = getattr(self._controls[name], "options", ())
+        values = [one[-1] if isinstance(one, tuple) else one for one in options]
+        return f"; allowed are {', '.join(map(repr, values))}" if values else ""
 
 
 def _box(name: str, parts: Sequence[ipw.Widget]) -> ipw.VBox:

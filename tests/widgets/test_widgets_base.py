@@ -89,6 +89,21 @@ def test_unknown_names_are_refused_with_the_known_ones():
         Cost().set(toknes=3)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"model": "R2"}, r"model cannot be 'R2'; allowed are 'r1'"),
+        ({"tokens": "x"}, "tokens .*'x'"),
+    ],
+)
+def test_a_value_that_a_control_does_not_take_is_refused(wrong, said):
+    """Else the words are about another model than the one that was asked for."""
+    with pytest.raises(ValueError, match=said):
+        Cost(**wrong)
+    with pytest.raises(ValueError, match=said):
+        Cost().set(**wrong)
+
+
 def test_the_twin_has_settings_picture_and_words_escaped():
     twin = Cost().static_html()
     assert "Cost &lt;of&gt; an answer" in twin
