@@ -95,8 +95,9 @@ def tell(right, broken):
     """Where the fault of a trainer is, told by its log and the right trainer's.
 
     right, broken: dictionaries with reward, grad_norm, loss and entropy, each a list of one number
-    a step. Returns "nothing" for equal logs, "never learns" where every gradient of `broken` is 0,
-    "only the log" where all rewards and gradients agree, and "the training" otherwise.
+    a step. Returns the first of these that holds: "nothing" for equal logs, "never learns" where
+    every gradient of `broken` is 0, "only the log" where all rewards and gradients agree, and "the
+    training" otherwise.
     """
     ### BEGIN SOLUTION
     if right == broken:

@@ -354,14 +354,21 @@ def written(cells: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
     """
     lessons = set[str]().union(*_course("notebooks").values())
     code = [_COMMENT.sub(r"\1", one) for one in cells if one.strip() not in lessons]
-    words, room = set(re.findall(r"\w+", "\n".join(code))), _MOST_CODE
-    for name, data in files.items():
-        path = PurePosixPath(name)
-        module = path.parent.name if path.stem == "__init__" else path.stem
-        if path.suffix == ".py" and module in words:
-            code.append(_COMMENT.sub(r"\1", data[:room].decode("utf-8", "replace")))
+    left = {PurePosixPath(name): data for name, data in files.items() if name.endswith(".py")}
+    room, new = _MOST_CODE, code
+    while new:  # a file may name others
+        text = "\n".join(new)
+        words, new = set(re.findall(r"\w+", text)), []
+        for path in [one for one in left if _module(one) in words or one.name in text]:
+            data = left.pop(path)
+            new.append(_COMMENT.sub(r"\1", data[:room].decode("utf-8", "replace")))
             room = max(room - len(data), 0)
+        code += new
     return code
+
+
+def _module(path: PurePosixPath) -> str:
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def answered(cells: Iterable[str], exercises: Iterable[Exercise]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
@@ -33,18 +34,19 @@ class Grade:
 def load(folder: Path) -> dict[str, Grade]:
     """All results kept in a report's folder, by their keys; lines that are damaged are none.
 
-    Of one key the latest counts, in whichever part's file it stands.
+    Of one key the last in a file counts, and of several files' the latest.
     """
     found: dict[str, tuple[float, Grade]] = {}
     for path in sorted(folder.glob("results*.jsonl")):
+        here: dict[str, tuple[float, Grade]] = {}
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 kept = json.loads(line)
-                one, at = _grade(kept), float(kept.get("time", 0))
-                if at >= found.get(one.key, (0.0, one))[0]:
-                    found[one.key] = at, one
-            except (ValueError, TypeError, KeyError, RecursionError):
-                continue
+                one = _grade(kept)
+                here[one.key] = float(kept.get("time", 0)), one
+        for key, (at, one) in here.items():
+            if key not in found or at >= found[key][0]:
+                found[key] = at, one
     return {key: one for key, (_, one) in found.items()}
 
 

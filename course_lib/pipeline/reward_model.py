@@ -73,8 +73,7 @@ def from_folder(folder: str | Path) -> RewardModel:
         model, tokenizer = models.read(folder, kind=AutoModelForSequenceClassification)
     except (OSError, ValueError, LookupError, TypeError, CourseError) as error:
         raise CourseError(
-            f"The reward model in {folder} cannot be read ({type(error).__name__}); delete the "
-            "folder and make it again."
+            f"The reward model in {folder} cannot be read; delete the folder and make it again."
         ) from error
     return RewardModel(model, tokenizer, mean, spread)
 

@@ -222,7 +222,12 @@ class Widget:
         unknown = sorted(set(values) - set(self._controls))
         if unknown:
             raise ValueError(f"no control named {', '.join(unknown)}")
-        self._put(values, asked=True)
+        before = self._read()
+        try:
+            self._put(values, asked=True)
+        except ValueError:
+            self._put(before)  # all or none
+            raise
         self._changed()
 
     def reset(self) -> None:

@@ -13,6 +13,7 @@ from course_lib.classroom import grade_files
 from course_lib.classroom.checks import sources
 from course_lib.classroom.grade import grade_one, lessons_of
 from course_lib.classroom.grade_files import answered, code_cells, collect, left_over, shown
+from course_lib.show import course_map
 
 BLANK = "price_ratio = ...\n"
 
@@ -274,7 +275,10 @@ def test_a_lesson_that_is_only_spoken_of_is_not_graded(tmp_path):
     assert lessons_of(collect(tmp_path)[0]) == ["01_cost_reset"]
 
 
-@pytest.mark.parametrize("lesson", sorted((sources.ROOT / "notebooks").glob("*.ipynb")))
+LESSONS = [sources.ROOT / "notebooks" / f"{one.file}.ipynb" for one in course_map.LESSONS]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda one: one.stem)
 def test_a_lessons_own_notebook_answers_no_exercise(lesson, tmp_path):
     put(tmp_path / "lea.ipynb", *code_cells(lesson.read_bytes()), "x = 1")
     assert lessons_of(collect(tmp_path)[0]) == []
@@ -284,7 +288,8 @@ def test_a_lessons_own_notebook_answers_no_exercise(lesson, tmp_path):
     ("cell", "file"),
     [
         ("from answers import *", "answers.py"), ("%run answers.py", "answers.py"),
-        ("from mine import *", "mine/__init__.py"),
+        ("from mine import *", "mine/__init__.py"), ("%run '01 my-answers.py'", "01 my-answers.py"),
+        ("from first import *", "answers.py"),
     ],
 )  # fmt: skip
 def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path):
@@ -292,6 +297,7 @@ def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path
     (tmp_path / "lea" / file).parent.mkdir(exist_ok=True)
     (tmp_path / "lea" / file).write_text(RATIO + GAP)
     (tmp_path / "lea" / "other.py").write_text("my_route = 1\n")
+    (tmp_path / "lea" / "first.py").write_text("from answers import *\n")
     (one,) = collect(tmp_path)
     assert lessons_of(one) == ["01_cost_reset"]
     assert outcomes(grade_one(one, ASKED, replace(QUICK, cell=60, total=90))) == ["right"] * 2

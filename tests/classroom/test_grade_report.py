@@ -163,9 +163,16 @@ def test_damaged_results_are_none(tmp_path):
     assert grade_results.load(tmp_path) == {"key": kept}
 
 
-@pytest.mark.parametrize("step", [1, -1])
-def test_the_latest_result_counts_in_whichever_file(step, tmp_path):
-    names = ("results.jsonl", "results-1.jsonl")[::step]
+@pytest.mark.parametrize(
+    ("names", "times"),
+    [
+        (("results.jsonl", "results-1.jsonl"), (1.0, 2.0)),
+        (("results-1.jsonl", "results.jsonl"), (1.0, 2.0)),
+        (("results.jsonl", "results.jsonl"), (2.0, 1.0)),  # the clock was set back
+    ],
+)
+def test_the_latest_result_counts_in_whichever_file(names, times, tmp_path, monkeypatch):
+    monkeypatch.setattr(grade_results.time, "time", iter(times).__next__)
     for name, outcome in zip(names, (Outcome.ERROR, Outcome.RIGHT), strict=True):
         verdict = Verdict("costs.ratio", outcome, "")
         grade_results.keep(Grade("alice", (verdict,), (), "key"), tmp_path / name)

@@ -281,7 +281,16 @@ def test_what_is_not_here_costs_only_what_needs_it(name, tmp_path):
     grade = grade_one(submission, ASKED, Limits(cell=60, total=120))
     assert {str(one.outcome) for one in grade.verdicts} == {"right"}
     (note,) = grade.notes
-    assert note.startswith("Cell 1 failed: ") and note.endswith("was run all the same.")
+    assert note.startswith("Cell 1 failed: ") and note.endswith("were run all the same.")
+
+
+def test_nothing_is_said_to_have_been_run_where_nothing_stood_below(tmp_path):
+    from handed_in import put
+
+    put(tmp_path / "lea.ipynb", "if True:\n    import no_such_library\n    a = 1", ANSWERS)
+    (submission,) = collect(tmp_path)
+    (note,) = grade_one(submission, ASKED, Limits(cell=60, total=120)).notes
+    assert note.startswith("Cell 1 failed: ") and "all the same" not in note
 
 
 def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(tmp_path):

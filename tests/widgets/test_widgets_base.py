@@ -100,8 +100,11 @@ def test_a_value_that_a_control_does_not_take_is_refused(wrong, said):
     """Else the words are about another model than the one that was asked for."""
     with pytest.raises(ValueError, match=said):
         Cost(**wrong)
+    cost = Cost()
+    before = dict(cost.state)
     with pytest.raises(ValueError, match=said):
-        Cost().set(**wrong)
+        cost.set(**{"tokens": 12} | wrong)
+    assert cost._read() == cost.state == before, "all or none"
 
 
 def test_the_twin_has_settings_picture_and_words_escaped():

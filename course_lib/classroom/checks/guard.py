@@ -21,6 +21,7 @@ _MOST_THREADS = 64  # and as many again as there are cores, for libraries start 
 _MOST_OPEN = 160
 _NAMES_APART = 0x7E020000  # CLONE_NEW*: namespaces inside the sandbox
 _TOO_NEW = 0x40000000  # x86's third set of calls
+_LAST_PROTOCOL = 17  # UDP; what comes after it stands in no table that is counted
 _LAST_FAMILY = 10  # sockets: local and internet; no kernel crypto, no way to a machine's host
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
 _OF_SOCKETS, _ROOM = 1, (7, 8, 32, 33)  # SOL_SOCKET; SO_SNDBUF, SO_RCVBUF, and both with FORCE
@@ -126,11 +127,13 @@ def _program(
     ]  # fmt: skip
     for call in (*no, *_SAME_EVERYWHERE):
         steps += [(equal, 0, 1, call), (end, 0, 0, _REFUSE)]
-    for call, test, value in ((clone, bits, _NAMES_APART), (socket, above, _LAST_FAMILY)):
-        steps += [
-            (equal, 0, 4, call), (load, 0, 0, 16), (test, 0, 1, value), (end, 0, 0, _REFUSE),
-            (end, 0, 0, _ALLOW),
-        ]  # fmt: skip
+    steps += [
+        (equal, 0, 4, clone), (load, 0, 0, 16), (bits, 0, 1, _NAMES_APART), (end, 0, 0, _REFUSE),
+        (end, 0, 0, _ALLOW),
+        # socket(family, type, protocol)
+        (equal, 0, 7, socket), (load, 0, 0, 16), (above, 0, 1, _LAST_FAMILY), (end, 0, 0, _REFUSE),
+        (load, 0, 0, 32), (above, 0, 1, _LAST_PROTOCOL), (end, 0, 0, _REFUSE), (end, 0, 0, _ALLOW),
+    ]  # fmt: skip
     # Of setsockopt(socket, level, option, ...) only more room in the kernel is refused.
     steps += [
         (equal, 1, 0, setsockopt), (end, 0, 0, _ALLOW),

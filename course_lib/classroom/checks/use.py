@@ -11,6 +11,7 @@ from pathlib import Path
 MOST_PROCESSES = 60
 _MOST_MAPS = 2_000_000  # characters; torch's are a tenth
 _SIZES = r"^(RssAnon|RssShmem|VmSwap|VmPTE|VmSize):\s+(\d+)"  # VmPTE: the tables of its pages
+_DATAGRAM = re.compile(r"^\w+: \w+ \w+ \w+ 0002 ", re.MULTILINE)  # of the local ones
 # What waits to be sent and to be read, in a table of the system's sockets.
 _QUEUES = re.compile(r"^ *\d+: \S+ \S+ \w+ (\w+):(\w+) ", re.MULTILINE)
 # Memory without a file that is mapped in common, where pages stay that their process has let go.
@@ -78,7 +79,8 @@ def _mapped(maps: str) -> dict[str, int]:
 def _sockets(tree: Sequence[int]) -> int:
     """Bytes that the kernel may keep for the sockets of a sandbox, seen through its first process.
 
-    One that is local counts with all the room that it has, for it shows nothing of what waits.
+    One that is local counts with all the room that it has, for it shows nothing of what waits; one
+    for datagrams with that of all that may wait in it, for who sent them may be gone.
     """
     for one in tree:
         with contextlib.suppress(OSError):
@@ -89,7 +91,9 @@ def _sockets(tree: Sequence[int]) -> int:
 
 def _kept(net: Path) -> int:
     room = int(_text(Path("/proc/sys/net/core/wmem_default")) or 2**18)
-    kept = room * max(_text(net / "unix").count("\n") - 1, 0)
+    waiting = 1 + int(_text(Path("/proc/sys/net/unix/max_dgram_qlen")) or 10)
+    local = _text(net / "unix")
+    kept = room * (max(local.count("\n") - 1, 0) + waiting * len(_DATAGRAM.findall(local)))
     for name, counts in (("tcp", "sockstat"), ("tcp6", "sockstat6"), ("udp", ""), ("udp6", "")):
         # TCP's tables take long to read, even those without an entry.
         if not counts or re.search(r"^TCP6?: inuse [1-9]", _text(net / counts), re.MULTILINE):

@@ -34,6 +34,7 @@ from course_lib.classroom.checks.use import MOST_PROCESSES
 from course_lib.classroom.checks.values import plain, told
 
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
+_FULL = (MemoryError, BlockingIOError)  # no more memory, no more processes
 _KEPT = 3  # answers handed to `check`, for each exercise
 _ABSENT = (ImportError, OSError, EOFError)  # a library, a file, the network, somebody at the keys
 _SHELLS = {"_", "__", "___", "_i", "_ii", "_iii"}  # names that mean another thing after every cell
@@ -47,7 +48,7 @@ class Notebook:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        self.cell = 0
+        self.cell, self.went_on = 0, False  # whether a cell was run on below what stopped it
         self.handed: dict[str, list[tuple[Any, Names]]] = {}
         self.shell = InteractiveShell.instance()
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
@@ -69,7 +70,7 @@ class Notebook:
 
     def run(self, number: int, source: str, seconds: float) -> BaseException | None:
         """Run a cell; what stopped it, if anything did."""
-        self.cell = number
+        self.cell, self.went_on = number, False
         try:
             return self.within(self._run(source), seconds)
         except BaseException as error:  # TimeUp may hit the shell itself
@@ -97,8 +98,9 @@ class Notebook:
                 continue
             result = ExecutionResult(None)
             await self.shell.run_ast_nodes([node], name, "none", self.shell.compile, result)
-            if not isinstance(result.error_in_exec, Exception | None):
-                return result.error_in_exec
+            now, self.went_on = result.error_in_exec, True
+            if isinstance(now, _FULL) or not isinstance(now, Exception | None):
+                return now
         return None
 
     def within(self, running: Coroutine[Any, Any, Any], seconds: float) -> Any:
@@ -205,7 +207,7 @@ def main() -> None:
         if isinstance(error, MemoryError) and guard.in_use() > 0.8 * settings["limits"]["memory"]:
             _send(replies, {"full": True})
             os._exit(1)
-        _send(replies, {"note": _told(number, error, settings["seconds"])})
+        _send(replies, {"note": _told(number, error, settings["seconds"], notebook.went_on)})
     handed = {name: len(found) for name, found in notebook.handed.items()}
     _send(replies, {"ready": True, "handed": handed})
     for line in requests:
@@ -239,7 +241,7 @@ def _lay_out(files: dict[str, str], folder: str) -> None:
     os.chdir(work / folder)
 
 
-def _told(number: int, error: BaseException, seconds: float) -> str:
+def _told(number: int, error: BaseException, seconds: float, went_on: bool) -> str:
     if isinstance(error, TimeUp):
         return f"Cell {number} was stopped after {seconds:g} seconds ({own_line(error)})."
     if isinstance(error, SystemExit):
@@ -247,7 +249,7 @@ def _told(number: int, error: BaseException, seconds: float) -> str:
     if isinstance(error, SyntaxError):
         return f"Cell {number} cannot be read as Python: {error.msg}, line {error.lineno}."
     text = " ".join(told(error).split())[:200]
-    below = " What stands below it was run all the same." if isinstance(error, _ABSENT) else ""
+    below = " The statements below it were run all the same." if went_on else ""
     return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)}).{below}"
 
 
