@@ -147,7 +147,7 @@ def speed(engine: Engine, questions: Sequence[str], *, max_tokens: int | None = 
     `max_tokens` ends each answer, as for an engine whose model thinks for minutes.
     """
     summaries = []
-    for question in [questions[0], *questions]:
+    for question in [questions[-1], *questions]:  # who has just read the first knows it
         asked = [{"role": "user", "content": question}]
         stream = engine.stream(asked, max_tokens=max_tokens, seed=0)
         for _ in stream:
