@@ -51,13 +51,12 @@ def dissect(
     estimator: estimates.Estimator = "k3",
     temperature: float = 1.0,
 ) -> Anatomy:
-    """Take `grpo.policy_loss` apart; errors are the same.
+    """Take `grpo.policy_loss` apart; arguments (but `clip` is two numbers) and errors are its own.
 
-    The arguments are its own, but `clip` is two numbers here. `temperature` is that of the
-    log-probabilities (see `logprobs.token_logprobs`). The chosen logit's gradient is the slope
-    times (1 - p) / temperature: a token that was certain cannot be taught. At `level` "sequence"
-    all tokens of a completion move the one ratio that they share, each as much as the others. A
-    ratio that `grpo.ratios` caps, at e ** 80, has its uncapped slope here.
+    `temperature` is that of the log-probabilities (see `logprobs.token_logprobs`). The chosen
+    logit's gradient is the slope times (1 - p) / temperature: a token that was certain cannot be
+    taught. At `level` "sequence" all tokens of a completion move the one ratio that they share,
+    each as much as the others. A ratio capped at e ** 80 has its uncapped slope here.
     """
     logp, mask = logp.detach(), mask.bool()
     loss, _ = grpo.policy_loss(
