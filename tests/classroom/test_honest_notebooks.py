@@ -191,7 +191,8 @@ def test_own_verdict_and_the_graders_agree(name, tmp_path):
     own = in_jupyter(folder / "lea.ipynb", tmp_path)
     found = graded_outcomes(folder)
     assert {name: found[name] for name in own} == own
-    lacks = name in ("colab_drive_in_one_cell", "no_such_extension")  # what the grader goes on from
+    # What the grader goes on from; matplotlib may be there.
+    lacks = name in ("colab_drive_in_one_cell", "no_such_extension", "matplotlib")
     assert {found[name] for name in found.keys() - own} <= {"right" if lacks else "not attempted"}
 
 
