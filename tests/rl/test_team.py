@@ -152,7 +152,8 @@ KINDS = {
     "usual": {},
     "reference": {"config": {"updates": 2, "kl": 0.01, "reference_every": 2}},
     "minibatches": {"config": {"minibatches": 2, "reduce": "token", "overlong": 4}},
-    "sampler": {"config": {"old_from": "sampler", "truncate": 2.0, "std": "sample"}},
+    "sampler": {"config": {"old_from": "sampler", "std": "sample"}},
+    "truncated": {"config": {"truncate": 2.0, "std": "sample"}},
     "dapo": {"method": DynamicSampling},
     "ppo": {"method": PPOLearner},
 }
