@@ -1227,44 +1227,21 @@ def my_quantise(values, bits):
     return scale, [round(value / scale) for value in values]
 """,
     ),
-    (
-        "lab.tell",
-        "logs are compared by their set",
-        """\
+    *(
+        (
+            "lab.tell",
+            f"logs are compared by their {kind}",
+            f"""\
 def tell(right, broken):
     if right == broken:
         return "nothing"
     if not any(broken["grad_norm"]):
         return "never learns"
-    same = all(set(right[name]) == set(broken[name]) for name in ("reward", "grad_norm"))
+    same = all({kind}(right[name]) == {kind}(broken[name]) for name in ("reward", "grad_norm"))
     return "only the log" if same else "the training"
 """,
-    ),
-    (
-        "lab.tell",
-        "logs are compared by their sum",
-        """\
-def tell(right, broken):
-    if right == broken:
-        return "nothing"
-    if not any(broken["grad_norm"]):
-        return "never learns"
-    same = all(sum(right[name]) == sum(broken[name]) for name in ("reward", "grad_norm"))
-    return "only the log" if same else "the training"
-""",
-    ),
-    (
-        "lab.tell",
-        "logs are compared by their sorted",
-        """\
-def tell(right, broken):
-    if right == broken:
-        return "nothing"
-    if not any(broken["grad_norm"]):
-        return "never learns"
-    same = all(sorted(right[name]) == sorted(broken[name]) for name in ("reward", "grad_norm"))
-    return "only the log" if same else "the training"
-""",
+        )
+        for kind in ("set", "sum", "sorted")
     ),
     (
         "lab.tell",

@@ -15,6 +15,7 @@ import contextlib
 import copy
 import importlib.util
 import json
+import math
 import os
 import sys
 import traceback
@@ -92,9 +93,9 @@ class Notebook:
         Each statement by itself, for some need it too. What ended all of it, if anything did.
         """
         name, trace = f"<cell {self.cell}>", traceback.walk_tb(error.__traceback__)
-        line = next((n for one, n in trace if one.f_code.co_filename == name), None)
-        for node in ast.parse(cell).body if line else ():
-            if node.lineno <= (line or 0):
+        line = next((n for one, n in trace if one.f_code.co_filename == name), math.inf)
+        for node in ast.parse(cell).body:
+            if node.lineno <= line:
                 continue
             result = ExecutionResult(None)
             await self.shell.run_ast_nodes([node], name, "none", self.shell.compile, result)
