@@ -16,6 +16,7 @@ BANKS = {
         wrong=[
             ("R1 over o1", "price_ratio = 2.19 / 60"),
             ("the input prices", "price_ratio = 27.27"),
+            ("cut off and not rounded", "price_ratio = 27.3"),
             ("in dollars", "price_ratio = 60 - 2.19"),
             ("compare like with like", "price_ratio = 60 / 0.55"),
             ("its own input price", "price_ratio = 60 / 15"),

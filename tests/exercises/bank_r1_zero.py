@@ -238,6 +238,8 @@ def my_completion_mask(ids, eos):
                 "Nothing is clipped",
                 (f"torch.minimum(ratio * gain, {_CLAMPED} * gain)", "ratio * gain"),
             ),
+            ("from below only", ("clamp(1 - clip, 1 + clip)", "clamp(min=1 - clip)")),
+            ("from above only", ("clamp(1 - clip, 1 + clip)", "clamp(max=1 + clip)")),
             (
                 "Padding is counted",
                 (
@@ -407,6 +409,7 @@ def pass_at_k(n, c, k):
     "grpo.find_the_bug": Bank(
         wrong=[
             ("still behaves like broken_loss", "mended_loss = broken_loss"),
+            ("from below only", ("clamp(1 - clip, 1 + clip)", "clamp(min=1 - clip)")),
             *_untrained("mended_loss"),
             (
                 "Dr. GRPO",

@@ -147,6 +147,7 @@ finally:
             ("Blanks around", ("argument = argument.strip()", "pass")),
             ("100 is the most", (" or len(argument) > 100", "")),
             ("Exactly 100", ("> 100", ">= 100")),
+            ("characters, not bytes", ("len(argument)", "len(argument.encode())")),
             (
                 "refused, not cut",
                 (

@@ -75,6 +75,8 @@ def _loss(
         "max": np.maximum,
         "clipped": lambda _, c: c,
         "plain": lambda p, _: p,
+        "from below": lambda p, _: np.minimum(p, np.maximum(r, 1 - clip) * a),
+        "from above": lambda p, _: np.minimum(p, np.minimum(r, 1 + clip) * a),
         "ratio first": lambda p, c: np.where(a < 0, np.maximum(p, c), np.minimum(p, c)),
     }
     gain = sign * choices[pick](plain, clipped)

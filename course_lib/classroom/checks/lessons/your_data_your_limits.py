@@ -68,7 +68,8 @@ def _tool(text: str, allowed: list[str], *, kind: str = "right") -> tuple[str, s
     if kind == "empty refused" and not argument:
         return None
     limit = {"no limit": math.inf, "one less": 99}.get(kind, 100)
-    if len(raw if kind == "raw length" else argument) > limit:
+    measured: Any = {"raw length": raw, "bytes": argument.encode()}.get(kind, argument)
+    if len(measured) > limit:
         return (name, argument[:100]) if kind == "cut" else None
     return (argument, name) if kind == "exchanged" else (name, argument)
 
