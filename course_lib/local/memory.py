@@ -13,7 +13,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from course_lib.local.gguf_header import read_gguf_header as read_gguf_header
 from course_lib.local.weights import QUANTISATIONS as QUANTISATIONS
 from course_lib.local.weights import weights_bytes
-from course_lib.model.accounting import Config, bytes_read, count_parameters
+from course_lib.model.accounting import Config, bytes_read, count_parameters, head_width
 
 GB, GIB = 10**9, 2**30
 BATCH = 512  # llama.cpp reads a prompt in pieces of this many tokens
@@ -65,8 +65,7 @@ def _cached_values(config: Config, compressed: bool) -> int:
 
 
 def _key_width(config: Config) -> int:
-    size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    return config["num_key_value_heads"] * size
+    return config["num_key_value_heads"] * head_width(config)
 
 
 def compute_bytes(

@@ -13,7 +13,7 @@ from typing import Any
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from course_lib.model.accounting import Config, count_parameters
+from course_lib.model.accounting import Config, count_parameters, has_ffn_bias, head_width
 
 # Formats with the same number of bytes for every parameter, as in a safetensors file.
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2, "fp8": 1}
@@ -50,7 +50,7 @@ def _ffn(layer: int, suffix: str, width: int, inner: int, copies: int = 1) -> It
 
 def _grouped_layer(config: Config, layer: int) -> Iterator[Weight]:
     width, heads = config["hidden_size"], config["num_attention_heads"]
-    size = config.get("head_dim") or width // heads
+    size = head_width(config)
     queries, keys = heads * size, config["num_key_value_heads"] * size
     yield Weight("attn_q", queries, width, layer)
     yield Weight("attn_k", keys, width, layer)
@@ -65,7 +65,7 @@ def _grouped_layer(config: Config, layer: int) -> Iterator[Weight]:
         yield from _vectors(layer, attn_q_norm=size, attn_k_norm=size)
     inner = config["intermediate_size"]
     yield from _ffn(layer, "", width, inner)
-    if config.get("mlp_bias"):
+    if has_ffn_bias(config):
         yield from _vectors(layer, ffn_gate_bias=inner, ffn_up_bias=inner, ffn_down_bias=width)
 
 

@@ -82,9 +82,6 @@ class _Fields:
     def size(self, name: str, lowest: int = 1) -> int:
         return _whole(f"config field {name!r}", self.require(name), lowest)
 
-    def optional_size(self, name: str, otherwise: int) -> int:
-        return otherwise if self.config.get(name) is None else self.size(name)
-
     def flag(self, name: str) -> bool:
         return bool(self.config.get(name, False))
 
@@ -95,9 +92,23 @@ def _whole(what: str, value: object, lowest: int) -> int:
     return value
 
 
+def head_width(config: Config) -> int:
+    """The width of one head's key where a head has keys of its own (Qwen2, Qwen3, Llama).
+
+    A config that is silent about it means the width over the heads, and a Qwen3's 128: what
+    transformers builds from it. Raises ValueError as `count_parameters` does.
+    """
+    fields = _Fields(config)
+    if config.get("head_dim") is not None:
+        return fields.size("head_dim")
+    if config.get("model_type") == "qwen3":
+        return 128
+    return fields.size("hidden_size") // fields.size("num_attention_heads")
+
+
 def _grouped_attention(fields: _Fields, width: int, qkv_bias: bool, out_bias: bool) -> int:
     heads, shared = fields.size("num_attention_heads"), fields.size("num_key_value_heads")
-    size = fields.optional_size("head_dim", width // heads)
+    size = head_width(fields.config)
     out_of_qkv = (heads + 2 * shared) * size
     return width * out_of_qkv + heads * size * width + qkv_bias * out_of_qkv + out_bias * width
 
@@ -108,8 +119,7 @@ def _qwen2_attention(fields: _Fields, width: int) -> int:
 
 def _qwen3_attention(fields: _Fields, width: int) -> int:
     """Queries and keys have a norm each over the width of a head."""
-    size = fields.optional_size("head_dim", width // fields.size("num_attention_heads"))
-    return _llama_attention(fields, width) + 2 * size
+    return _llama_attention(fields, width) + 2 * head_width(fields.config)
 
 
 def _llama_attention(fields: _Fields, width: int) -> int:
@@ -142,9 +152,15 @@ _ATTENTION: dict[str, Callable[[_Fields, int], int]] = {
 }
 
 
+def has_ffn_bias(config: Config) -> bool:
+    """Whether a dense layer's products have biases: Llama alone asks its config for that."""
+    return config.get("model_type") == "llama" and bool(config.get("mlp_bias", False))
+
+
 def _dense_ffn(fields: _Fields, layers: int, width: int) -> tuple[dict[str, int], dict[str, int]]:
     inner = fields.size("intermediate_size")
-    one = 3 * width * inner + fields.flag("mlp_bias") * (2 * inner + width)
+    biased = has_ffn_bias(fields.config)
+    one = 3 * width * inner + biased * (2 * inner + width)
     parts = {"dense ffn": layers * one}
     return parts, parts
 
@@ -190,7 +206,7 @@ def flops_per_token(config: Config, context: int = 0) -> int:
         key = fields.size("qk_nope_head_dim") + fields.size("qk_rope_head_dim")
         per_head = key + fields.size("v_head_dim")
     else:
-        per_head = 2 * fields.optional_size("head_dim", fields.size("hidden_size") // heads)
+        per_head = 2 * head_width(config)
     attention = 2 * context * fields.size("num_hidden_layers") * heads * per_head
     return 2 * (count.active_without_embedding + head) + attention
 

@@ -79,8 +79,10 @@ def train(
     """Train a head on texts that the model has written; the head, and the loss of each step.
 
     The model stays as it is. A batch holds completions of like length. The rate rises over 20
-    steps and falls to 0 over the second half.
+    steps and falls to 0 over the second half. Raises ValueError for fewer than one step or row.
     """
+    if steps < 1 or rows < 1:
+        raise ValueError(f"steps is {steps} and rows {rows}; train for at least 1 step of 1 row.")
     head, known = make_head(model, seed), states(model, sampled)
     own = [p.requires_grad_() for p in own_parameters(head)]
     optimizer = torch.optim.AdamW(own, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)

@@ -37,7 +37,8 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     or `"none"`: only the mean is taken off, as Dr. GRPO does, and `eps` is not used. A group whose
     rewards are all equal gets exactly 0. Whole-number rewards are taken as float32.
 
-    Raises ValueError for rewards that are not finite or not (groups, size), or a group of one.
+    Raises ValueError for rewards that are not finite or not (groups, size), for a group of one, and
+    for rewards so large that sums of them leave the range of their type.
     """
     _check_rewards(rewards, std, eps)
     if not rewards.is_floating_point():
@@ -46,8 +47,19 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     # The mean of equal floats may miss them by a rounding error, which the division would blow up.
     centred = (rewards - rewards.mean(1, keepdim=True)).masked_fill(equal, 0.0)
     if std == "none":
-        return centred
-    return centred / (rewards.std(1, correction=_CORRECTION[std], keepdim=True) + eps)
+        return _within_range(centred)
+    away = _within_range(rewards.std(1, correction=_CORRECTION[std], keepdim=True))
+    return _within_range(centred) / (away + eps)
+
+
+def _within_range(values: Tensor) -> Tensor:
+    """Refuses what finite rewards may come to: an infinite deviation would make advantages 0."""
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(
+            "rewards has values so large that a group's mean or deviation is not finite in "
+            f"{values.dtype}; allowed are smaller ones (divide all of them by the same number)."
+        )
+    return values
 
 
 def policy_loss(

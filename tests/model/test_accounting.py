@@ -73,6 +73,10 @@ VARIANTS = [
     {k: v for k, v in QWEN.items() if k != "max_window_layers"}
     | {"model_type": "qwen3", "num_hidden_layers": 2, "head_dim": 96, "attention_bias": True},
     LLAMA | {"num_hidden_layers": 2, "head_dim": 96, "attention_bias": True, "mlp_bias": True},
+    # A config that is silent about its heads, and biases that only Llama has.
+    {k: v for k, v in QWEN.items() if k != "max_window_layers"}
+    | {"model_type": "qwen3", "num_hidden_layers": 2, "num_attention_heads": 16, "mlp_bias": True},
+    QWEN | {"num_hidden_layers": 2, "mlp_bias": True},
 ]
 
 

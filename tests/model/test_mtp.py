@@ -109,6 +109,12 @@ def test_check_draws_that_distribution():
     assert (counts / 4000 - p[0]).abs().max() < 0.03
 
 
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": -1}, {"steps": 1, "rows": 0}])
+def test_a_head_is_not_trained_for_no_steps(zero, wrong):
+    with pytest.raises(ValueError, match="train for at least 1 step of 1 row"):
+        mtp.train(zero[0], None, **wrong)
+
+
 def test_another_architecture_is_refused():
     model, _ = models.load(models.shipped("qwen2-base"))
     with pytest.raises(CourseError, match="DeepSeek-V3's attention"):

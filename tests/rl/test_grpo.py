@@ -329,6 +329,20 @@ def test_a_ratio_beyond_float32_gives_no_nan(advantage):
     near(logp.grad[0], tensor([0.0, -advantage / 2]))
 
 
+@pytest.mark.parametrize("std", ["sample", "population", "none"])
+@pytest.mark.parametrize(
+    "rewards",
+    [
+        torch.tensor([[3e38, 3e38, 0.0]]),
+        torch.tensor([[3e38, -3e38, -3e38, -3e38]]),
+        torch.tensor([[1e308, 1e308, -1e308]], dtype=torch.float64),
+    ],
+)
+def test_rewards_beyond_a_sum_are_refused_and_never_nan(rewards, std):
+    with pytest.raises(ValueError, match="rewards has values so large"):
+        group_advantages(rewards, std=std)
+
+
 def refused(said, *, change=(), **options):
     logp, old, _, advantages, mask = batch(2, 3)
     arguments = {"logp": logp, "old_logp": old, "advantages": advantages, "mask": mask}
