@@ -43,14 +43,15 @@ class Way:
     pieces: bool
 
 
-_ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
+_ways: WeakKeyDictionary[PreTrainedModel, tuple[object, Way]] = WeakKeyDictionary()
 
 
 def way(model: PreTrainedModel) -> Way:
     """How `model` is run, found out at the first call. Raises CourseError, by name, for none."""
-    if model not in _ways:
-        _ways[model] = _find_way(model)
-    return _ways[model]
+    kind = model.dtype, model.device  # a model may be put into another precision
+    if model not in _ways or _ways[model][0] != kind:
+        _ways[model] = kind, _find_way(model)
+    return _ways[model][1]
 
 
 @contextmanager

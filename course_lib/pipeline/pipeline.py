@@ -60,12 +60,17 @@ def require(out: Path, name: str) -> None:
 
 
 def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
-    """Whether a stage has left all that it makes: an RL run counts once its last step is saved."""
+    """Whether a stage has left all that it makes: an RL run counts once its last step is saved.
+
+    An R1-Zero that was taken over (`adopt_zero`) counts as it is, with however many steps.
+    """
     path = out / STAGES[name].makes
     if name not in RL_STEPS:
         return path.exists()
     if not checkpoints.has_state(path):
         return False
+    if name == "zero" and not (out / "zero" / checkpoints.ABOUT).is_file():
+        return True
     return read(path / "trainer.json").get("step", 0) >= RL_STEPS[name](config)
 
 

@@ -100,7 +100,9 @@ def test_a_wrong_latent_is_not_taken(monkeypatch, part):
 
 
 def test_half_precision_and_others_keep_keys_and_values(model, random_models):
-    half = models.load(models.shipped("mini-v3-base"))[0].to(torch.bfloat16)
+    half = models.load(models.shipped("mini-v3-base"))[0]
+    own_forward.way(half)  # found before it was in half precision
+    half.to(torch.bfloat16)
     for other in (half, random_models["llama"]):
         assert own_forward.way(other).buffer is KVBuffer
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,6 +115,9 @@ def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
     out, _ = finished
     pipeline.adopt_zero(tmp_path, out / "zero")
     assert pipeline.is_done(tmp_path, "zero", TINY)
+    # One with fewer steps than a new one would have is taken as it is, too.
+    assert pipeline.is_done(tmp_path, "zero", replace(TINY, zero_steps=9))
+    assert not pipeline.is_done(out, "zero", replace(TINY, zero_steps=9))
     with pytest.raises(CourseError, match="course_lib zero --out"):
         pipeline.adopt_zero(tmp_path, out / "nowhere")
 
