@@ -282,6 +282,8 @@ def test_an_answer_that_a_server_sends_whole_is_not_lost(monkeypatch):
     whole = {"message": {"content": "Four."}, "finish_reason": "stop"}
     server = Server(monkeypatch, [], raw=json.dumps({"choices": [whole]}).encode())
     assert server.ask()[0] == "Four."
+    server.raw = json.dumps({"choices": [whole | {"delta": None}]}, indent=2).encode()
+    assert server.ask()[0] == "Four."
     server.raw = (
         b"data: " + json.dumps({"choices": [{"delta": {"content": "4"}, **whole}]}).encode()
     )

@@ -124,12 +124,17 @@ class Wire:
     def objects(self, path: str, body: dict[str, Any], tokens: int) -> Iterator[dict[str, Any]]:
         """The JSON objects of a streamed answer, one a line or one an event of `data:`.
 
-        There is about one a token; a server that goes on beyond `tokens` of them is stopped.
+        A line that is a bracket alone begins a whole answer, printed over all the lines that
+        follow. There is about one a token; a server that goes on beyond `tokens` of them is
+        stopped.
         """
         most = tokens + _SLACK
-        for number, line in enumerate(self.lines(path, body, most * _LINE), 1):
+        lines = self.lines(path, body, most * _LINE)
+        for number, line in enumerate(lines, 1):
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
+            if line.strip() == b"{":
+                line = b"\n".join([line, *lines])
             name, colon, data = line.strip().partition(b":")
             if name not in (b"data", b"error") or not colon:
                 name, data = b"data", line.strip()

@@ -101,7 +101,7 @@ class OpenAIEngine(Engine):
             choice = next(iter(objects_in(event.get("choices"))), {})
             finish = str(choice.get("finish_reason") or finish)
             # a server that does not stream sends the answer as one whole message
-            thought, content = self._pieces(choice.get("delta", choice.get("message")))
+            thought, content = self._pieces(choice.get("delta") or choice.get("message"))
             pieces += bool(thought or content)
             if pieces == 1 and not finish:
                 clock.first_token()
