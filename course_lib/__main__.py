@@ -131,7 +131,10 @@ def site(args: argparse.Namespace) -> None:
     """Write the course as pages and as a book (EPUB; PDF by Chromium), to read without running."""
     from course_lib.widgets.site import build
 
-    pages = build.build(args.out, launch=_given(args, *SERVICES))
+    launch = _given(args, *SERVICES)
+    if launch and not args.repository_url:  # the book's theme fails without it, after minutes
+        raise CourseError("--repository-url is missing; the buttons to other services need it.")
+    pages = build.build(args.out, launch=launch)
     print(f"{len(pages)} pages; begin with {args.out / 'index.html'}")
     print("As a book:", ", ".join(map(str, build.book(args.out))))
 

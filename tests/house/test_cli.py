@@ -162,3 +162,8 @@ def test_interruptions_and_full_disks_end_in_a_sentence(error, status, capsys, m
     monkeypatch.setattr(preflight, "require_memory", fail)
     assert main(["zero", "--out", "x"]) == status
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_site_with_services_and_no_repository_is_refused_before_the_work(tmp_path, capsys):
+    assert main(["site", "--out", str(tmp_path / "s"), "--colab-url", "https://a.example"]) == 1
+    assert capsys.readouterr().err.startswith("--repository-url is missing")
