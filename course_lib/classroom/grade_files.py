@@ -216,7 +216,16 @@ def _folder(base: Path) -> Submission:
     problem = "There is no notebook in the folder."
     if left:
         problem = "No notebook could be taken from the folder; see what was left out."
-    return Submission(shown(base.name), notebooks, files, "" if notebooks else problem, notes)
+    problem = "" if notebooks else problem
+    return Submission(shown(base.name), _typed(notebooks), _typed(files), problem, notes)
+
+
+def _typed(files: dict[str, Path]) -> dict[str, Path]:
+    """Files by names as code has them, unless both are there: a Mac's have accents split off."""
+    return {
+        name if (typed := unicodedata.normalize("NFC", name)) in files else typed: path
+        for name, path in files.items()
+    }
 
 
 def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
@@ -359,7 +368,7 @@ def written(cells: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
     while new:  # a file may name others
         text = "\n".join(new)
         words, new = set(re.findall(r"\w+", text)), []
-        for path in [one for one in left if _module(one) in words or one.name in text]:
+        for path in [one for one in left if words >= _words(one) or one.name in text]:
             data = left.pop(path)
             new.append(_COMMENT.sub(r"\1", data[:room].decode("utf-8", "replace")))
             room = max(room - len(data), 0)
@@ -367,8 +376,9 @@ def written(cells: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
     return code
 
 
-def _module(path: PurePosixPath) -> str:
-    return path.parent.name if path.stem == "__init__" else path.stem
+def _words(path: PurePosixPath) -> set[str]:
+    """What a module's name is made of: %run and importlib take one with a dash as well."""
+    return set(re.findall(r"\w+", path.parent.name if path.stem == "__init__" else path.stem))
 
 
 def answered(cells: Iterable[str], exercises: Iterable[Exercise]) -> set[str]:

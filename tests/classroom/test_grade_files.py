@@ -289,7 +289,8 @@ def test_a_lessons_own_notebook_answers_no_exercise(lesson, tmp_path):
     [
         ("from answers import *", "answers.py"), ("%run answers.py", "answers.py"),
         ("from mine import *", "mine/__init__.py"), ("%run '01 my-answers.py'", "01 my-answers.py"),
-        ("from first import *", "answers.py"),
+        ("from first import *", "answers.py"), ("%run my-answers", "my-answers.py"),
+        ("from r\u00e9ponses import *", "re\u0301ponses.py"),  # as a Mac hands it in
     ],
 )  # fmt: skip
 def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path):
@@ -301,6 +302,16 @@ def test_answers_in_a_file_that_a_notebook_names_are_graded(cell, file, tmp_path
     (one,) = collect(tmp_path)
     assert lessons_of(one) == ["01_cost_reset"]
     assert outcomes(grade_one(one, ASKED, replace(QUICK, cell=60, total=90))) == ["right"] * 2
+
+
+def test_a_name_typed_and_its_file_from_a_mac_are_one_unless_both_are_there(tmp_path):
+    put(tmp_path / "lea" / "work.ipynb", "price_ratio = float(open('donn\u00e9es').read())", GAP)
+    (tmp_path / "lea" / "donne\u0301es").write_text(str(60 / 2.19))
+    (one,) = collect(tmp_path)
+    assert outcomes(grade_one(one, ASKED, QUICK)) == ["right"] * 2
+    (tmp_path / "lea" / "donn\u00e9es").write_text("0")
+    (one,) = collect(tmp_path)
+    assert set(one.files) == {"donn\u00e9es", "donne\u0301es"}
 
 
 def test_of_many_files_that_a_notebook_names_no_more_is_read_than_of_a_notebook():
