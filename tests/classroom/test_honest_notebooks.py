@@ -192,7 +192,9 @@ def test_own_verdict_and_the_graders_agree(name, tmp_path):
     found = graded_outcomes(folder)
     assert {name: found[name] for name in own} == own
     # What the grader goes on from; matplotlib may be there.
-    lacks = name in ("colab_drive_in_one_cell", "no_such_extension", "matplotlib")
+    lacks = name in (
+        "colab_drive_in_one_cell", "no_such_extension", "no_such_magic", "matplotlib"
+    )  # fmt: skip
     assert {found[name] for name in found.keys() - own} <= {"right" if lacks else "not attempted"}
 
 
@@ -269,6 +271,13 @@ ABSENT = {  # what a student had and the grader has not, in the cell that holds 
     "network": "import urllib.request\nurllib.request.urlopen('http://192.0.2.1').read()",
     "keyboard": "who = input('Your name: ')\nprint(f'Hello {who}')",
     "in_a_function": "def load():\n    return open('/no/such/file')\n\n\ndata = load()",
+    "a_gpu": "import torch\ntorch.ones(1, device='cuda')",
+    "magic": "%tensorflow_version 2.x",
+    "program": "import subprocess\nsubprocess.run(['false'], check=True)",
+    "cause": "try:\n    open('/no/such/file')\nexcept OSError:\n    raise ValueError('no data')",
+    "timed": "%%time\nimport no_such_library",
+    "captured": "%%capture --no-stderr\n%%time\nimport no_such_library",
+    "in_one_line": "import no_such_library; n = 1\nif 'n' not in globals(): raise SystemExit",
     "decorator": "import asyncio\nawait asyncio.sleep(0)\n@open('/no/such/file')\ndef f(): pass",
 }  # fmt: skip
 
@@ -285,6 +294,19 @@ def test_what_is_not_here_costs_only_what_needs_it(name, tmp_path):
     assert note.startswith("Cell 1 failed: ") and note.endswith("were run all the same.")
 
 
+@pytest.mark.parametrize(
+    "first", ["from google.colab import drive", "while True: pass", "import os\nos._exit(0)"]
+)
+def test_a_name_that_is_not_here_for_want_of_something_costs_only_what_needs_it(first, tmp_path):
+    from handed_in import QUICK, put
+
+    put(tmp_path / "lea.ipynb", first, "drive.mount('/content/drive')\n" + ANSWERS)
+    (submission,) = collect(tmp_path)
+    grade = grade_one(submission, ASKED, QUICK)
+    assert {str(one.outcome) for one in grade.verdicts} == {"right"}
+    assert "()" not in grade.notes[0] and grade.notes[1].endswith("were run all the same.")
+
+
 def test_nothing_is_said_to_have_been_run_where_nothing_stood_below(tmp_path):
     from handed_in import put
 
@@ -298,13 +320,13 @@ def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(tmp
     from handed_in import QUICK, put
 
     put(
-        tmp_path / "lea.ipynb", f"1 / 0\n{ANSWERS}",
+        tmp_path / "lea.ipynb", f"1 / 0\n{ANSWERS}", f"no_such_name\n{RATIO}",
         f"import no_such_library\n{GAP}while True: pass\nprice_ratio = 60 / 2.19",
     )  # fmt: skip
     (submission,) = collect(tmp_path)
     grade = grade_one(submission, ASKED, QUICK)
     assert [str(one.outcome) for one in grade.verdicts] == ["not attempted", "right"]
-    assert "Cell 2 was stopped after 3 seconds" in grade.notes[1]
+    assert "Cell 3 was stopped after 3 seconds" in grade.notes[2]
 
 
 RENAMED = {  # what goes to `check` and is right, and what a later cell makes of it

@@ -17,13 +17,15 @@ import importlib.util
 import json
 import math
 import os
+import re
+import subprocess
 import sys
-import traceback
 import warnings
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from course_lib.classroom import checks
@@ -37,7 +39,13 @@ from course_lib.classroom.checks.values import plain, told
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
 _FULL = (MemoryError, BlockingIOError)  # no more memory, no more processes
 _KEPT = 3  # answers handed to `check`, for each exercise
-_ABSENT = (ImportError, OSError, EOFError)  # a library, a file, the network, somebody at the keys
+# A library, a file, the network, somebody at the keys, a magic; a program that needs one of them.
+_ABSENT = (ImportError, OSError, EOFError, UsageError, subprocess.SubprocessError)
+_DEVICE = re.compile(r"\b(CUDA|NVIDIA|MPS)\b", re.IGNORECASE)  # in torch's words that it has none
+# Magics that run the cell below them, and there keep the place of an error, or all of it. That the
+# output goes to a name is asked for seldom, and is left.
+_AROUND = re.compile(r"\A(\s*%%(time\b.*|capture([ \t]+--\S+)*[ \t]*)$)+", re.MULTILINE)
+_CAUSES = 9  # errors of which one came of the next
 _SHELLS = {"_", "__", "___", "_i", "_ii", "_iii"}  # names that mean another thing after every cell
 
 Names = dict[str, Any]
@@ -50,6 +58,7 @@ class Notebook:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.cell, self.went_on = 0, False  # whether a cell was run on below what stopped it
+        self.lacks = False  # whether anything that its student had was not to be had here
         self.handed: dict[str, list[tuple[Any, Names]]] = {}
         self.shell = InteractiveShell.instance()
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
@@ -75,27 +84,29 @@ class Notebook:
         try:
             return self.within(self._run(source), seconds)
         except BaseException as error:  # TimeUp may hit the shell itself
+            self.lacks |= isinstance(error, TimeUp)
             return error
 
     async def _run(self, source: str) -> BaseException | None:
         try:
-            cell = self.shell.transform_cell(source)
+            cell = self.shell.transform_cell(_AROUND.sub(_empty, source))
         except Exception as error:
             return error
         done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
         stopped = done.error_before_exec or done.error_in_exec
-        rest = await self._rest(cell, stopped) if isinstance(stopped, _ABSENT) else None
-        return rest or stopped
+        self.lacks |= isinstance(stopped, TimeUp) or _is_absent(stopped)
+        goes_on = _is_absent(stopped) or (self.lacks and isinstance(stopped, NameError))
+        return (stopped and goes_on and await self._rest(cell, stopped)) or stopped
 
     async def _rest(self, cell: str, error: BaseException) -> BaseException | None:
         """Run what stands below the line of a cell that needs what its student had.
 
         Each statement by itself, for some need it too. What ended all of it, if anything did.
         """
-        name, trace = f"<cell {self.cell}>", traceback.walk_tb(error.__traceback__)
-        line = next((n for one, n in trace if one.f_code.co_filename == name), math.inf)
+        name = f"<cell {self.cell}>"
+        place = _place(error, name)
         for node in ast.parse(cell).body:
-            if node.lineno <= line:
+            if (node.lineno, node.col_offset) <= place:
                 continue
             result = ExecutionResult(None)
             await self.shell.run_ast_nodes([node], name, "none", self.shell.compile, result)
@@ -139,6 +150,32 @@ class Notebook:
         finally:
             _put(space, names)
             _put(now, space)
+
+
+def _empty(lines: re.Match[str]) -> str:
+    return "\n" * lines[0].count("\n")
+
+
+def _is_absent(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, says that something is not here."""
+    for _ in range(_CAUSES):
+        device = isinstance(error, AssertionError | RuntimeError) and _DEVICE.search(told(error))
+        if device or isinstance(error, _ABSENT):
+            return True
+        error = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
+    return False
+
+
+def _place(error: BaseException, name: str) -> tuple[float, int]:
+    """The line and column at which an error went through the code called `name`, its outermost;
+    beyond all lines where it did not."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != name:
+        trace = trace.tb_next
+    if trace is None:
+        return math.inf, 0
+    line, _, column, _ = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
+    return line or trace.tb_lineno, column or 0
 
 
 def _put(names: Names, space: Names) -> None:
@@ -192,6 +229,7 @@ def main() -> None:
     _lay_out(settings["files"], settings["folder"])
     warnings.simplefilter("ignore")
     notebook, own = Notebook(), os.getpid()
+    notebook.lacks = bool(settings["skip"])
     sys.path.insert(0, "")
     for number, source in enumerate(settings["cells"], start=1):
         if number in settings["skip"] or not source.strip():
@@ -243,15 +281,16 @@ def _lay_out(files: dict[str, str], folder: str) -> None:
 
 
 def _told(number: int, error: BaseException, seconds: float, went_on: bool) -> str:
+    place = f" ({line})" if (line := own_line(error)) else ""
     if isinstance(error, TimeUp):
-        return f"Cell {number} was stopped after {seconds:g} seconds ({own_line(error)})."
+        return f"Cell {number} was stopped after {seconds:g} seconds{place}."
     if isinstance(error, SystemExit):
         return f"Cell {number} tried to end Python."
     if isinstance(error, SyntaxError):
         return f"Cell {number} cannot be read as Python: {error.msg}, line {error.lineno}."
     text = " ".join(told(error).split())[:200]
     below = " The statements below it were run all the same." if went_on else ""
-    return f"Cell {number} failed: {type(error).__name__}: {text} ({own_line(error)}).{below}"
+    return f"Cell {number} failed: {type(error).__name__}: {text}{place}.{below}"
 
 
 def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
