@@ -89,7 +89,7 @@ class Notebook:
 
     async def _run(self, source: str) -> BaseException | None:
         try:
-            cell = self.shell.transform_cell(_AROUND.sub(_empty, source))
+            cell = self.shell.transform_cell(_AROUND.sub("", source))
         except Exception as error:
             return error
         done = await self.shell.run_cell_async(source, store_history=True, transformed_cell=cell)
@@ -150,10 +150,6 @@ class Notebook:
         finally:
             _put(space, names)
             _put(now, space)
-
-
-def _empty(lines: re.Match[str]) -> str:
-    return "\n" * lines[0].count("\n")
 
 
 def _is_absent(error: BaseException | None) -> bool:
