@@ -154,6 +154,8 @@ class Notebook:
 
 def _is_absent(error: BaseException | None) -> bool:
     """Whether an error, or one that it came of, says that something is not here."""
+    if not isinstance(error, Exception):  # the end of the time, or of Python, whatever came before
+        return False
     for _ in range(_CAUSES):
         device = isinstance(error, AssertionError | RuntimeError) and _DEVICE.search(told(error))
         if device or isinstance(error, _ABSENT):
