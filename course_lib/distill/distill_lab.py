@@ -171,7 +171,8 @@ def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
 def said(record: Mapping[str, Any]) -> str:
     """Where, when and how a record was made, in a sentence."""
     seeds = len(record["seeds"])
-    whole = {**record, "command": f"{record['command']} --seeds {seeds}"}
+    told = "" if "--seeds" in record["command"] else f" --seeds {seeds}"
+    whole = {**record, "command": record["command"] + told}
     return records.said(whole, f", {seeds} seed{'' if seeds == 1 else 's'}")
 
 

@@ -233,6 +233,8 @@ class Recipe:
         """The recipe as a chain: base -> cold start -> ..."""
         steps = ["base"]
         steps += ["cold start"] if self.cold_start else []
+        if not self.cold_start and self.reward in (_NO_LANGUAGE, _ALL):
+            steps.append(f"RL ({_ACCURACY})")  # those runs go on from R1-Zero
         steps += [f"RL ({self.reward})"] if self.reward != "none" else []
         steps += ["rejection sampling and SFT"] if self.sft else []
         if self.preference == "last part":

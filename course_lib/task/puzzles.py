@@ -17,7 +17,7 @@ import numpy as np
 SIZE = 4
 SPLITS = ("train", "test")
 _TEST_SHARE = 10  # one set of digits in ten is held out
-_MAX_CHARACTERS = 20_000
+_MAX_CHARACTERS = 20_000  # of an answer; a thought may be as long as it likes
 
 _PUZZLE = re.compile(r"\s*([1-9](?:\s*\?\s*[1-9]){1,7})\s*=\s*(\d{1,2})\s*", re.ASCII)
 _ANSWER = re.compile(r"[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*")
@@ -121,10 +121,12 @@ def answer(completion: str) -> tuple[str, ...] | None:
     be missing, because chat templates often put it into the prompt. Spaces, tabs and line ends may
     stand around the answer, and spaces and line feeds between its signs.
     """
-    if len(completion) > _MAX_CHARACTERS or completion.count(_CLOSE) > 1:
+    if completion.count(_CLOSE) > 1:
         return None
     thought, _, rest = completion.rpartition(_CLOSE)
-    if _OPEN in rest or thought.count(_OPEN) > thought.lstrip().startswith(_OPEN):
+    if len(rest) > _MAX_CHARACTERS or _OPEN in rest:
+        return None
+    if thought.count(_OPEN) > thought.lstrip().startswith(_OPEN):
         return None
     match = _ANSWER.fullmatch(rest)
     return tuple(re.findall(r"[+-]", match[1])) if match else None

@@ -61,6 +61,10 @@ def test_a_recipe_says_its_stages_in_order():
         "base → cold start → RL (accuracy + format + language) → "
         "rejection sampling and SFT → RL with preferences in its last part"
     )
+    assert RECIPES["zero"].words() == "base → RL (accuracy)"
+    assert RECIPES["zero_rules"].words() == (  # nobody ran these three from the base
+        "base → RL (accuracy) → RL (accuracy + format + language)"
+    )
     assert "for long" in Recipe(False, "none", False, "alone and long").words()
 
 

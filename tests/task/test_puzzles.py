@@ -89,6 +89,7 @@ def test_parsing_any_text_gives_a_puzzle_or_a_value_error(text):
         "\n<think>\nanything, even 7 ? 3\n</think>\n\n- + +",
         "<think>x</think>\r\n\r\n- + +\t",
         " -3=4 yes</think> - + +",  # the opening tag was part of the prompt
+        f"<think>{'let me see ' * 30_000}</think> - + +",  # a distill thinks for long
     ],
 )
 def test_a_right_answer_is_worth_one(completion):

@@ -109,9 +109,9 @@ def answer(completion: str) -> int | None:
     It ends with `Answer:` and a whole number of at most six digits, with or without a full stop,
     and says `Answer:` nowhere else.
     """
-    if len(completion) > _MAX_CHARACTERS or completion.count(_MARK) != 1:
+    if completion.count(_MARK) != 1:
         return None
-    match = _ANSWER.fullmatch(completion.partition(_MARK)[2])
+    match = _ANSWER.fullmatch(completion.partition(_MARK)[2][:_MAX_CHARACTERS])
     return int(match[1]) if match else None
 
 

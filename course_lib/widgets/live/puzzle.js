@@ -40,12 +40,12 @@ function occurrences(text, part) {
 
 /** The signs a completion answers with, or null where it is not exactly one answer. */
 function answerOf(completion) {
-  if (completion.length > 20000 || occurrences(completion, CLOSE) > 1) return null;
+  if (occurrences(completion, CLOSE) > 1) return null;
   const at = completion.lastIndexOf(CLOSE);
   const thought = at < 0 ? "" : completion.slice(0, at);
   const rest = at < 0 ? completion : completion.slice(at + CLOSE.length);
   const mayOpen = thought.replace(BLANKS, "").startsWith(OPEN) ? 1 : 0;
-  if (rest.includes(OPEN) || occurrences(thought, OPEN) > mayOpen) return null;
+  if (rest.length > 20000 || rest.includes(OPEN) || occurrences(thought, OPEN) > mayOpen) return null;
   const match = ANSWER.exec(rest);
   return match ? match[1].match(/[+-]/g) : null;
 }
