@@ -59,7 +59,7 @@ def test_sample_refuses_what_makes_no_sense(arguments, word):
 
 @given(st.integers(0, 999_999), st.text(st.characters(exclude_characters=":"), max_size=50))
 def test_an_answer_reads_back(number, before):
-    assert stories.answer(f"{before} Answer: {number}") == number
+    assert stories.answer(f"{before * 1_000} Answer: {number}") == number  # a long thought
     assert stories.answer(f"{before} Answer: {number}.\n") == number
 
 

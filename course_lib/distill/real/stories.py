@@ -109,9 +109,10 @@ def answer(completion: str) -> int | None:
     It ends with `Answer:` and a whole number of at most six digits, with or without a full stop,
     and says `Answer:` nowhere else.
     """
-    if completion.count(_MARK) != 1:
+    behind = completion.partition(_MARK)[2]
+    if completion.count(_MARK) != 1 or len(behind) > _MAX_CHARACTERS:
         return None
-    match = _ANSWER.fullmatch(completion.partition(_MARK)[2][:_MAX_CHARACTERS])
+    match = _ANSWER.fullmatch(behind)
     return int(match[1]) if match else None
 
 
