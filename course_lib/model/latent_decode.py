@@ -24,7 +24,7 @@ from course_lib.model.latent_attention import (
 )
 from course_lib.model.latent_attention import weights_of as latent_weights
 from course_lib.model.own_forward import sampling
-from course_lib.model.rollout import pick
+from course_lib.model.rollout import check_asked, pick
 
 Kind = Literal["latent", "absorbed", "expanded"]
 KINDS: tuple[Kind, ...] = ("expanded", "latent", "absorbed")
@@ -115,7 +115,11 @@ def decode(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
-    """The tokens of one completion, the EOS included; `temperature` 0 is greedy."""
+    """The tokens of one completion, the EOS included; `temperature` 0 is greedy.
+
+    Raises ValueError for what is out of range.
+    """
+    check_asked([prompt], 1, max_new_tokens, temperature)
     decoder, new = Decoder(model, kind), list(prompt)
     with torch.no_grad(), sampling(model, "dense"):
         for _ in range(max_new_tokens):

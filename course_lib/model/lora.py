@@ -86,7 +86,7 @@ def add(model: PreTrainedModel, settings: Lora, seed: int = 0) -> PreTrainedMode
     """Put a fresh adapter on `model`, in place: everything is frozen but the thin matrices.
 
     Raises CourseError for a model that has no linear layers of the names in `settings.targets`,
-    or has an adapter already.
+    or has an adapter already, and for a layer that shares its weights with the embedding.
     """
     if has(model):
         raise CourseError("The model has an adapter already; fold or unload that one first.")
@@ -101,6 +101,12 @@ def add(model: PreTrainedModel, settings: Lora, seed: int = 0) -> PreTrainedMode
         raise CourseError(
             f"{type(model).__name__} has no linear layers named {', '.join(settings.targets)}; "
             "name those that it has."
+        )
+    table = model.get_input_embeddings().weight
+    if tied := [name for _, name, child in found if child.weight is table]:
+        raise CourseError(
+            f"{tied[0]} shares its weights with the embedding, and a merged adapter would change "
+            "both; leave it out of targets."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

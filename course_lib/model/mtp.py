@@ -23,7 +23,7 @@ from course_lib.model.latent_attention import LatentWeights, weights_of
 from course_lib.model.latent_decode import Decoder, block
 from course_lib.model.logprobs import token_logprobs
 from course_lib.model.own_forward import sampling
-from course_lib.model.rollout import Rollout, pick
+from course_lib.model.rollout import Rollout, check_asked, pick
 
 
 def make_head(model: Any, seed: int = 0) -> Any:
@@ -144,7 +144,9 @@ def speculate(
     """One completion with the head's guesses; at `temperature` 0 it is greedy.
 
     Each pass reads the newest token and one guess. A kept guess brings two tokens for one pass.
+    Raises ValueError for what is out of range.
     """
+    check_asked([prompt], 1, max_new_tokens, temperature)
     with sampling(model, "dense"):
         return _speculate(model, head, prompt, eos, max_new_tokens, temperature, generator)
 

@@ -111,9 +111,10 @@ def pick(
     return below.clamp(max=logits.shape[1] - 1)
 
 
-def _check(
+def check_asked(
     prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int, temperature: float
 ) -> None:
+    """Raises ValueError for what nothing can be sampled from."""
     if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
         raise ValueError(
             "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
@@ -155,7 +156,7 @@ def generate(
 
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
-    _check(prompts, samples, max_new_tokens, temperature)
+    check_asked(prompts, samples, max_new_tokens, temperature)
     ends = _ends(eos, model.device)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
     team = team.of(len(batch.ids))
@@ -179,7 +180,7 @@ def stream(
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
-    _check([prompt], 1, max_new_tokens, temperature)
+    check_asked([prompt], 1, max_new_tokens, temperature)
     ends = _ends(eos, model.device)
     ids, mask = pad_left([prompt], max(0, int(ends[0])), model.device)
     buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)

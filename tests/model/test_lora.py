@@ -216,3 +216,11 @@ def test_what_prompts_share_is_read_once_and_nothing_changes(model, tokenizer):
         width = one.ids.shape[1]
         theirs, _ = completion_logprobs(model, one, torch.ones_like(one.ids, dtype=torch.bool), 1.0)
         assert torch.allclose(logp[2 * i : 2 * i + 2, :width], theirs, atol=1e-4)
+
+
+def test_a_head_that_is_the_embedding_is_refused(random_models):
+    tied = copy.deepcopy(random_models["qwen2"])
+    tied.lm_head.weight = tied.model.embed_tokens.weight
+    with pytest.raises(CourseError, match="lm_head shares its weights with the embedding"):
+        lora.add(tied, lora.Lora(targets=("q_proj", "lm_head")))
+    lora.add(tied, lora.Lora())

@@ -115,6 +115,16 @@ def test_a_head_is_not_trained_for_no_steps(zero, wrong):
         mtp.train(zero[0], None, **wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"max_new_tokens": 0}, {}])
+def test_what_nothing_can_be_sampled_from_is_refused(zero, wrong):
+    model, prompt = zero[0], [1, 2] if wrong else []
+    limits = {"eos": 1, "max_new_tokens": 4, **wrong}
+    with pytest.raises(ValueError, match=r"temperature|at least one token"):
+        list(latent_decode.decode(model, prompt, **limits))
+    with pytest.raises(ValueError, match=r"temperature|at least one token"):
+        mtp.speculate(model, None, prompt, **limits)
+
+
 def test_another_architecture_is_refused():
     model, _ = models.load(models.shipped("qwen2-base"))
     with pytest.raises(CourseError, match="DeepSeek-V3's attention"):
