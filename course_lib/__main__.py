@@ -7,12 +7,15 @@ import io
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from course_lib.errors import COUNT, WHOLE, CourseError, printable
 from course_lib.runtime import new_folder
+
+_FULL = re.compile(r"allocate memory|out of memory", re.IGNORECASE)  # in torch's words
 
 # Commands with a grammar of their own: name -> module with main(argv), and what it is for.
 ELSEWHERE = {
@@ -247,7 +250,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _FULL.search(str(error)):
+            raise
         print("Memory ran out; close other programs and give the command again.", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who read this has read enough, such as `head`

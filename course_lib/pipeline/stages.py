@@ -26,7 +26,10 @@ from course_lib.task.chat import Chat
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """Everything that decides a pipeline; two equal configurations give equal models."""
+    """Everything that decides a pipeline; two equal configurations give equal models.
+
+    Raises CourseError for a `chat_share` that leaves no reasoning.
+    """
 
     seed: int = 0
     zero_steps: int = 150  # as lesson 3's own run
@@ -48,6 +51,10 @@ class PipelineConfig:
     evaluate_puzzles: int = 512
     evaluate_chats: int = 148
     evaluate_temperature: float = 0.6  # as in the paper's evaluation
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chat_share < 1:
+            raise CourseError(f"chat_share is {self.chat_share}; it is from 0 to below 1.")
 
 
 TINY = PipelineConfig(

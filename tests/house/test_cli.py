@@ -149,9 +149,17 @@ def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
+TORCH_IS_FULL = "err == 0. DefaultCPUAllocator: can't allocate memory"
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(KeyboardInterrupt(), 130), (OSError(28, "No space left"), 1), (MemoryError(), 1)],
+    [
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left"), 1),
+        (MemoryError(), 1),
+        (RuntimeError(TORCH_IS_FULL), 1),
+    ],
 )
 def test_interruptions_and_full_disks_end_in_a_sentence(error, status, capsys, monkeypatch):
     from course_lib.local import preflight

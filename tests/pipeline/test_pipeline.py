@@ -276,3 +276,9 @@ def test_the_papers_table_comes_from_the_ledger():
     table = records.paper_table()
     assert table.loc[table.index[0]].tolist() == [77.9, 59.0, 74.0, 78.1, 79.8]
     assert list(table.columns) == ["R1-Zero", "Dev1", "Dev2", "Dev3", "R1"]
+
+
+@pytest.mark.parametrize("share", [1, 2.0, -0.1, float("nan")])
+def test_conversation_leaves_room_for_reasoning(share):
+    with pytest.raises(CourseError, match="chat_share"):
+        stages.PipelineConfig(chat_share=share)
