@@ -130,6 +130,8 @@ def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch)
     assert distill_lab.run(name, bench, "a test") == record  # nothing is run again
     words = distill_lab.table(record, ["data"], {"accuracy": ".1%"})
     assert len(str(words).splitlines()) >= 3 and "1 seed:" in distill_lab.said(record)
+    again = {**record, "command": f"{record['command']} --seeds 1"}  # said there already
+    assert distill_lab.said(again) == distill_lab.said(record)
 
 
 def test_the_search_tries_each_way_at_each_rate_on_seeds_of_its_own(bench, monkeypatch):

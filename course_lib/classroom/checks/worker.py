@@ -20,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 import warnings
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -167,13 +168,10 @@ def _is_absent(error: BaseException | None) -> bool:
 def _place(error: BaseException, name: str) -> tuple[float, int]:
     """The line and column at which an error went through the code called `name`, its outermost;
     beyond all lines where it did not."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename != name:
-        trace = trace.tb_next
-    if trace is None:
-        return math.inf, 0
-    line, _, column, _ = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
-    return line or trace.tb_lineno, column or 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == name:
+            return frame.lineno or 0, frame.colno or 0
+    return math.inf, 0
 
 
 def _put(names: Names, space: Names) -> None:
