@@ -12,6 +12,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import bm25s
@@ -198,21 +199,57 @@ _SILENT = re.compile(
 # A number in groups of three, all set apart alike, and no part of another number.
 _GROUPED = re.compile(r"(?<![\w.,])[0-9]{1,3}([, '])[0-9]{3}(?:\1[0-9]{3})*(?!\w|,[0-9])")
 
-_PERCENT = re.compile(r"(?<=[0-9]) ?(?:%|per cent\b)", re.IGNORECASE)
+_MONTHS = "january february march april may june july august september october november december"
+_MONTH = f"({'|'.join(_MONTHS.split())})"
+_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_SIZES = {"k": 3, "thousand": 3, "m": 6, "million": 6}
+# How a thing can be written otherwise, and what it becomes, in this order.
+_ALIKE: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"\\[a-z]+\{([^{}]*)\}", r"\1"),  # \boxed{17}
+    (r"[*\\]", ""),
+    (_GROUPED.pattern, lambda number: number[0].replace(number[1], "")),
+    (rf"\b({'|'.join(_NUMBERS)})\b", lambda word: str(_NUMBERS.index(word[1]))),
+    (r"(?<=[0-9]) ?(?:%|per cent\b)", " percent"),
+    (r"\$ ?([0-9.]*[0-9])(?: dollars)?", r"\1 dollars"),
+    (rf"\b([0-9.]*[0-9])[ -]?({'|'.join(_SIZES)})\b", lambda one: _in_full(one[1], one[2])),
+    (r"(?<=[0-9])[ -]?(?:b|billion)\b", "b"),
+    (rf"\b{_MONTH} ([0-9]{{1,2}})(?:st|nd|rd|th)?,? ([0-9]{{4}})\b", r"\2 \1 \3"),
+    (rf"\b0?([0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?{_MONTH},? ([0-9]{{4}})\b", r"\1 \2 \3"),
+    (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})\b", lambda day: _day(*day.groups())),
+)
+# What takes back the few words behind it, to the end of a clause.
+_DENIED = re.compile(r"(?:\bnot|n't|\brather than|\binstead of)(?! only| just)(?: [\w$]+){0,2} $")
+_CLAUSE = re.compile(r"[,;:.!?](?![0-9])|\bbut\b")
+
+
+def _in_full(number: str, size: str) -> str:
+    """ "2.5" and "million" as "2500000"; as it stands where that is no number."""
+    if number.count(".") > 1 or number.startswith("."):
+        return f"{number} {size}"
+    return f"{Decimal(number).scaleb(_SIZES[size]).normalize():f}"
+
+
+def _day(year: str, month: str, day: str) -> str:
+    """A day by its numbers, as "14 february 2025"; as it stands where there is no such month."""
+    named = dict(enumerate(_MONTHS.split(), start=1)).get(int(month))
+    return f"{int(day)} {named} {year}" if named else f"{year}-{month}-{day}"
 
 
 def _plain(text: str) -> str:
-    """The text with one kind of space, apostrophe and percent, no stars, and thousands whole."""
-    text = " ".join(text.replace("’", "'").replace("*", "").split())
-    text = _PERCENT.sub(" percent", text)
-    return _GROUPED.sub(lambda number: number[0].replace(number[1], ""), text)
+    """The text in small letters, on one line, and one form for what `_ALIKE` says is the same."""
+    text = " ".join(text.lower().replace("’", "'").split())
+    for written, becomes in _ALIKE:
+        text = re.sub(written, becomes, text)
+    return text
 
 
 def judge(question: Question, reply: str) -> str:
     """`right`, `wrong` or `silent`: right holds the answer; of no answer, silence is right.
 
-    What counts is what stands after the thought. Numbers are the same however their thousands are
-    set apart: 294,000, 294 000 and 294000; so are 17 percent, 17 per cent and 17%, in bold or not.
+    What counts is what stands after the thought. A number is the same however its thousands are
+    set apart, in digits or as a word up to ten, with %, $, k or million spelt or not; so is a
+    day however it is written. An answer behind "not", "rather than" or "instead of" is not given.
+    Words in another order, or another unit, are not seen: it is a rule, and understands nothing.
     """
     said, answer = _plain(parse_trace(reply).answer), _plain(question.answer)
     silent = _SILENT.search(said)
@@ -220,8 +257,10 @@ def judge(question: Question, reply: str) -> str:
         return "right" if silent else "wrong"
     if silent:
         return "silent"
-    pattern = rf"(?<![\w.,]){re.escape(answer)}(?![\w]|[.,]\d)"
-    return "right" if re.search(pattern, said, re.IGNORECASE) else "wrong"
+    for found in re.finditer(rf"(?<![\w.,]){re.escape(answer)}(?![\w]|[.,]\d)", said):
+        if not _DENIED.search(_CLAUSE.split(said[: found.start()])[-1]):
+            return "right"
+    return "wrong"
 
 
 def measure(
