@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -165,6 +166,7 @@ class Recording:
                 self.events.append(Event(**entry))
 
 
+_FIRST_WORD = re.compile(r"""\s*(?:(["'])(?P<quoted>.+?)\1|(?P<bare>\S+))""")
 _active: list[Recording] = []
 _installed = False
 
@@ -238,13 +240,20 @@ def _within_popen(event: str) -> bool:
 
 
 def _command(event: str, args: tuple[Any, ...]) -> str:
-    """The program of a child that is being started, without its folder."""
+    """The program of a child that is being started, without its folder.
+
+    It is a path, which may hold blanks, or the first word of a line that a shell reads, as
+    `os.system` gets it, and on Windows `Popen` where no program is named.
+    """
     if event.startswith("os.fork"):
         return "a fork"
-    program = args[0]
+    program, is_line = args[0], event == "os.system"
     if event == "subprocess.Popen" and program is None:
-        program = args[1][0]
-    return os.path.basename(os.fsdecode(program).split(" ")[0])
+        is_line = isinstance(args[1], str)
+        program = args[1] if is_line else args[1][0]
+    whole = os.fsdecode(program)
+    first = _FIRST_WORD.match(whole) if is_line else None
+    return os.path.basename(first["quoted"] or first["bare"] if first else whole)
 
 
 def _listed(owner: int) -> set[Event]:

@@ -106,6 +106,23 @@ def test_a_child_of_python_reports(server):
     assert len(flow.started) == 1 and "of Python, 1 reported" in flow.text()
 
 
+@pytest.mark.parametrize(
+    ("event", "args", "program"),
+    [
+        ("os.posix_spawn", ("/opt/my tools/run it", [], {}), "run it"),
+        ("subprocess.Popen", ("/opt/my tools/run", ["run", "a b"], None, None), "run"),
+        ("subprocess.Popen", (None, ["/opt/my tools/run", "x"], None, None), "run"),
+        ("subprocess.Popen", (None, '"/opt/my tools/run" x', None, None), "run"),
+        ("os.system", ("'/opt/my tools/run' x",), "run"),
+        ("os.system", (b"/bin/ls -l",), "ls"),
+        ("os.system", ("",), ""),
+        ("os.exec", (b"/bin/ls", [], None), "ls"),
+    ],
+)
+def test_a_program_is_named_without_its_folder(event, args, program):
+    assert dataflow._command(event, args) == program
+
+
 def test_a_grandchild_and_a_fork_report(server):
     inner = f"import socket; socket.create_connection(('127.0.0.1', {server}))"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
