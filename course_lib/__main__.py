@@ -248,7 +248,8 @@ def main(argv: list[str] | None = None) -> int:
         print(printable(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        said = "Stopped. Where a run keeps checkpoints, the same command goes on from the last."
+        print(f"\n{said}", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not _FULL.search(str(error)):

@@ -38,6 +38,7 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
         most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
         if not number or not low <= given <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
+            said = ", and finite" if not whole and given == math.inf else said
             raise CourseError(f"{name} is {given}; allowed is {low} or more{said}.")
 
 

@@ -81,11 +81,15 @@ def require_same_vocabulary(
 def fitting(traces: Sequence[Trace], context: int, *, drop: bool = False) -> list[Trace]:
     """The traces that a student with a context of `context` tokens can hold.
 
-    Raises CourseError for no traces, where none fits, and, unless they may be dropped, where some
-    do not; it says how many.
+    Raises CourseError for no traces, for one without a completion, where none fits, and, unless
+    they may be dropped, where some do not; it says how many.
     """
     if not traces:
         raise CourseError("There is not one trace to learn from; train the teacher longer.")
+    if empty := sum(not trace.completion for trace in traces):
+        raise CourseError(
+            f"{empty:,} of {len(traces):,} traces have no completion; leave them out."
+        )
     short = [trace for trace in traces if len(trace) <= context]
     lost, longest = len(traces) - len(short), max(map(len, traces))
     if lost and (not drop or not short):

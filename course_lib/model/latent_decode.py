@@ -24,7 +24,7 @@ from course_lib.model.latent_attention import (
 )
 from course_lib.model.latent_attention import weights_of as latent_weights
 from course_lib.model.own_forward import sampling
-from course_lib.model.rollout import check_asked, pick
+from course_lib.model.rollout import check_asked, ends_of, pick
 
 Kind = Literal["latent", "absorbed", "expanded"]
 KINDS: tuple[Kind, ...] = ("expanded", "latent", "absorbed")
@@ -109,7 +109,7 @@ def decode(
     model: Any,
     prompt: Sequence[int],
     *,
-    eos: int,
+    eos: int | Sequence[int],
     max_new_tokens: int,
     kind: Kind = "absorbed",
     temperature: float = 0.0,
@@ -117,16 +117,17 @@ def decode(
 ) -> Iterator[int]:
     """The tokens of one completion, the EOS included; `temperature` 0 is greedy.
 
-    Raises ValueError for what is out of range.
+    `eos` is one id, or several of which any ends it. Raises ValueError for what is out of range.
     """
     check_asked([prompt], 1, max_new_tokens, temperature)
+    ends = ends_of(eos).tolist()
     decoder, new = Decoder(model, kind), list(prompt)
     with torch.no_grad(), sampling(model, "dense"):
         for _ in range(max_new_tokens):
             logits = model.lm_head(decoder.run(new)[-1:])
             new = [int(pick(logits, temperature, generator))]
             yield new[0]
-            if new[0] == eos:
+            if new[0] in ends:
                 return
 
 

@@ -23,7 +23,7 @@ from course_lib.model.latent_attention import LatentWeights, weights_of
 from course_lib.model.latent_decode import Decoder, block
 from course_lib.model.logprobs import token_logprobs
 from course_lib.model.own_forward import sampling
-from course_lib.model.rollout import Rollout, check_asked, pick
+from course_lib.model.rollout import Rollout, check_asked, ends_of, pick
 
 
 def make_head(model: Any, seed: int = 0) -> Any:
@@ -51,8 +51,10 @@ def own_parameters(head: Any) -> list[torch.nn.Parameter]:
 def states(model: Any, sampled: Rollout, rows: int = 128) -> Tensor:
     """The model's last hidden states (completions, tokens, d), normed, of prompts and completions.
 
-    Prompts are of one length, so that nothing is padded on the left.
+    Prompts are of one length, so that nothing is padded on the left; ValueError where they are not.
     """
+    if not bool(sampled.prompt_mask.all()):
+        raise ValueError("the prompts are of different lengths; give those of one length only.")
     ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)
     with sampling(model, "dense"):
         model.config._attn_implementation = "sdpa"
@@ -136,7 +138,7 @@ def speculate(
     head: Any,
     prompt: Sequence[int],
     *,
-    eos: int,
+    eos: int | Sequence[int],
     max_new_tokens: int,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
@@ -144,18 +146,20 @@ def speculate(
     """One completion with the head's guesses; at `temperature` 0 it is greedy.
 
     Each pass reads the newest token and one guess. A kept guess brings two tokens for one pass.
-    Raises ValueError for what is out of range.
+    `eos` is one id, or several of which any ends it. Raises ValueError for what is out of range.
     """
     check_asked([prompt], 1, max_new_tokens, temperature)
     with sampling(model, "dense"):
-        return _speculate(model, head, prompt, eos, max_new_tokens, temperature, generator)
+        return _speculate(
+            model, head, prompt, ends_of(eos).tolist(), max_new_tokens, temperature, generator
+        )
 
 
 def _speculate(
     model: Any,
     head: Any,
     prompt: Sequence[int],
-    eos: int,
+    ends: Sequence[int],
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator | None,
@@ -166,7 +170,7 @@ def _speculate(
     hidden, follow = decoder.run(prompt), list(prompt[1:])
     token, seen = int(pick(model.lm_head(hidden[-1:]), temperature, generator)), len(prompt)
     said.ids, said.passes = [token], 1
-    while token != eos and len(said.ids) < max_new_tokens:
+    while token not in ends and len(said.ids) < max_new_tokens:
         # 2 Guess the token after it, from the states whose next tokens are known by now.
         known = torch.tensor([*follow, token])
         after, cache = guess(model, head, hidden, known, cache, weights)
@@ -177,7 +181,7 @@ def _speculate(
         kept, token = check(chances(model.lm_head(hidden), temperature), q, drafted, generator)
         # 4 Keep what is true: two tokens, or one and a cache without the guess.
         new = [drafted, token] if kept else [token]
-        new = new[:1] if kept and drafted == eos else new
+        new = new[:1] if kept and drafted in ends else new
         said.ids += new
         said.guessed, said.kept, said.passes = said.guessed + 1, said.kept + kept, said.passes + 1
         seen += 1 + kept

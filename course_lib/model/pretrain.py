@@ -78,7 +78,8 @@ def mix(config: PretrainConfig, step: int) -> corpus.Mix:
     at = done(config, step)
     if at >= config.seldom_from:
         return corpus.SELDOM
-    return corpus.between(corpus.EASY, corpus.WORKED, min(1.0, at / config.easy_until))
+    worked = at / config.easy_until if at < config.easy_until else 1.0
+    return corpus.between(corpus.EASY, corpus.WORKED, worked)
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,15 @@ def check_asked(
         )
 
 
-def _ends(eos: int | Sequence[int], device: torch.device) -> torch.Tensor:
+def ends_of(eos: int | Sequence[int], device: torch.device | str = "cpu") -> torch.Tensor:
+    """The ids (any,) that end a completion, one that is a token first: it pads what has ended.
+
+    Raises ValueError for none.
+    """
     ends = torch.as_tensor(eos, device=device).view(-1)
     if not len(ends):
         raise ValueError("eos is empty; give the id that ends a completion, or several (-1: none).")
-    return ends
+    return torch.cat([ends[ends >= 0], ends[ends < 0]])
 
 
 @torch.inference_mode()
@@ -157,7 +161,7 @@ def generate(
     Raises CourseError for a model that cannot be sampled so, ValueError for what is out of range.
     """
     check_asked(prompts, samples, max_new_tokens, temperature)
-    ends = _ends(eos, model.device)
+    ends = ends_of(eos, model.device)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
     team = team.of(len(batch.ids))
     with sampling(model, way(model).experts):
@@ -181,7 +185,7 @@ def stream(
 ) -> Iterator[int]:
     """Yield the tokens of one completion as they are sampled, the EOS included."""
     check_asked([prompt], 1, max_new_tokens, temperature)
-    ends = _ends(eos, model.device)
+    ends = ends_of(eos, model.device)
     ids, mask = pad_left([prompt], max(0, int(ends[0])), model.device)
     buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)
     with torch.inference_mode(), sampling(model, way(model).experts):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import records
+from course_lib.errors import CourseError
 from course_lib.model.checkpoints import read_log
 from course_lib.pipeline import reward_model, stage_work, stages
 from course_lib.pipeline.stages import Lines, PipelineConfig, rl_config
@@ -101,9 +102,13 @@ VARIANTS: dict[str, Variant] = {
 def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> Lines:
     """Run the variants that `out` does not have yet and measure each, yielding log lines.
 
-    Raises CourseError where the pipeline's own stages are missing.
+    Raises CourseError where the pipeline's own stages are missing, and for a name of no variant.
     """
     out = Path(out)
+    if unknown := [name for name in only if name not in VARIANTS]:
+        raise CourseError(
+            f"There is no variant {unknown[0]!r:.40}; allowed: {', '.join(VARIANTS)}."
+        )
     for name in only or VARIANTS:
         variant, folder = VARIANTS[name], out / FOLDER / name
         for stage in variant.needs:

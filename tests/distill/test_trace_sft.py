@@ -67,6 +67,12 @@ def test_no_trace_at_all_is_a_clear_error(random_models):
         next(trace_sft.finetune(random_models["qwen2"], [], SMALL, pad=0))
 
 
+def test_a_trace_without_a_completion_is_told(random_models):
+    made = [trace_sft.Trace([1, 2], [3]), trace_sft.Trace([1, 2], [])]
+    with pytest.raises(CourseError, match="1 of 2 traces have no completion"):
+        next(trace_sft.finetune(random_models["qwen2"], made, SMALL, pad=0))
+
+
 def test_traces_longer_than_the_context_are_counted_and_dropped_only_if_asked():
     made = [trace_sft.Trace([1] * 5, [2] * n) for n in (3, 5, 6, 20)]
     assert trace_sft.fitting(made, 25) == made  # the longest just fits

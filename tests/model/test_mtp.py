@@ -82,6 +82,23 @@ def test_greedy_with_guesses_is_plain_greedy_to_the_token(zero, head):
         assert theirs.ids[row, : theirs.lengths[row]].tolist() == plain
 
 
+def test_any_of_several_ids_ends_a_text(zero, head):
+    model, tokenizer = zero
+    prompt = mtp_lab.prompts(tokenizer, 1, 5, "test")[0]
+    plain = list(latent_decode.decode(model, prompt, eos=-1, max_new_tokens=24))
+    for end in (plain[0], plain[7], plain[8]):
+        limits = {"eos": [-1, end], "max_new_tokens": 24}
+        upto = plain[: plain.index(end) + 1]
+        assert list(latent_decode.decode(model, prompt, **limits)) == upto
+        assert mtp.speculate(model, head, prompt, **limits).ids == upto
+
+
+def test_prompts_of_different_lengths_are_refused_in_training(zero):
+    padded = rollout.generate(zero[0], [[1, 2, 3], [4]], eos=-1, max_new_tokens=4)
+    with pytest.raises(ValueError, match="different lengths"):
+        mtp.train(zero[0], padded, steps=1)
+
+
 @given(
     p=st.lists(st.integers(1, 20), min_size=3, max_size=5),
     q=st.lists(st.integers(1, 20), min_size=3, max_size=5),

@@ -39,6 +39,11 @@ def killed(shapes, tmp_path):
     return tmp_path
 
 
+def test_drills_can_give_way_at_once():
+    at_once = pretrain.PretrainConfig(easy_until=0.0)
+    assert pretrain.mix(at_once, 0) == pretrain.mix(pretrain.PretrainConfig(easy_until=0.1), 4000)
+
+
 def test_a_killed_run_goes_on_and_its_log_has_no_hole(killed, shapes):
     assert [line["step"] for line in pretrain.run(killed, TINY, shapes["qwen2"])] == [3, 4]
     log = checkpoints.read_log(killed / "metrics.jsonl")

@@ -71,6 +71,16 @@ def test_streaming_gives_the_same_tokens(random_models, prompts, family):
     assert list(streamed) == upto(batch.ids[0], eos)
 
 
+def test_of_several_ends_one_that_is_a_token_pads(random_models, prompts):
+    model = random_models["mini_v3"]
+    eos = ending(model, prompts)
+    limits = {"max_new_tokens": 24, "temperature": 0}
+    one = rollout.generate(model, prompts, eos=eos, **limits)
+    several = rollout.generate(model, prompts, eos=[-1, eos], **limits)
+    assert one.finished.any() and not one.finished.all()
+    assert torch.equal(one.ids, several.ids) and torch.equal(one.lengths, several.lengths)
+
+
 def test_everything_after_the_first_eos_is_eos_and_the_length_counts_it(random_models, prompts):
     model = random_models["qwen2"]
     eos = ending(model, prompts)

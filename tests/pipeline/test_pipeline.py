@@ -214,6 +214,8 @@ def test_a_damaged_reward_model_judges_nothing(judge, tmp_path, damage):
 def test_a_variant_says_what_it_needs(tmp_path):
     with pytest.raises(CourseError, match="--only zero"):
         list(variants.run(tmp_path, TINY, ("zero_rules",)))
+    with pytest.raises(CourseError, match="no variant 'zero_rule'; allowed: "):
+        list(variants.run(tmp_path, TINY, ("zero_rule",)))
 
 
 def test_a_record_of_runs_with_variants(finished, tmp_path):
