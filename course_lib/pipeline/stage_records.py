@@ -236,7 +236,7 @@ class Recipe:
         if not self.cold_start and self.reward in (_NO_LANGUAGE, _ALL):
             steps.append(f"RL ({_ACCURACY})")  # those runs go on from R1-Zero
         steps += [f"RL ({self.reward})"] if self.reward != "none" else []
-        steps += ["rejection sampling and SFT"] if self.sft else []
+        steps += ["rejection sampling and SFT of the base"] if self.sft else []
         if self.preference == "last part":
             steps.append("RL with preferences in its last part")
         elif self.preference != "none":

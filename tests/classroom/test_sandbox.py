@@ -155,6 +155,19 @@ def test_memory_processes_and_files_are_bounded(inside, eater, tmp_path):
     assert max(held) - held[0] < 3.5 * 10**9
 
 
+@EACH
+@pytest.mark.parametrize("names", [12_000, 10**9])
+def test_the_cell_that_made_the_files_is_left_out_though_nobody_looked(
+    inside, names, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(remote, "_LOOK", 5.0)  # as on a busy machine
+    eater = f"for n in range({names}):\n    open(f'/tmp/{{n}}', 'w').close()"
+    limits = replace(QUICK, cell=20, total=120)
+    grade = graded(tmp_path, "1", eater, "2", RATIO, limits=limits, inside=inside)
+    assert grade.right == 1
+    assert grade.notes == ("Cell 2 was left out: it made more than 10,000 files.",)
+
+
 def _held() -> int:
     """Bytes of what this test has started, pages in common counted once, and of the kernel's own.
 

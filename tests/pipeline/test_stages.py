@@ -59,7 +59,7 @@ def test_a_recipe_says_its_stages_in_order():
     assert RECIPES["base"].words() == "base"
     assert RECIPES["r1"].words() == (
         "base → cold start → RL (accuracy + format + language) → "
-        "rejection sampling and SFT → RL with preferences in its last part"
+        "rejection sampling and SFT of the base → RL with preferences in its last part"
     )
     assert RECIPES["zero"].words() == "base → RL (accuracy)"
     assert RECIPES["zero_rules"].words() == (  # nobody ran these three from the base

@@ -25,7 +25,7 @@ from course_lib.classroom.checks import wire
 from course_lib.classroom.checks.callers import ERROR, TIME_UP, Failure
 from course_lib.classroom.checks.exercise import Case, Exercise
 from course_lib.classroom.checks.sandbox import TRUSTED, Sandbox, environment
-from course_lib.classroom.checks.use import MOST_PROCESSES, use
+from course_lib.classroom.checks.use import MOST_FILES, MOST_PROCESSES, use
 from course_lib.classroom.checks.values import readable
 
 _GRACE = 5.0  # seconds beyond a limit that the process keeps itself, before it is killed
@@ -34,7 +34,7 @@ _MOST_JUNK = 200_000  # bytes of lines that are no reply
 _MOST_NOTES, _LONGEST_NOTE = 30, 500
 _MOST_KEPT = 8 * wire.LONGEST  # characters of all replies to one exercise: the judge keeps them
 _TOO_MANY = f"it started more than {MOST_PROCESSES} processes"
-_MOST_FILES = 10_000  # files and folders
+_FILES = f"it made more than {MOST_FILES:,} files"
 _MOST_HIDDEN = 6  # looks in a row at which a sandbox that was seen from within is not
 _LAST = 1.0  # seconds in which an idle process may end by itself
 _LOOK = 0.1  # seconds between two looks at what it uses
@@ -179,7 +179,7 @@ class Process:
         pipe.write({
             "cells": self.cells, "skip": sorted(self.skip), "seconds": limits.cell,
             "limits": bounds | {"drop": sandbox.root, "alone": sandbox.alone, "core": pipe.core},
-            "folder": self.folder,
+            "folder": self.folder, "apart": sandbox is not TRUSTED,
             "files": {n: base64.b64encode(d).decode("ascii") for n, d in self.files.items()},
         })  # fmt: skip
         return pipe
@@ -198,6 +198,8 @@ class Process:
                 raise Dead(pipe.too_much)
             elif "many" in reply:
                 raise Dead(_TOO_MANY)
+            elif "files" in reply:
+                raise Dead(_FILES)
             elif "ready" in reply:
                 self.handed = found if isinstance(found := reply.get("handed"), dict) else {}
                 for note in notes.values():
@@ -312,8 +314,8 @@ class _Pipe:
                 self.why = self.too_much
             elif processes > MOST_PROCESSES:
                 self.why = _TOO_MANY
-            elif (files or 0) > _MOST_FILES or (shown and hidden > _MOST_HIDDEN):
-                self.why = f"it made more than {_MOST_FILES:,} files"
+            elif (files or 0) > MOST_FILES or (shown and hidden > _MOST_HIDDEN):
+                self.why = _FILES
             if self.why:
                 with contextlib.suppress(OSError):
                     self.child.kill()

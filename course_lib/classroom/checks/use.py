@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MOST_PROCESSES = 60
+MOST_FILES = 10_000  # files and folders
 _MOST_MAPS = 2_000_000  # characters; torch's are a tenth
 _SIZES = r"^(RssAnon|RssShmem|VmSwap|VmPTE|VmSize):\s+(\d+)"  # VmPTE: the tables of its pages
 _DATAGRAM = re.compile(r"^\w+: \w+ \w+ \w+ 0002 ", re.MULTILINE)  # of the local ones
@@ -116,6 +117,11 @@ def _files(tree: Sequence[int]) -> int | None:
         with contextlib.suppress(OSError):
             inside = f"/proc/{one}/root"
             if not os.path.samefile(inside, "/"):
-                both = [os.statvfs(f"{inside}/{place}") for place in ("tmp", "dev/shm")]
-                return sum(found.f_files - found.f_ffree for found in both)
+                return files_under(inside)
     return None
+
+
+def files_under(root: str) -> int:
+    """Files and folders in the memory of the sandbox whose root is the folder `root`."""
+    both = [os.statvfs(f"{root}/{place}") for place in ("tmp", "dev/shm")]
+    return sum(found.f_files - found.f_ffree for found in both)

@@ -34,7 +34,7 @@ from course_lib.classroom.checks import callers, desk, guard, wire
 from course_lib.classroom.checks.callers import Failure, LocalCaller, own_line
 from course_lib.classroom.checks.exercise import Case
 from course_lib.classroom.checks.limits import TimeUp, run_limited
-from course_lib.classroom.checks.use import MOST_PROCESSES
+from course_lib.classroom.checks.use import MOST_FILES, MOST_PROCESSES, files_under
 from course_lib.classroom.checks.values import plain, told
 
 _WITH_CHILDREN = 5  # processes in a sandbox; a cell that started none leaves fewer
@@ -236,6 +236,9 @@ def main() -> None:
             os._exit(0)
         if settings["limits"]["alone"] and _too_many(error):
             _send(replies, {"many": True})  # by this cell, though they live on through the next
+            os._exit(1)
+        if settings["apart"] and files_under("") > MOST_FILES:
+            _send(replies, {"files": True})  # a cell may end before anybody has looked
             os._exit(1)
         if error is None:
             continue
