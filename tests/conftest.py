@@ -141,6 +141,13 @@ def warm_kernels(tmp_path_factory):
         process.kill()
 
 
+@pytest.fixture
+def kernels(warm_kernels, monkeypatch):
+    """A class's hub: a student's kernel is forked."""
+    for name, value in warm_kernels.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def site(shared):
     """The course's site, built once for all processes over an earlier one, and with its book: its

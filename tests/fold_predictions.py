@@ -14,6 +14,7 @@ from pathlib import Path
 COVER = "What came out is folded away: run the cell, or click here."
 _PREDICT = re.compile(r"\*\*Predict")
 _ASKS = re.compile(r"\bpredict\(")
+_COMPARES = re.compile(r"^\s*\w+\.compare\(", re.MULTILINE)
 
 
 def asks(book):
@@ -22,13 +23,14 @@ def asks(book):
 
 
 def after_a_prediction(book):
-    """The code cells with outputs between a "Predict" and the next text; who asks is left out."""
+    """The code cells with outputs between a "Predict" and the next text, and those that compare a
+    prediction wherever they stand; who asks is left out."""
     predicting = False
     for cell in book["cells"]:
         text = "".join(cell["source"])
         if not is_code(cell):
             predicting = bool(_PREDICT.search(text))
-        elif predicting and cell["outputs"] and not _ASKS.search(text):
+        elif cell["outputs"] and not _ASKS.search(text) and (predicting or _COMPARES.search(text)):
             yield cell
 
 

@@ -121,6 +121,8 @@ _HEIGHT = """() => {
   return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top);
 }"""
 
+_DRAWN = "() => !document.body.textContent.includes('Loading widget...')"
+
 _TWO_FRAMES = """() => new Promise(
   done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
@@ -257,8 +259,16 @@ class Page:
             if done and state["status"] == "idle":
                 break
             self.page.wait_for_timeout(300)
-        self.page.wait_for_timeout(1500)
+        self._wait_until_drawn()
         return self.state()
+
+    def _wait_until_drawn(self, seconds: float = 30) -> None:
+        """Until every widget is there; one that does not come is for a test to find."""
+        from playwright.sync_api import TimeoutError as TooLate
+
+        with contextlib.suppress(TooLate):
+            self.page.wait_for_function(_DRAWN, timeout=seconds * 1000)
+        self.page.evaluate(_TWO_FRAMES)
 
     def state(self) -> dict:
         """What `run_all` returns, now."""

@@ -144,13 +144,6 @@ def cells(name: str) -> list[str]:
     return [first, *([answers] if answers else []), IMPORT + CHECKS[0], CHECKS[1]]
 
 
-@pytest.fixture
-def kernels(warm_kernels, monkeypatch):
-    """A class's hub: a student's kernel is forked."""
-    for name, value in warm_kernels.items():
-        monkeypatch.setenv(name, value)
-
-
 def in_jupyter(path, folder) -> dict[str, str]:
     """Run a notebook in a kernel, as a student does; the outcomes that their progress keeps."""
     home = folder / "home"

@@ -109,6 +109,7 @@ def test_a_verdict_names_parameters_as_the_notebook_does(lesson):
 
 
 @EACH
+@pytest.mark.usefixtures("kernels")
 def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp_path):
     notebook = sources.notebook(lesson, solved=False)
     client = NotebookClient(
