@@ -134,7 +134,7 @@ def worth(outcome: str) -> int:
     return {RIGHT: 2, "not attempted": 0}.get(outcome, 1)
 
 
-def export(target: Path) -> Path:
+def export(target: str | Path) -> Path:
     """Copy the progress to `target`. Raises CourseError if there is none or it will not go."""
     if not file().exists():
         raise CourseError(
@@ -144,7 +144,7 @@ def export(target: Path) -> Path:
         shutil.copyfile(file(), target)
     except OSError as error:
         raise CourseError(f"The progress could not be copied to {target}: {error}.") from error
-    return target
+    return Path(target)
 
 
 def delete() -> bool:

@@ -44,8 +44,9 @@ On {puzzles:,} held-out puzzles, one answer each at temperature 1:
 
 ## What it does not
 
-It knows nothing but these puzzles and a few greetings. Its working may be wrong where its answer is
-right, so read a trace as a habit and not as a proof. Its context is {context} tokens.
+It was taught these puzzles and nothing else, and may have forgotten what its base could say
+besides. Its working may be wrong where its answer is right, so read a trace as a habit and not as
+a proof. Its context is {context} tokens.
 """
 
 _ADAPTER = """---

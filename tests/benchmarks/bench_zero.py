@@ -1,6 +1,7 @@
 """Seconds until R1-Zero passes 71 and 90 %, by two threads and by one, seed by seed.
 
     python tests/benchmarks/bench_zero.py [--seeds 5]
+    python tests/benchmarks/bench_zero.py --seeds 5 --first 1 --steps 260  # instead: its end
 
 The two take turns. Both learn the same but for rounding, so one thread is stopped at 71 %.
 Accuracy is measured every 20 steps, and the seconds are those of the run's own log, evaluation
@@ -31,11 +32,29 @@ def passed(seed: int, threads: int, goals: tuple[float, ...]) -> list[tuple[floa
     return found
 
 
+def end(seed: int, steps: int) -> tuple[float, float]:
+    """The accuracy on held-out puzzles after a whole run of so many steps, and its seconds."""
+    os.environ["INSIDE_R1_THREADS"] = "2"
+    with tempfile.TemporaryDirectory() as out:
+        *_, last = zero.run(out, zero.ZeroConfig(seed=seed, steps=steps))
+    print(f"seed {seed}: {last['accuracy']:.1%} after {last['seconds']:.0f} s", flush=True)
+    return last["accuracy"], last["seconds"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--steps", type=int, help="the end of whole runs of so many steps")
+    args = parser.parse_args()
+    seeds = range(args.first, args.first + args.seeds)
+    if args.steps:
+        rights, seconds = zip(*(end(seed, args.steps) for seed in seeds), strict=True)
+        median, most = statistics.median(rights), max(seconds)
+        print(f"median {median:.1%} after {min(seconds):.0f} to {most:.0f} s")
+        return
     two, one = [], []
-    for seed in range(parser.parse_args().seeds):
+    for seed in seeds:
         one += passed(seed, 1, GOALS[:1])
         two.append(passed(seed, 2, GOALS))
         told = ", ".join(f"{seconds:.1f} s (step {step})" for seconds, step in two[-1])
