@@ -199,8 +199,8 @@ _SILENT = re.compile(
 # A number in groups of three, all set apart alike, and no part of another number.
 _GROUPED = re.compile(r"(?<![\w.,])[0-9]{1,3}([, '])[0-9]{3}(?:\1[0-9]{3})*(?!\w|,[0-9])")
 
-_MONTHS = "january february march april may june july august september october november december"
-_MONTH = f"({'|'.join(_MONTHS.split())})"
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = rf"({'|'.join(_MONTHS)})[a-z]*\.?"  # in full or shortened
 _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _SIZES = {"k": 3, "thousand": 3, "m": 6, "million": 6}
 # How a thing can be written otherwise, and what it becomes, in this order.
@@ -210,15 +210,18 @@ _ALIKE: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (_GROUPED.pattern, lambda number: number[0].replace(number[1], "")),
     (rf"\b({'|'.join(_NUMBERS)})\b", lambda word: str(_NUMBERS.index(word[1]))),
     (r"(?<=[0-9]) ?(?:%|per cent\b)", " percent"),
-    (r"\$ ?([0-9.]*[0-9])(?: dollars)?", r"\1 dollars"),
     (rf"\b([0-9.]*[0-9])[ -]?({'|'.join(_SIZES)})\b", lambda one: _in_full(one[1], one[2])),
+    (r"(?<![.\w])([0-9]+)\.0+(?!\w|\.[0-9])", r"\1"),
+    (r"(?:\bus)?\$ ?([0-9.]*[0-9])(?: dollars)?", r"\1 dollars"),
     (r"(?<=[0-9])[ -]?(?:b|billion)\b", "b"),
     (rf"\b{_MONTH} ([0-9]{{1,2}})(?:st|nd|rd|th)?,? ([0-9]{{4}})\b", r"\2 \1 \3"),
     (rf"\b0?([0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?{_MONTH},? ([0-9]{{4}})\b", r"\1 \2 \3"),
     (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})\b", lambda day: _day(*day.groups())),
 )
 # What takes back the few words behind it, to the end of a clause.
-_DENIED = re.compile(r"(?:\bnot|n't|\brather than|\binstead of)(?! only| just)(?: [\w$]+){0,2} $")
+_DENIED = re.compile(
+    r"(?:\b(?:can)?not|n't|\brather than|\binstead of)(?! only| just|.* until)(?: [\w$]+){0,2} $"
+)
 _CLAUSE = re.compile(r"[,;:.!?](?![0-9])|\bbut\b")
 
 
@@ -230,8 +233,8 @@ def _in_full(number: str, size: str) -> str:
 
 
 def _day(year: str, month: str, day: str) -> str:
-    """A day by its numbers, as "14 february 2025"; as it stands where there is no such month."""
-    named = dict(enumerate(_MONTHS.split(), start=1)).get(int(month))
+    """A day by its numbers, as "14 feb 2025"; as it stands where there is no such month."""
+    named = dict(enumerate(_MONTHS, start=1)).get(int(month))
     return f"{int(day)} {named} {year}" if named else f"{year}-{month}-{day}"
 
 

@@ -263,6 +263,15 @@ def test_the_rule_reads_out_the_sentence_that_shares_most():
         ("294,000", "294,000, not 5 million", "right"),
         ("294,000", "It is not only cheap, it is 294,000", "right"),
         ("294,000", "Not just 294,000", "right"),
+        ("294,000", "$294K, or US$294K", "right"),
+        ("two dollars", "US$2.00 per hour", "right"),
+        ("two dollars", "$2.00.1 or $12.00 or $2.01", "wrong"),
+        ("2,788,000", "$2.788 million", "right"),
+        ("14 February 2025", "Feb. 14, 2025", "right"),
+        ("14 February 2025", "14 Feb 2025", "right"),
+        ("14 February 2025", "Jan 14, 2025 or 14 Mar 2025", "wrong"),
+        ("14 February 2025", "It was not received until 14 February 2025.", "right"),
+        ("86 pages", "It cannot be 86 pages.", "wrong"),
     ],
 )
 def test_how_replies_are_judged(answer, reply, verdict):
