@@ -265,6 +265,7 @@ ABSENT = {  # what a student had and the grader has not, in the cell that holds 
     "keyboard": "who = input('Your name: ')\nprint(f'Hello {who}')",
     "in_a_function": "def load():\n    return open('/no/such/file')\n\n\ndata = load()",
     "a_gpu": "import torch\ntorch.ones(1, device='cuda')",
+    "asked_for_a_gpu": "import torch\nassert torch.cuda.is_available(), 'This needs a GPU.'",
     "magic": "%tensorflow_version 2.x",
     "program": "import subprocess\nsubprocess.run(['false'], check=True)",
     "cause": "try:\n    open('/no/such/file')\nexcept OSError:\n    raise ValueError('no data')",

@@ -42,7 +42,7 @@ _FULL = (MemoryError, BlockingIOError)  # no more memory, no more processes
 _KEPT = 3  # answers handed to `check`, for each exercise
 # A library, a file, the network, somebody at the keys, a magic; a program that needs one of them.
 _ABSENT = (ImportError, OSError, EOFError, UsageError, subprocess.SubprocessError)
-_DEVICE = re.compile(r"\b(CUDA|NVIDIA|MPS)\b", re.IGNORECASE)  # in torch's words that it has none
+_DEVICE = re.compile(r"\b(CUDA|NVIDIA|MPS|XPU|GPU)\b", re.IGNORECASE)  # in words that there is none
 # Magics that run the cell below them, and there keep the place of an error, or all of it. That the
 # output goes to a name is asked for seldom, and is left.
 _AROUND = re.compile(r"\A(\s*%%(time\b.*|capture([ \t]+--\S+)*[ \t]*)$)+", re.MULTILINE)
