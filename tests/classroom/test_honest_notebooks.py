@@ -267,6 +267,7 @@ ABSENT = {  # what a student had and the grader has not, in the cell that holds 
     "a_gpu": "import torch\ntorch.ones(1, device='cuda')",
     "asked_for_a_gpu": "import torch\nassert torch.cuda.is_available(), 'This needs a GPU.'",
     "magic": "%tensorflow_version 2.x",
+    "variable": "import os\ntoken = os.environ['NO_SUCH_TOKEN']\nprint(token)",
     "program": "import subprocess\nsubprocess.run(['false'], check=True)",
     "cause": "try:\n    open('/no/such/file')\nexcept OSError:\n    raise ValueError('no data')",
     "timed": "%%time\nimport no_such_library",
@@ -310,11 +311,12 @@ def test_nothing_is_said_to_have_been_run_where_nothing_stood_below(tmp_path):
     assert note.startswith("Cell 1 failed: ") and "all the same" not in note
 
 
-def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(tmp_path):
+@pytest.mark.parametrize("mistake", ["1 / 0", "{}['NO_SUCH_TOKEN']"])
+def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(mistake, tmp_path):
     from handed_in import QUICK, put
 
     put(
-        tmp_path / "lea.ipynb", f"1 / 0\n{ANSWERS}", f"no_such_name\n{RATIO}",
+        tmp_path / "lea.ipynb", f"{mistake}\n{ANSWERS}", f"no_such_name\n{RATIO}",
         f"import no_such_library\n{GAP}while True: pass\nprice_ratio = 60 / 2.19",
     )  # fmt: skip
     (submission,) = collect(tmp_path)

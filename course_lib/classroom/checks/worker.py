@@ -159,10 +159,17 @@ def _is_absent(error: BaseException | None) -> bool:
         return False
     for _ in range(_CAUSES):
         device = isinstance(error, AssertionError | RuntimeError) and _DEVICE.search(told(error))
-        if device or isinstance(error, _ABSENT):
+        if device or isinstance(error, _ABSENT) or _is_no_variable(error):
             return True
         error = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
     return False
+
+
+def _is_no_variable(error: BaseException | None) -> bool:
+    """Whether `os.environ` was asked for what its student's has, such as a token."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if error else []
+    asked = bool(frames) and frames[-1].f_code is type(os.environ).__getitem__.__code__
+    return asked and isinstance(error, KeyError)
 
 
 def _place(error: BaseException, name: str) -> tuple[float, int]:
