@@ -166,7 +166,7 @@ def _is_absent(error: BaseException | None) -> bool:
 
 
 def _is_no_variable(error: BaseException | None) -> bool:
-    """Whether `os.environ` was asked for what its student's has, such as a token."""
+    """Whether a variable is missing that a student's environment may have, such as a token."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if error else []
     asked = bool(frames) and frames[-1].f_code is type(os.environ).__getitem__.__code__
     return asked and isinstance(error, KeyError)
