@@ -9,6 +9,7 @@ import prose_lint
 import pytest
 
 from course_lib.facts import findings
+from course_lib.rl import trainer_bugs
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -63,6 +64,28 @@ def test_no_answer_stands_open_below_its_prediction(notebook):
     codes = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code"]
     named = [said for code in codes for said in ANSWER_IN_WORDS.findall(code)]
     assert not named, f"write `asked.compare(asked.options[1])`: the code is not folded: {named}"
+
+
+def outcomes_nobody_could_choose(book):
+    """What saved outputs name as the answer, and neither a cell nor lesson 3d offers any more."""
+    codes = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    offered = "".join("".join(cell["source"]) for cell in codes) + str(trainer_bugs.PATIENTS)
+    said = "".join("".join(out.get("text", "")) for cell in codes for out in cell["outputs"])
+    return [text for text in re.findall("it came to “([^”]*)”", said) if text not in offered]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_saved_answer_is_one_that_was_offered(notebook):
+    assert outcomes_nobody_could_choose(json.loads(notebook.read_text(encoding="utf-8"))) == []
+
+
+def test_an_answer_of_an_older_day_is_caught():
+    asked = {"cell_type": "code", "source": ["predict('a', ['it falls'])"], "outputs": []}
+    shown = {"output_type": "stream", "text": ["You predicted nothing; it came to “it fell”.\n"]}
+    ran = {"cell_type": "code", "source": ["a.compare(a.options[0])"], "outputs": [shown]}
+    assert outcomes_nobody_could_choose({"cells": [asked, ran]}) == ["it fell"]
+    shown["text"] = ["You predicted nothing; it came to “it falls”.\n"]
+    assert outcomes_nobody_could_choose({"cells": [asked, ran]}) == []
 
 
 def test_an_open_answer_is_caught(tmp_path):
