@@ -121,10 +121,19 @@ _HEIGHT = """() => {
   return Math.ceil(cells[cells.length - 1].getBoundingClientRect().bottom - top);
 }"""
 
-_DRAWN = "() => !document.body.textContent.includes('Loading widget...')"
+_ALL_THERE = "() => !document.body.textContent.includes('Loading widget...')"
 
-_TWO_FRAMES = """() => new Promise(
-  done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
+DRAWN = """async () => {
+  await document.fonts.ready;
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  for (const one of document.getAnimations()) {
+    if (one.effect.getComputedTiming().endTime < Infinity) one.finish();
+  }
+}"""
+"""With all fonts there, two frames later everything that follows a change of width or theme has
+run; colours that fade are where they end."""
+
+_SPLASH = "#jupyterlab-splash"
 
 _TO_THE_TOP = "() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }"
 
@@ -267,8 +276,8 @@ class Page:
         from playwright.sync_api import TimeoutError as TooLate
 
         with contextlib.suppress(TooLate):
-            self.page.wait_for_function(_DRAWN, timeout=seconds * 1000)
-        self.page.evaluate(_TWO_FRAMES)
+            self.page.wait_for_function(_ALL_THERE, timeout=seconds * 1000)
+        self.page.evaluate(DRAWN)
 
     def state(self) -> dict:
         """What `run_all` returns, now."""
@@ -297,18 +306,19 @@ class Page:
         return "\n".join(outputs.locator(".jp-OutputArea-output").all_inner_texts())
 
     def theme(self, name: str) -> None:
-        """Change to the theme `light` or `dark` and let it settle."""
+        """Change to the theme `light` or `dark`, and let all that follows it draw."""
         attribute = "true" if name == "light" else "false"
         there = f"body[data-jp-theme-light='{attribute}']"
         if not self.page.locator(there).count():
             self.command("apputils:change-theme", theme=THEMES[name])
             self.page.wait_for_selector(there, state="attached")
-            self.page.wait_for_timeout(800)
+            self.page.wait_for_selector(_SPLASH, state="detached")  # it lies over the page
+            self.page.evaluate(DRAWN)
 
     def resize(self, width: int, height: int = 1000) -> None:
         """Give the window a size, in CSS pixels, and let all that follows it draw."""
         self.page.set_viewport_size({"width": width, "height": height})
-        self.page.evaluate(_TWO_FRAMES)
+        self.page.evaluate(DRAWN)
 
     def screenshots(self, stem: Path, width: int) -> list[Path]:
         """Pictures of the whole notebook, as wide as `width`, in slices from the top.
