@@ -356,6 +356,10 @@ def preference_loss(chosen, rejected):
     pairs = torch.stack([chosen, rejected])
     return -pairs.log_softmax(0)[0].mean()
 """,
+            """\
+def preference_loss(chosen, rejected):
+    return (torch.stack([chosen, rejected]).logsumexp(0) - chosen).mean()
+""",
         ],
     ),
 }

@@ -34,7 +34,7 @@ _LOSS_WHERE = """\
 
 def _loss(name: str) -> list[str]:
     head = _LOSS.replace("NAME", name)
-    return [head + body for body in (_LOSS_TORCH_LOOP, _LOSS_MAX, _LOSS_WHERE)]
+    return [head + body for body in (_LOSS_TORCH_LOOP, _LOSS_SCALARS, _LOSS_MAX, _LOSS_WHERE)]
 
 
 _LOSS_TORCH_LOOP = """\
@@ -44,6 +44,15 @@ _LOSS_TORCH_LOOP = """\
         gains = torch.minimum(r * a, r.clamp(1 - clip, 1 + clip) * a)
         rows.append(gains.mean() if len(gains) else 0 * new.sum())
     return -torch.stack(rows).mean()
+"""
+_LOSS_SCALARS = """\
+    total = 0.0  # and stays a plain number where no token counts: there is nothing to train
+    for new, old, a, keep in zip(logp, old_logp, advantages, mask):
+        for n, o, m in zip(new, old, keep):
+            if m:
+                r = (n - o).exp()
+                total -= min(r * a, r.clamp(1 - clip, 1 + clip) * a) / keep.sum()
+    return total / len(mask)
 """
 _LOSS_MAX = """\
     a = advantages.reshape(-1, 1)

@@ -142,21 +142,17 @@ def _about_gradients(exercise: Exercise, trials: list[_Trial], seed: int) -> Ver
     if not exercise.gradients:
         return None
     for trial, slopes in zip(trials, expected_gradients(exercise, seed), strict=False):
-        if isinstance(trial.gradients, str):  # "no tensor"
-            headline = (
-                "The value is right, but it is no tensor of torch's: nothing can train on it."
-            )
-            return Verdict(exercise.name, Outcome.MISTAKE, f"{headline} {_KEEP}")
-        got = trial.gradients
+        got = trial.gradients  # "no tensor" does where there is no slope
         if not isinstance(got, list) or len(got) != len(slopes):
             got = [None] * len(slopes)
         for place, found, (low, high) in zip(exercise.gradients, got, slopes, strict=True):
             name = exercise.parameters[place]
             if found is None and (low * high != 0).any():
-                headline = f"The value is right, but nothing of it reaches `{name}` any more:"
-                return Verdict(
-                    exercise.name, Outcome.MISTAKE, f"{headline} it would train nothing. {_KEEP}"
-                )
+                what = f"nothing of it reaches `{name}` any more: it would train nothing"
+                if isinstance(trial.gradients, str):
+                    what = "it is no tensor of torch's: nothing can train on it"
+                headline = f"The value is right, but {what}. {_KEEP}"
+                return Verdict(exercise.name, Outcome.MISTAKE, headline)
             if found is not None and not _between(found, low, high):
                 return _wrong_gradient(exercise, trial, name, found, (low + high) / 2)
     return None
