@@ -49,12 +49,14 @@ def write_text(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str | bytes) -> Any:
     """The value of a JSON text. Raises ValueError for what is none, or is nested too deep."""
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    except ValueError:
+        raise ValueError("it is no JSON, or it was cut off") from None
 
 
 def loaded(path: str | Path) -> Any:

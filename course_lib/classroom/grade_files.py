@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import stat
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from course_lib import records
 from course_lib.classroom.checks.exercise import Exercise
 from course_lib.classroom.checks.values import cut
 from course_lib.errors import CourseError
@@ -67,7 +67,7 @@ class Submission:
         for name, path in self.notebooks.items():
             try:
                 cells[name] = code_cells(_content(path))
-            except (ValueError, RecursionError, OSError) as error:
+            except (ValueError, OSError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 cells[name] = f"{shown(name)} cannot be read: {shown(why)}."
         return cells, {name: _content(path) for name, path in self.files.items()}
@@ -305,7 +305,7 @@ def _unfit(path: Path) -> str:
 def _copied(notebooks: dict[str, Path]) -> Iterator[str]:
     """A note on each notebook that has all code cells of one of the course's own solutions."""
     for name, path in notebooks.items():
-        with contextlib.suppress(ValueError, RecursionError, OSError):
+        with contextlib.suppress(ValueError, OSError):
             cells = set(map(str.strip, code_cells(_content(path))))
             for lesson, solved in _course("solutions").items():
                 if solved <= cells:
@@ -320,7 +320,7 @@ def _course(folder: str) -> dict[str, set[str]]:
     """
     found = {}
     for name in (f"{one.file}.ipynb" for one in course_map.LESSONS):
-        with contextlib.suppress(ValueError, RecursionError, OSError):
+        with contextlib.suppress(ValueError, OSError):
             found[name] = set(map(str.strip, code_cells(_content(ROOT / folder / name))))
     return found
 
@@ -328,9 +328,9 @@ def _course(folder: str) -> dict[str, set[str]]:
 def code_cells(data: bytes) -> list[str]:
     """The code cells of a notebook of any version of its format, one without text as "".
 
-    Raises ValueError or RecursionError for what is no notebook.
+    Raises ValueError for what is no notebook.
     """
-    notebook = json.loads(data.strip() or b"null")
+    notebook = records.parsed(data.strip() or b"null")
     if not isinstance(notebook, dict):
         raise ValueError("it is no notebook")
     sheets = notebook.get("worksheets")  # version 3 and before
