@@ -51,7 +51,12 @@ def say(reply: Reply, state: State) -> str:
 _NUMBER = re.compile(r"[-+]?(?:(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _MINUS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}", "--")  # editors make them of a hyphen
 _WORD = re.compile(r"[^\W\d_]+|[%$€¢]")
-_SCALE = re.compile(r"[kmgtb]|[mb]n|mio|mrd|dozen|hundred|thousand|(?:m|b|tr)illions?")
+_SCALE = re.compile(
+    r"[kmgtb]|[mbt]l?n|mi[lo]|mrd|dozen|hundreds?|thousands?|lakhs?|crores?|(?:m|b|tr)illions?"
+)
+_PER_CENT = re.compile(r"per\s+cent", re.IGNORECASE)
+_A_SECOND = re.compile(r"(?<![^\W\d])t/s\b")  # as llama.cpp says it
+_SIZES = dict(k="kilo", m="mega", g="giga", t="tera", ki="kibi", mi="mebi", gi="gibi", ti="tebi")
 _UNITS = {
     "%": "% percent percentage point points pp hundred",
     "cents": "cent cents ct ¢",
@@ -62,8 +67,9 @@ _UNITS = {
     "min": "minute minutes min",
     "h": "hour hours h",
     "days": "day days",
+    "bits": "bit bits",
     "bytes": "byte bytes b",
-    **{size: size for size in ("kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib")},
+    **{f"{short}b": f"{short}b {long}byte {long}bytes" for short, long in _SIZES.items()},
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 
@@ -76,7 +82,7 @@ def read_number(text: str, unit: str = "") -> float | None:
     """
     if not text.strip():
         return None
-    text = text.translate(_MINUS)
+    text = _A_SECOND.sub("tokens/s", _PER_CENT.sub("%", text.translate(_MINUS)))
     found = list(_NUMBER.finditer(text)) if len(text) <= 100 else []
     rest = "".join(_NUMBER.split(text))
     if len(found) != 1 or any(sign.isnumeric() for sign in rest):  # of 3½, the half is left

@@ -73,7 +73,8 @@ def test_numbers_are_read_as_people_type_them(text, value):
 @pytest.mark.parametrize(
     "text",
     ["many", "3 or 4", "1e999", "9" * 1000, "--", "1.2.3", "0,05", "1,5", "0,125", "1,2345",
-     "3½", "½", "10²", "12k", "12 K", "1.5 million", "3 Billions", "2bn", "7B", "5 dozen"],
+     "3½", "½", "10²", "12k", "12 K", "1.5 million", "3 Billions", "2bn", "7B", "5 dozen", "5 mln",
+     "3 lakh", "2 crores", "6 thousands"],
 )  # fmt: skip
 def test_what_is_not_one_number_is_said(text):
     with pytest.raises(ValueError, match="type"):
@@ -93,6 +94,11 @@ def test_what_is_not_one_number_is_said(text):
         ("5.6 million", "million USD", 5.6),
         ("27x", "times", 27),
         ("512 B", "bytes", 512),
+        ("17 per cent", "%", 17),
+        ("17 Per cent points", "points", 17),
+        ("27 t/s", "tokens/s", 27),
+        ("27t/s", "tokens/s", 27),
+        ("15.1 gibibytes", "GiB", 15.1),
     ],
 )
 def test_a_number_in_its_own_unit_is_read(text, unit, value):
@@ -102,7 +108,8 @@ def test_a_number_in_its_own_unit_is_read(text, unit, value):
 @pytest.mark.parametrize(
     ("text", "unit"),
     [("16.2 GB", "GiB"), ("15474MiB", "GiB"), ("$0.03", "US cents"), ("5 %", "problems"),
-     ("20 tokens/min", "tokens/s"), ("1.5 kB", "bytes")],
+     ("20 tokens/min", "tokens/s"), ("1.5 kB", "bytes"),
+     ("15.1 gigabytes", "GiB"), ("0.74 bits", "nats"), ("3 per cent", "US cents")],
 )  # fmt: skip
 def test_another_unit_is_said_and_judged_neither_right_nor_wrong(text, unit):
     asked = Number("n", "?", unit, fixed(15), "Yes.")
