@@ -295,5 +295,6 @@ def require_made(out: Path, maker: str, who: str) -> None:
     if not path.exists():
         raise CourseError(
             f"{path} is missing, which {who} needs; make it with "
-            f"`python -m course_lib pipeline --out {out} --only {maker}`."
+            f"`python -m course_lib pipeline --out {out} --only {maker}`, with the same --seed and "
+            "--tiny as here."
         )
