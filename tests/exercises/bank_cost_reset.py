@@ -22,7 +22,7 @@ BANKS = {
             ("its own input price", "price_ratio = 60 / 15"),
             ("one decimal is asked for", "price_ratio = 27"),
             ("below 28", "price_ratio = 28.0"),
-            ("not it yet", "price_ratio = '27.4'"),
+            ("not it yet: a str came out", "price_ratio = '27.4'"),
             ("not it yet", "price_ratio = float('nan')"),
         ],
         right=[

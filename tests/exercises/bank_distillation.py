@@ -17,7 +17,7 @@ BANKS = {
             ("base 10", "kl_by_hand = (0.22, 0.16)"),
             ("not it yet", "kl_by_hand = (0.5, 0.4)"),
             ("not it yet", "kl_by_hand = 0.51"),
-            ("not it yet", "kl_by_hand = (0.51, 0.37, 0)"),
+            ("not it yet: 3 items came out", "kl_by_hand = (0.51, 0.37, 0)"),
         ],
         right=[
             "kl_by_hand = [0.5108, 0.3681]",

@@ -110,8 +110,8 @@ BANKS = {
             ("numbered from 0", "route_by_hand = {3: 0.52, 4: 0.48}"),
             ("exchanged", "route_by_hand = {2: 0.48, 3: 0.52}"),
             ("not it yet", "route_by_hand = {2: 0.5, 3: 0.5}"),
-            ("not it yet", "route_by_hand = [0.52, 0.48]"),
-            ("not it yet", "route_by_hand = {2: 1.0}"),
+            ("not it yet: a list came out", "route_by_hand = [0.52, 0.48]"),
+            ("not it yet.", "route_by_hand = {2: 1.0}"),
         ],
         right=[
             "route_by_hand = {2: 0.52, 3: 0.48}",

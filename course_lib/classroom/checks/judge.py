@@ -270,7 +270,10 @@ def _plainly_wrong(exercise: Exercise, trial: _Trial) -> Verdict:
         if not (trial.got.line or exercise.is_value):
             error += f" (it is called as {_call(exercise, trial.case)})"
         return Verdict(exercise.name, Outcome.ERROR, error, lines)
-    headline = "That is not it yet." if exercise.is_value else f"Not as expected: {trial.wrong}."
+    headline = f"Not as expected: {trial.wrong}."
+    if exercise.is_value:  # its kind may be told, what it is may not
+        told = f": {trial.wrong}" if "came out" in str(trial.wrong) else ""
+        headline = f"That is not it yet{told}."
     return Verdict(exercise.name, Outcome.WRONG, headline, lines)
 
 
