@@ -7,6 +7,7 @@ one time in eight. The verifier is exact and needs no model: the reward is *veri
 
 import itertools
 import re
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,11 +85,11 @@ def sample(n: int, seed: int, split: str = "train", *, size: int = SIZE) -> list
 
 
 def parse(text: str) -> Puzzle:
-    """Read a puzzle written like `7 ? 3 ? 5 ? 2 = 11`; spaces do not matter.
+    """Read a puzzle written like `7 ? 3 ? 5 ? 2 = 11`; spaces and wide characters do not matter.
 
     It need not have a solution (`solutions` tells). Raises ValueError for anything else.
     """
-    match = _PUZZLE.fullmatch(text) if len(text) < 200 else None
+    match = _PUZZLE.fullmatch(unicodedata.normalize("NFKC", text)) if len(text) < 200 else None
     if match is None:
         shown = text if len(text) < 60 else text[:57] + "..."
         raise ValueError(
