@@ -241,6 +241,8 @@ def test_labels_of_a_course_trace():
         ("<think> +4=11", "+4=11: the puzzle's next digit is 3"),
         ("<think> -three=five", "-three=five: 7 - 3 is 4"),
         ("<think> +3=10 -5=5 +2=7 no +3=10 -5=5 +2=7 no", "tried before"),
+        ("<think></think> + + +", "does not reach the target"),
+        *((text, "is not exactly one answer") for text in ("7 - 3 + 5 + 2 = 11", "- + + - + +")),
     ],
 )
 def test_notes_say_what_is_wrong(completion, note):

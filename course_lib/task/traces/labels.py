@@ -114,6 +114,8 @@ def _label_answer(text: str, puzzle: Puzzle) -> Iterator[Step]:
     _, close, answer = text.rpartition(CLOSE)
     if answer.strip() and (close or not (OPEN in text or read_attempts(text, puzzle))):
         right = puzzles.reward(puzzle, text) == 1.0
-        note = "" if right else "does not reach the target"
+        whole = len(puzzles.answer(text) or ()) == len(puzzle.numbers) - 1
+        wrong = "does not reach the target" if whole else "is not exactly one answer"
+        note = "" if right else wrong
         start = len(text) - len(answer.lstrip())
         yield Step(start, len(text.rstrip()), (CONCLUSION,), right, note)
