@@ -271,6 +271,16 @@ def test_cues_are_whole_words(sentence):
     assert step.labels == ()
 
 
+@pytest.mark.parametrize(
+    ("sentence", "label"),
+    [("That\u2019s wrong.", "backtracking"), ("It doesn\u2019t fit.", "backtracking"),
+     ("Let\u2019s say so.", "attempt")],
+)  # fmt: skip
+def test_cues_have_either_apostrophe(sentence, label):
+    [step] = label_steps(sentence)
+    assert step.labels == (label,)
+
+
 @given(TEXTS, st.booleans(), st.booleans())
 def test_any_text_is_labelled_in_order_without_overlaps(text, prefilled, with_puzzle):
     steps = label_steps(text, PUZZLE if with_puzzle else None, prefilled=prefilled)

@@ -78,7 +78,8 @@ def label_steps(text: str, puzzle: Puzzle | None = None, *, prefilled: bool = Fa
 
 def _label_sentences(text: str, offset: int) -> Iterator[Step]:
     for sentence in _SENTENCE.finditer(text):
-        found = {label for label, cues in _CUES.items() if cues.search(sentence[0])}
+        straight = sentence[0].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")  # that's, doesn't
+        found = {label for label, cues in _CUES.items() if cues.search(straight)}
         labels = tuple(label for label in LABELS if label in found)
         yield Step(offset + sentence.start(), offset + sentence.end(), labels)
 
