@@ -229,7 +229,10 @@ def _typed(files: dict[str, Path]) -> dict[str, Path]:
 
 
 def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
-    """All files that are not the system's, notebooks first, then those that lie less deep."""
+    """All files that are not the system's, notebooks first, then those that lie less deep.
+
+    Notebooks in folders named as the course's own come after the others.
+    """
     notebooks: list[Path] = []
     others: list[Path] = []
     for path, reason in below(base, _SYSTEM.match, _DEEPEST, _MOST_ENTRIES):
@@ -241,7 +244,8 @@ def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
             others.append(path)
         else:
             left[f"more than {_MOST_SEEN:,} files beside the notebooks"] = ["the rest"]
-    return [*notebooks, *others]
+    last = ("notebooks", "solutions")  # who hands in the whole course has worked elsewhere
+    return [*sorted(notebooks, key=lambda path: path.parent.name in last), *others]
 
 
 def below(

@@ -52,6 +52,16 @@ def test_notebooks_come_before_whatever_lies_beside_them(tmp_path):
     assert "more than 50 files" in said and "data.bin" in said and "20,000,000" in said
 
 
+def test_own_work_in_the_whole_course_is_not_what_is_left_out(tmp_path):
+    for folder in ("exercises", "notebooks", "solutions"):
+        for number in range(10):
+            put(tmp_path / "lea" / folder / f"{number:02d}.ipynb", BLANK)
+    put(tmp_path / "lea" / "work" / "01.ipynb", RATIO)
+    notebooks, said = taken(tmp_path)["lea"]
+    assert "work/01.ipynb" in notebooks and "exercises/09.ipynb" in notebooks
+    assert "more than 20 notebooks): notebooks/09.ipynb, solutions/00.ipynb" in said
+
+
 def test_archives_links_and_strange_files_are_each_a_line(tmp_path):
     put(tmp_path / "alice.ipynb", RATIO)
     (tmp_path / "bob.zip").write_bytes(b"PK")
