@@ -229,10 +229,7 @@ def _typed(files: dict[str, Path]) -> dict[str, Path]:
 
 
 def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
-    """All files that are not the system's, notebooks first, then those that lie less deep.
-
-    Notebooks in folders named as the course's own come after the others.
-    """
+    """All files that are not the system's, notebooks first, the course's own the last of these."""
     notebooks: list[Path] = []
     others: list[Path] = []
     for path, reason in below(base, _SYSTEM.match, _DEEPEST, _MOST_ENTRIES):
