@@ -105,6 +105,7 @@ class Decoder:
         return sum(c.numel() * c.element_size() for c in self.caches if c is not None)
 
 
+@torch.no_grad()
 def decode(
     model: Any,
     prompt: Sequence[int],
@@ -122,13 +123,13 @@ def decode(
     check_asked([prompt], 1, max_new_tokens, temperature)
     ends = ends_of(eos).tolist()
     decoder, new = Decoder(model, kind), list(prompt)
-    with torch.no_grad(), sampling(model, "dense"):
-        for _ in range(max_new_tokens):
+    for _ in range(max_new_tokens):
+        with sampling(model, "dense"):  # between the tokens the model is as it was
             logits = model.lm_head(decoder.run(new)[-1:])
-            new = [int(pick(logits, temperature, generator))]
-            yield new[0]
-            if new[0] in ends:
-                return
+        new = [int(pick(logits, temperature, generator))]
+        yield new[0]
+        if new[0] in ends:
+            return
 
 
 def cost(model: nn.Module, kind: Kind, context: int, steps: int = 16) -> dict[str, float]:

@@ -14,6 +14,7 @@ import torch
 from course_lib import records
 from course_lib.errors import COUNT
 from course_lib.model import latent_decode, models, mtp, rollout
+from course_lib.model.own_forward import sampling
 from course_lib.model.rollout import Rollout
 from course_lib.runtime import new_folder, use_threads
 from course_lib.task import puzzles
@@ -46,7 +47,8 @@ def measure(model: Any, head: Any, tokenizer: Any, n: int = 24, seed: int = 1) -
     asked = prompts(tokenizer, n, seed, "test")
     limits = {"eos": tokenizer.eos_token_id, "max_new_tokens": LONGEST}
     start = time.process_time()
-    plain = [list(latent_decode.decode(model, one, **limits)) for one in asked]
+    with sampling(model, "dense"):  # once for all, not for every token
+        plain = [list(latent_decode.decode(model, one, **limits)) for one in asked]
     middle = time.process_time()
     fast = [mtp.speculate(model, head, one, **limits) for one in asked]
     end = time.process_time()

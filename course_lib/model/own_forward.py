@@ -56,8 +56,14 @@ def way(model: PreTrainedModel) -> Way:
 
 @contextmanager
 def sampling(model: PreTrainedModel, experts: str | None = None) -> Iterator[None]:
-    """The model in evaluation mode, with the attention of `kv_buffer` and those experts."""
+    """The model in evaluation mode, with the attention of `kv_buffer` and those experts.
+
+    Within another such block it does nothing.
+    """
     config: Any = model.config
+    if config._attn_implementation == "kv_buffer":
+        yield
+        return
     training = model.training
     before = config._attn_implementation, getattr(config, "_experts_implementation", None)
     model.eval()

@@ -136,7 +136,7 @@ def ends_of(eos: int | Sequence[int], device: torch.device | str = "cpu") -> tor
     return torch.cat([ends[ends >= 0], ends[ends < 0]])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -164,7 +164,8 @@ def generate(
     ends = ends_of(eos, model.device)
     batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
     team = team.of(len(batch.ids))
-    with sampling(model, way(model).experts):
+    # Only in here, or no gradient could be had through what comes back.
+    with torch.inference_mode(), sampling(model, way(model).experts):
         longest = _sample(model, batch, temperature, banned, generator, team)
     ids = batch.ids[:, :longest]
     ended = torch.isin(ids, ends)
@@ -174,6 +175,7 @@ def generate(
     return Rollout(*asked, ids, ended.any(1), lengths, logp, batch.shared)
 
 
+@torch.inference_mode()
 def stream(
     model: PreTrainedModel,
     prompt: Sequence[int],
@@ -183,18 +185,22 @@ def stream(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
-    """Yield the tokens of one completion as they are sampled, the EOS included."""
+    """Yield the tokens of one completion as they are sampled, the EOS included.
+
+    Between them the model is as it was, and may be used.
+    """
     check_asked([prompt], 1, max_new_tokens, temperature)
     ends = ends_of(eos, model.device)
     ids, mask = pad_left([prompt], max(0, int(ends[0])), model.device)
     buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)
-    with torch.inference_mode(), sampling(model, way(model).experts):
+    with sampling(model, way(model).experts):
         logits = _prefill(model, ids, mask, buffer)
-        for position in range(len(prompt), len(prompt) + max_new_tokens):
-            token = pick(logits, temperature, generator)
-            yield int(token)
-            if bool(torch.isin(token, ends)):
-                return
+    for position in range(len(prompt), len(prompt) + max_new_tokens):
+        token = pick(logits, temperature, generator)
+        yield int(token)
+        if bool(torch.isin(token, ends)):
+            return
+        with sampling(model, way(model).experts):
             logits = next_logits(model, token[:, None], mask.new_tensor([[position]]), buffer)
 
 

@@ -229,7 +229,7 @@ class Learner:
     def _old_logprobs(self, sampled: Rollout) -> _Old:
         """Where the old log-probabilities cannot be had from the first pass, they are got here."""
         if self.config.old_from == "sampler" and sampled.logp is not None:
-            return _Old(sampled.logp.clone(), known=True)
+            return _Old(sampled.logp, known=True)
         old = _Old(torch.zeros(sampled.ids.shape, device=sampled.ids.device), known=False)
         if self.config.minibatches > 1:
             everything = torch.arange(len(sampled.ids), device=sampled.ids.device)
@@ -296,7 +296,7 @@ class Learner:
         options = self._options(part, mask)
         found: dict[str, float] = {}
         if part.logp is not None:
-            sampler = part.logp.clone()
+            sampler = part.logp
             trainer = logp.detach() if self.config.old_from == "sampler" else old
             found["mismatch"] = float((trainer - sampler)[mask].abs().mean())
             if self.config.truncate:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.model import kv_buffer, models, rollout
+from course_lib.model import kv_buffer, latent_decode, models, rollout
 from course_lib.task import puzzles
 
 FAMILIES = ["mini_v3", "qwen2", "llama"]
@@ -133,6 +133,40 @@ def test_the_model_comes_back_as_it_was(random_models, prompts):
     rollout.generate(model, prompts[:1], max_new_tokens=1, eos=0)
     assert model.training
     assert (model.config._attn_implementation, model.config._experts_implementation) == before
+    model.eval()
+
+
+def test_a_gradient_goes_through_what_was_sampled(random_models, prompts):
+    """`gather` and the embedding keep ids for the way back, which inference mode forbids."""
+    model = copy.deepcopy(random_models["llama"])
+    found = rollout.generate(model, prompts, max_new_tokens=4, eos=0, keep_logp=True)
+    ids = torch.cat([found.prompt_ids, found.ids], 1)
+    before = model(ids).logits[:, found.prompt_ids.shape[1] - 1 : -1].log_softmax(-1)
+    logp = before.gather(-1, found.ids[..., None]).squeeze(-1)
+    (logp * found.logp).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def decoded(model, prompt):
+    return latent_decode.decode(model, prompt, max_new_tokens=4, eos=-1)
+
+
+def streamed(model, prompt):
+    return rollout.stream(model, prompt, max_new_tokens=4, eos=-1, temperature=0)
+
+
+@pytest.mark.parametrize("tokens_of", [decoded, streamed])
+def test_between_two_tokens_the_model_is_as_it_was(random_models, prompts, tokens_of):
+    model = random_models["mini_v3"].train()
+    before = model.config._attn_implementation, model.config._experts_implementation
+    expected = list(tokens_of(model, prompts[0]))
+    first, second = tokens_of(model, prompts[0]), tokens_of(model, prompts[0])
+    assert next(first) == next(second) == expected[0]
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and model.training
+    assert (model.config._attn_implementation, model.config._experts_implementation) == before
+    del first
+    assert list(second) == expected[1:]
+    assert model.training and model.config._attn_implementation == before[0]
     model.eval()
 
 
