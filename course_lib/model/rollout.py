@@ -74,8 +74,8 @@ def pad_left(
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         own = len(prompt) - shared
-        ids[row, :shared] = torch.tensor(prompt[:shared], dtype=torch.long)
-        ids[row, longest - own :] = torch.tensor(prompt[shared:])
+        ids[row, :shared] = torch.as_tensor(prompt[:shared], dtype=torch.long)
+        ids[row, longest - own :] = torch.as_tensor(prompt[shared:])
         mask[row, :shared] = 1
         mask[row, longest - own :] = 1
     return ids.to(device), mask.to(device)
@@ -115,9 +115,15 @@ def check_asked(
     prompts: Sequence[Sequence[int]], samples: int, max_new_tokens: int, temperature: float
 ) -> None:
     """Raises ValueError for what nothing can be sampled from."""
-    if not prompts or not all(map(len, prompts)) or max_new_tokens < 1 or samples < 1:
+    try:
+        rows = [torch.as_tensor(prompt, dtype=torch.long) for prompt in prompts]
+    except (TypeError, ValueError, RuntimeError):  # texts, or lists where ids should be
+        rows = []
+    sound = rows and all(row.ndim == 1 and len(row) for row in rows)
+    if not sound or max_new_tokens < 1 or samples < 1:
         raise ValueError(
-            "generate needs prompts of at least one token, and samples and max_new_tokens >= 1."
+            "generate needs prompts, each a list of at least one token's id (decode and stream: "
+            "one prompt), and samples and max_new_tokens >= 1."
         )
     if temperature != 0 and not COLDEST <= temperature < math.inf:
         raise ValueError(
@@ -130,7 +136,7 @@ def ends_of(eos: int | Sequence[int], device: torch.device | str = "cpu") -> tor
 
     Raises ValueError for none.
     """
-    ends = torch.as_tensor(eos, device=device).view(-1)
+    ends = torch.as_tensor([] if eos is None else eos, device=device).view(-1)
     if not len(ends):
         raise ValueError("eos is empty; give the id that ends a completion, or several (-1: none).")
     return torch.cat([ends[ends >= 0], ends[ends < 0]])
@@ -215,6 +221,12 @@ def _prefill(
 
     Their first `shared` tokens are run in one row, whose keys and values then stand for all.
     """
+    highest, known = int(ids.max()), model.config.get_text_config().vocab_size
+    if highest >= known:
+        raise ValueError(
+            f"prompts or eos name token {highest}, and this model has 0 to {known - 1}; is the "
+            "tokenizer another model's?"
+        )
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     if shared:
         next_logits(model, ids[:1, :shared], positions[:1, :shared], buffer)

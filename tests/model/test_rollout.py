@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -217,7 +218,34 @@ def test_a_model_whose_training_went_astray_is_told_in_a_sentence(random_models,
 
 def test_no_end_at_all_is_refused_by_both(random_models, prompts):
     model = random_models["llama"]
-    with pytest.raises(ValueError, match="eos is empty"):
-        rollout.generate(model, prompts, max_new_tokens=2, eos=[])
+    for nothing in ([], None):  # None is what a tokenizer without an end has
+        with pytest.raises(ValueError, match="eos is empty"):
+            rollout.generate(model, prompts, max_new_tokens=2, eos=nothing)
     with pytest.raises(ValueError, match="eos is empty"):
         next(rollout.stream(model, prompts[0], max_new_tokens=2, eos=[]))
+
+
+@pytest.mark.parametrize("wrong", [[5, 6], "a text", ["a text"], [[[5, 6]]], torch.tensor([5, 6])])
+def test_what_is_no_list_of_prompts_is_refused_in_a_sentence(random_models, wrong):
+    with pytest.raises(ValueError, match="prompts, each a list of"):
+        rollout.generate(random_models["llama"], wrong, max_new_tokens=2, eos=0)
+
+
+def test_a_token_that_the_model_has_not_is_refused_by_both(random_models):
+    model = random_models["llama"]
+    known = model.config.vocab_size
+    with pytest.raises(ValueError, match=rf"token {known}, and this model has 0 to {known - 1};"):
+        rollout.generate(model, [[5, known]], max_new_tokens=2, eos=0)
+    with pytest.raises(ValueError, match=f"token {known}"):
+        next(rollout.stream(model, [known], max_new_tokens=2, eos=0))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("made", [torch.tensor, np.array])
+def test_prompts_may_be_rows_of_a_tokenizer(random_models, made):
+    """As a tokenizer gives them that is asked for tensors or arrays."""
+    model, prompts = random_models["llama"], [list(range(3, 20)), [*range(3, 19), 30]]
+    asked = {"max_new_tokens": 4, "eos": -1, "temperature": 0}
+    expected = rollout.generate(model, prompts, **asked)
+    found = rollout.generate(model, made(prompts), **asked)
+    assert found.ids.equal(expected.ids) and found.shared == expected.shared == 16
