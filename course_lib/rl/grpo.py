@@ -32,7 +32,8 @@ _CORRECTION = {"sample": 1, "population": 0}  # what is taken from the group's s
 def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4) -> Tensor:
     """How much better each completion did than its group: `(reward - mean) / (std + eps)`.
 
-    `rewards` is (groups, size), one row for the completions of one prompt, and so is the result.
+    `rewards` is (groups, size), one row for the completions of one prompt, and so is the result;
+    lists and arrays are taken too.
     `std` is `"sample"` (divide by size - 1, as TRL does), `"population"` (by size, as numpy does)
     or `"none"`: only the mean is taken off, as Dr. GRPO does, and `eps` is not used. A group whose
     rewards are all equal gets exactly 0. Whole-number rewards are taken as float32.
@@ -40,6 +41,7 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     Raises ValueError for rewards that are not finite or not (groups, size), for a group of one, and
     for rewards so large that sums of them leave the range of their type.
     """
+    rewards = torch.as_tensor(rewards)
     _check_rewards(rewards, std, eps)
     if not rewards.is_floating_point():
         rewards = rewards.float()
@@ -49,7 +51,7 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     if std == "none":
         return _within_range(centred)
     away = _within_range(rewards.std(1, correction=_CORRECTION[std], keepdim=True))
-    return _within_range(centred) / (away + eps)
+    return (_within_range(centred) / (away + eps)).masked_fill(equal, 0.0)
 
 
 def _within_range(values: Tensor) -> Tensor:
@@ -92,7 +94,8 @@ def policy_loss(
     Raises ValueError for shapes that do not fit, a mask without tokens, or numbers not finite.
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask, weights)
-    clip, mask = _check_options(clip, kl, ref_logp, reduce, max_length, estimator), mask.bool()
+    _check_options(kl, ref_logp, estimator)
+    mask = mask.bool()
     sides = (logp, old_logp, advantages[:, None], mask)
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
@@ -119,7 +122,7 @@ def clipped_surrogate(
     old_logp: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    clip: tuple[float, float],
+    clip: float | tuple[float, float],
     level: Level = "token",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`min(ratio * A, clip(ratio) * A)`, the ratio, and where the clip stops the gradient.
@@ -129,7 +132,8 @@ def clipped_surrogate(
     """
     ratio = ratios(logp, old_logp, mask, level)
     advantages = advantages.detach() * mask
-    low, high = 1 - clip[0], 1 + clip[1]
+    below, above = _two(clip)
+    low, high = 1 - below, 1 + above
     surrogate = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
     clipped = ((ratio > high) & (advantages > 0)) | ((ratio < low) & (advantages < 0))
     return surrogate, ratio, clipped
@@ -180,9 +184,9 @@ def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -
     if reduce == "token":
         return counted / counted.sum().clamp(min=1)
     if reduce != "constant":
-        raise ValueError(f"reduce is {reduce!r}; {_REDUCE}.")
-    if max_length is None:
-        raise ValueError("max_length is missing; reduce='constant' needs it.")
+        raise ValueError(f"reduce is {reduce!r}; allowed are 'sequence', 'token' and 'constant'.")
+    if max_length is None or not 1 <= max_length < math.inf:
+        raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
     return counted / (len(mask) * max_length)
 
 
@@ -216,6 +220,14 @@ def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
         raise ValueError(f"rewards[{group}, {place}] is {given}; allowed are finite numbers.")
 
 
+def require_tensors(**given: Tensor) -> None:
+    """Raises ValueError, by name, for a list or an array."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise ValueError(f"{name} is a {kind}; allowed is a tensor, as torch.tensor makes.")
+
+
 def _check_policy(
     logp: Tensor,
     old_logp: Tensor,
@@ -224,6 +236,7 @@ def _check_policy(
     mask: Tensor,
     weights: Tensor | None,
 ) -> None:
+    require_tensors(logp=logp, old_logp=old_logp, advantages=advantages, mask=mask)
     if logp.ndim != 2:
         raise ValueError(f"logp has shape {tuple(logp.shape)}; allowed is (completions, tokens).")
     others = {
@@ -261,30 +274,17 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         )
 
 
-_REDUCE = "allowed are 'sequence', 'token' and 'constant'"
-
-
-def _check_options(
-    clip: float | tuple[float, float],
-    kl: float,
-    ref_logp: Tensor | None,
-    reduce: str,
-    max_length: int | None,
-    estimator: str,
-) -> tuple[float, float]:
-    """Refuse what cannot be; the clip as two numbers."""
+def _two(clip: float | tuple[float, float]) -> tuple[float, float]:
     ends: Any = (clip, clip) if isinstance(clip, Real) else clip
     pair = isinstance(ends, Sequence) and [isinstance(c, Real) for c in ends] == [True, True]
     if not pair or not all(c >= 0 for c in ends):
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
+    return ends
+
+
+def _check_options(kl: float, ref_logp: Tensor | None, estimator: str) -> None:
     if not 0 <= kl < math.inf:
         raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")
-    if estimator not in estimates.ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}; allowed are 'k1', 'k2' and 'k3'.")
+    estimates.require_known(estimator)
     if kl and ref_logp is None:
         raise ValueError(f"kl is {kl} and ref_logp is missing; allowed is kl=0 or both.")
-    if reduce not in ("sequence", "token", "constant"):
-        raise ValueError(f"reduce is {reduce!r}; {_REDUCE}.")
-    if reduce == "constant" and (max_length is None or not 1 <= max_length < math.inf):
-        raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
-    return ends

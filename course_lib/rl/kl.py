@@ -52,8 +52,15 @@ ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
 WAYS = ("policy||reference", "reference||policy")
 
 
+def require_known(estimator: str) -> None:
+    """Raises ValueError for a name that is not one of the three."""
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator is {estimator!r}; allowed are 'k1', 'k2' and 'k3'.")
+
+
 def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None = None) -> Tensor:
     """The derivative of an estimate by the token's log-probability, as it acts in a loss."""
+    require_known(name)
     gap = difference(logp, ref_logp, mask)
     one = torch.ones_like(gap) if mask is None else mask.to(gap.dtype)
     return {"k1": one, "k2": gap, "k3": 1 - (-gap).exp()}[name]
@@ -64,8 +71,9 @@ def exact(logits: Tensor, ref_logits: Tensor) -> Tensor:
     return kl_divergence(logits.log_softmax(-1), ref_logits.log_softmax(-1))
 
 
+@torch.enable_grad()
 def gradient(logits: Tensor, ref_logits: Tensor, way: str = "policy||reference") -> Tensor:
-    """The gradient of a divergence by the policy's logits, both (vocabulary,).
+    """The gradient of a divergence by the policy's logits, both (..., vocabulary).
 
     `way` is "policy||reference" or "reference||policy"; raises ValueError for another.
     """
@@ -74,13 +82,19 @@ def gradient(logits: Tensor, ref_logits: Tensor, way: str = "policy||reference")
     leaf = logits.detach().clone().requires_grad_()
     pair = (leaf, ref_logits.detach())
     value = exact(*pair) if way == WAYS[0] else exact(pair[1], pair[0])
-    return torch.autograd.grad(value, leaf)[0]
+    return torch.autograd.grad(value.sum(), leaf)[0]
 
 
 def difference(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
     """`a - b` where `mask` is true and 0 elsewhere, even where the padding holds infinities.
 
-    In float32 at least: what is made of it would be lost in half precision's rounding.
+    In float32 at least: what is made of it would be lost in half precision's rounding. Raises
+    ValueError for two shapes, of which torch would spread one over the other.
     """
+    if a.shape != b.shape:
+        raise ValueError(
+            f"log-probabilities have the shapes {tuple(a.shape)} and {tuple(b.shape)}; allowed is "
+            "one shape for both."
+        )
     apart = a.to(torch.promote_types(a.dtype, torch.float32)) - b
     return apart if mask is None else apart.masked_fill(~mask.bool(), 0.0)

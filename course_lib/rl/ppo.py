@@ -31,6 +31,7 @@ def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
 
     `mask` (completions, tokens) is 1 from the first token to the last (see `completion_mask`).
     """
+    grpo.require_tensors(rewards=rewards, mask=mask)
     if rewards.shape != mask.shape[:1] or mask.ndim != 2:
         raise ValueError(
             f"rewards has shape {tuple(rewards.shape)} and mask {tuple(mask.shape)}; allowed are "
@@ -76,6 +77,7 @@ def whiten(advantages: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
     exactly 0. Raises ValueError for shapes that differ or a mask without tokens.
     """
     _check_like(mask, advantages=advantages)
+    advantages = _single(advantages)
     told = advantages[mask.bool()]
     if bool((told == told[0]).all()):  # as in `grpo.group_advantages`: no rounding is blown up
         return torch.zeros_like(advantages)
@@ -91,7 +93,7 @@ def policy_loss(
     old_logp: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    clip: tuple[float, float] = (0.2, 0.2),
+    clip: float | tuple[float, float] = (0.2, 0.2),
 ) -> tuple[Tensor, dict[str, float]]:
     """The clipped surrogate with an advantage for every token, mean over all tokens.
 
@@ -146,14 +148,17 @@ class ValueModel(nn.Module):
 
 
 def completion_values(model: ValueModel, sampled: Rollout, mask: Tensor) -> Tensor:
-    """The guess *before* each completion token, (completions, tokens) like `mask`, 0 outside it."""
+    """The guess *before* each completion token, (completions, tokens) like `mask`, 0 outside it.
+
+    Those of a model in half precision come back as float32, for the sums that are made of them.
+    """
     ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)[:, :-1]
     inputs: dict[str, Tensor] = {}
     if not bool(sampled.prompt_mask.all()):
         seen = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)[:, :-1]
         inputs = {"attention_mask": seen, "position_ids": (seen.cumsum(1) - 1).clamp(min=0)}
     before = model(ids, **inputs)[:, sampled.prompt_ids.shape[1] - 1 :]
-    return before.masked_fill(mask == 0, 0.0)
+    return _single(before).masked_fill(mask == 0, 0.0)
 
 
 @dataclass
@@ -274,8 +279,13 @@ def _chunks(sampled: Rollout) -> list[torch.Tensor]:
     return list(chunks(sampled, rows))
 
 
+def _single(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _check_like(mask: Tensor, **others: Tensor) -> None:
     """Of one shape, or torch would spread one over the other, and something to take a mean of."""
+    grpo.require_tensors(mask=mask, **others)
     for name, tensor in others.items():
         if tensor.shape != mask.shape or mask.ndim != 2:
             raise ValueError(
@@ -289,6 +299,7 @@ def _check_like(mask: Tensor, **others: Tensor) -> None:
 
 
 def _check_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> None:
+    grpo.require_tensors(rewards=rewards, values=values, mask=mask)
     if values.ndim != 2 or rewards.shape != values.shape or mask.shape != values.shape:
         raise ValueError(
             f"rewards has shape {tuple(rewards.shape)}, values {tuple(values.shape)} and mask "

@@ -72,6 +72,21 @@ def test_rewards_that_are_all_equal_teach_exactly_nothing(std, value, dtype):
     assert group_advantages(rewards, std=std, eps=0.0 if std == "none" else 1e-4).eq(0).all()
 
 
+@pytest.mark.parametrize(("dtype", "eps"), [(torch.float32, 0.0), (torch.float16, 1e-8)])
+@pytest.mark.parametrize("std", ["sample", "population"])
+def test_equal_rewards_teach_nothing_whatever_epsilon_is(std, dtype, eps):
+    """1e-8 is 0 in half precision, and 0 / 0 would be NaN."""
+    found = group_advantages(tensor([[1, 1], [0, 1]], dtype=dtype), std=std, eps=eps)
+    assert found[0].eq(0).all() and found[1, 1] > 0.7
+
+
+@pytest.mark.parametrize("made", [list, np.array])
+def test_rewards_may_be_lists_or_an_array(made):
+    rewards = [[1.0, 0.0], [0.0, 1.0]]
+    found, expected = group_advantages(made(rewards)), group_advantages(f64(rewards))
+    near(found.double(), expected, 1e-6)
+
+
 def test_each_group_is_compared_with_itself_only():
     rewards = tensor([[1.0, 0, 0, 0], [5.0, 5, 5, 6], [2.0, 2, 2, 2]])
     together = group_advantages(rewards)
@@ -357,6 +372,8 @@ def test_bad_arguments_are_refused_by_name():
     refused(r"mask has shape \(3, 2\)", mask=torch.ones(3, 2))
     refused(r"ref_logp has shape \(1, 3\)", ref_logp=zeros(1, 3))
     refused(r"advantages has shape \(2, 3\); allowed is \(2,\)", advantages=zeros(2, 3))
+    refused("mask is a list; allowed is a tensor", mask=[[1, 1, 1], [1, 1, 1]])
+    refused("advantages is a ndarray; allowed is a tensor", advantages=np.ones(2))
     refused("mask is 0 everywhere", mask=zeros(2, 3))
     refused("mask has values other than 0 and 1", mask=torch.full((2, 3), 0.5))
     refused("advantages has 1 values that are not finite", advantages=tensor([0.0, math.nan]))
@@ -485,4 +502,7 @@ def test_weights_of_the_padding_are_never_looked_at():
 def test_a_mean_that_there_is_not_is_refused_and_no_token_counts_nothing():
     with pytest.raises(ValueError, match="reduce is 'mean'"):
         token_weights(torch.ones(1, 2), "mean", 4)
+    for length in (None, 0, -4):
+        with pytest.raises(ValueError, match=f"max_length is {length}; reduce='constant' needs"):
+            token_weights(torch.ones(1, 2), "constant", length)
     assert not token_weights(torch.zeros(1, 2), "token").any()

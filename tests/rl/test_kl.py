@@ -103,3 +103,23 @@ def test_tokens_that_are_ruled_out_add_nothing():
 def test_a_direction_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="way is 'policy'; allowed are"):
         kl.gradient(torch.zeros(2), torch.zeros(2), "policy")
+
+
+def test_several_places_have_a_gradient_each_also_where_gradients_are_off():
+    policy, reference = torch.randn(2, 3, 5).double()
+    for way in kl.WAYS:
+        rows = [kl.gradient(p, q, way) for p, q in zip(policy, reference, strict=True)]
+        with torch.no_grad():
+            near(kl.gradient(policy, reference, way), torch.stack(rows))
+
+
+@pytest.mark.parametrize("name", ["k1", "k2", "k3"])
+def test_a_reference_of_another_shape_is_refused(name):
+    for other in (torch.zeros(3), torch.zeros(3, 1), torch.zeros(2, 4)):
+        with pytest.raises(ValueError, match="allowed is one shape for both"):
+            kl.ESTIMATORS[name](torch.zeros(3, 4), other)
+
+
+def test_a_slope_of_no_estimate_is_refused():
+    with pytest.raises(ValueError, match="estimator is 'k4'; allowed are"):
+        kl.slope("k4", torch.zeros(1, 1), torch.zeros(1, 1))

@@ -118,6 +118,36 @@ def test_shapes_that_torch_would_spread_and_a_mask_of_nothing_are_refused(call):
         call(torch.ones(4, 4), torch.zeros(4, 4))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_whitening_is_in_float32_at_least(dtype):
+    """In half precision 90 000 tokens are more than the largest number, and 300 squared as well."""
+    advantages = (300 * torch.randn(300, 300, generator=torch.Generator().manual_seed(0))).to(dtype)
+    white = ppo.whiten(advantages, torch.ones(300, 300))
+    assert white.dtype == torch.float32
+    near(white.double().square().mean(), tensor(1.0).double(), 1e-4)
+
+
+def test_one_number_clips_both_sides_and_what_is_none_is_refused():
+    logp, noise, mask = batch(3)
+    old = logp + 0.3 * noise
+    per_token = torch.ones_like(logp)
+    one, _ = ppo.policy_loss(logp, old, per_token, mask, 0.1)
+    near(one, ppo.policy_loss(logp, old, per_token, mask, (0.1, 0.1))[0])
+    with pytest.raises(ValueError, match=r"clip is \(-0.1, 0.2\)"):
+        ppo.policy_loss(logp, old, per_token, mask, (-0.1, 0.2))
+
+
+def test_lists_are_refused_in_a_sentence():
+    row = torch.ones(1, 2)
+    for call in (
+        lambda rows: ppo.gae(row, rows, row),
+        lambda rows: ppo.whiten(rows, row),
+        lambda rows: ppo.outcome_rewards(rows, row),
+    ):
+        with pytest.raises(ValueError, match="is a list; allowed is a tensor"):
+            call([[1.0, 1.0]])
+
+
 def test_the_policy_loss_with_one_advantage_a_completion_is_grpos():
     logp, noise, mask = batch(3)
     old, advantages = logp + 0.3 * noise, f64([1.0, -2.0, 0.5])
@@ -182,6 +212,13 @@ def test_values_are_the_guesses_before_each_token_and_ignore_left_padding(policy
     padded = rollout(tensor([[0, 1, 2]]), ids)
     padded.prompt_mask[0, 0] = 0
     near(ppo.completion_values(model, padded, mask), values, 1e-5)
+
+
+def test_guesses_of_a_model_in_half_precision_are_judged_in_single(policy):
+    sampled = rollout(torch.ones(2, 3).long(), torch.ones(2, 4).long())
+    critic = ppo.Critic(ppo.ValueModel.like(policy.bfloat16()), None)
+    judged = critic.judge(sampled, torch.ones(2, 4), tensor([1.0, 0.0]))
+    assert {one.dtype for one in judged} == {torch.float32}
 
 
 def test_a_value_model_is_a_copy_and_guesses_nought_at_first(policy):
