@@ -34,10 +34,10 @@ class LatentWeights(NamedTuple):
 def weights_of(module: nn.Module) -> LatentWeights:
     """The weights of a `DeepseekV3Attention` of transformers.
 
-    Raises CourseError for one that would compute other numbers here: with biases, or with positions
-    that are not plain rotary ones.
+    Raises CourseError for one that would compute other numbers here: with biases, with positions
+    that are not plain rotary ones, or in half precision.
     """
-    _require_plain(module.config)
+    _require_plain(module)
     of = {name.removesuffix(".weight"): p for name, p in module.named_parameters()}
     return LatentWeights(
         of["q_b_proj"] if "q_b_proj" in of else of["q_proj"],
@@ -50,16 +50,19 @@ def weights_of(module: nn.Module) -> LatentWeights:
     )
 
 
-def _require_plain(config: Any) -> None:
+def _require_plain(module: Any) -> None:
+    config, dtype = module.config, module.o_proj.weight.dtype
     rotary, wanted = config.rope_parameters, {"rope_type": "default", "rope_theta": THETA}
     others = {name: rotary.get(name) for name in wanted if rotary.get(name) != wanted[name]}
     told = {"attention_bias": False, "rope_interleave": True}
     others |= {name: getattr(config, name) for name in told if getattr(config, name) != told[name]}
+    if dtype.itemsize < 4:
+        others["dtype"] = dtype
     if others:
         raise CourseError(
             f"This model's attention has {', '.join(f'{k} {v!r}' for k, v in others.items())}; "
             f"written out here is the one with rope_type 'default', rope_theta {THETA:g}, "
-            "rope_interleave and no bias. `rollout.generate` runs any."
+            "rope_interleave, no bias and in float32. `rollout.generate` runs any."
         )
 
 

@@ -74,7 +74,8 @@ class Decoder:
     """A model with what it keeps of one text.
 
     Raises CourseError for another architecture, and for attention that is not plain (see
-    `latent_attention.weights_of`), as R1's own with its stretched positions.
+    `latent_attention.weights_of`), as R1's own with its stretched positions. Raises ValueError for
+    another kind of cache.
     """
 
     def __init__(self, model: Any, kind: Kind = "absorbed") -> None:
@@ -83,6 +84,8 @@ class Decoder:
                 f"This decoder is for DeepSeek-V3's attention, not {type(model).__name__}'s; use "
                 "`rollout.generate` for other models."
             )
+        if kind not in KINDS:
+            raise ValueError(f"kind is {kind!r}; allowed are {', '.join(map(repr, KINDS))}.")
         self.model, self.kind = model, kind
         self.layers = list(model.model.layers)
         self.weights = [latent_weights(layer.self_attn) for layer in self.layers]
@@ -135,8 +138,11 @@ def decode(
 def cost(model: nn.Module, kind: Kind, context: int, steps: int = 16) -> dict[str, float]:
     """What a cache of `context` tokens holds, and the processor's time for one token more.
 
-    Returns `bytes` for each token and `seconds`, the mean over `steps` further tokens.
+    Returns `bytes` for each token and `seconds`, the mean over `steps` further tokens. Raises
+    ValueError where there is no token.
     """
+    if context < 1 or steps < 1:
+        raise ValueError(f"context is {context} and steps {steps}; give at least 1 of each.")
     decoder = Decoder(model, kind)
     vocabulary = decoder.model.config.vocab_size
     ids = torch.randint(vocabulary, (context + steps,), generator=torch.Generator().manual_seed(0))

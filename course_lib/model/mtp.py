@@ -26,20 +26,21 @@ from course_lib.model.own_forward import sampling
 from course_lib.model.rollout import Rollout, check_asked, ends_of, pick
 
 
-def make_head(model: Any, seed: int = 0) -> Any:
+def make_head(model: Any) -> Any:
     """A head for the token after next, before training; it shares the model's embedding and output.
 
     Its layer starts as a copy of the model's last one, and the join lets both parts through: from
-    random weights it would take a hundred times as many texts.
+    random weights it would take a hundred times as many texts. Raises CourseError as `Decoder`.
     """
-    torch.manual_seed(seed)
+    Decoder(model)
     head: Any = MtpModel(model, 1)
     layer, width = head.layers[0], model.config.hidden_size
     layer.mtp_block.load_state_dict(model.model.layers[-1].state_dict())
     layer.post_norm.load_state_dict(model.model.norm.state_dict())
     with torch.no_grad():
         layer.eh_proj.weight.copy_(torch.eye(width).repeat(1, 2))
-    return head.requires_grad_(False)
+    head.layers.requires_grad_(False)  # the rest is the model's
+    return head
 
 
 def own_parameters(head: Any) -> list[torch.nn.Parameter]:
@@ -85,7 +86,7 @@ def train(
     """
     if steps < 1 or rows < 1:
         raise ValueError(f"steps is {steps} and rows {rows}; train for at least 1 step of 1 row.")
-    head, known = make_head(model, seed), states(model, sampled)
+    head, known = make_head(model), states(model, sampled)
     own = [p.requires_grad_() for p in own_parameters(head)]
     optimizer = torch.optim.AdamW(own, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
     batches = sampled.lengths.argsort().split(rows)

@@ -1,5 +1,7 @@
 """The head for the token after next against transformers' own, and decoding with its guesses."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -142,7 +144,31 @@ def test_what_nothing_can_be_sampled_from_is_refused(zero, wrong):
         mtp.speculate(model, None, prompt, **limits)
 
 
-def test_another_architecture_is_refused():
+@pytest.mark.parametrize("made_of", [Decoder, mtp.make_head])
+def test_another_architecture_is_refused(made_of):
     model, _ = models.load(models.shipped("qwen2-base"))
     with pytest.raises(CourseError, match="DeepSeek-V3's attention"):
-        Decoder(model)
+        made_of(model)
+
+
+def test_the_model_of_a_head_is_trained_on_as_before():
+    model, _ = models.load(models.shipped("mini-r1-zero"))
+    free = [p.requires_grad for p in model.parameters()]
+    head = mtp.make_head(model)
+    assert [p.requires_grad for p in model.parameters()] == free and all(free)
+    assert not any(p.requires_grad for p in mtp.own_parameters(head))
+    sampled = rollout.generate(model, [[1, 2, 3]] * 2, eos=-1, max_new_tokens=4)
+    mtp.train(model, sampled, steps=1)
+    assert [p.requires_grad for p in model.parameters()] == free
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_half_precision_another_cache_and_no_tokens_are_refused(zero):
+    model, _ = zero
+    with pytest.raises(ValueError, match="kind is 'absorb'; allowed are 'expanded', 'latent'"):
+        latent_decode.cost(model, "absorb", 8)
+    for none in ({"context": 0}, {"context": 4, "steps": 0}):
+        with pytest.raises(ValueError, match="give at least 1 of each"):
+            latent_decode.cost(model, "latent", **none)
+    with pytest.raises(CourseError, match=r"dtype torch.bfloat16; .* and in float32"):
+        Decoder(copy.deepcopy(model).bfloat16())
