@@ -7,6 +7,7 @@ GB are 10**9 bytes, as in the size of a download, and GiB 2**30, as in the memor
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
@@ -40,7 +41,7 @@ def kv_cache_bytes(
     instead, 71 times as much: GGUF files made before April 2025 are run like that. Raises
     ValueError for a negative number of tokens or a configuration that `count_parameters` refuses.
     """
-    _whole("tokens", tokens)
+    tokens = _whole("tokens", tokens)
     if not 0 < bytes_per_value <= 8:
         raise ValueError(f"bytes_per_value is {bytes_per_value}; allowed is above 0 up to 8.")
     count_parameters(config)  # refuses what is no configuration
@@ -48,9 +49,9 @@ def kv_cache_bytes(
 
 
 def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 0.")
-    return value
+    return int(value)
 
 
 def _cached_values(config: Config, compressed: bool) -> int:

@@ -48,6 +48,12 @@ _CASES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="u
 BUGS: dict[str, Bug] = {case["name"]: _bug(case) for case in _CASES}
 
 
+def _named(bug: str) -> Bug:
+    if bug not in BUGS:
+        raise ValueError(f"bug is {bug!r}; allowed are {', '.join(map(repr, BUGS))}.")
+    return BUGS[bug]
+
+
 def broken_route(
     bug: str,
     logits: Tensor,
@@ -61,8 +67,7 @@ def broken_route(
 
     Raises ValueError for an unknown name and for whatever `moe.route` refuses.
     """
-    if bug not in BUGS:
-        raise ValueError(f"bug is {bug!r}; allowed are {', '.join(map(repr, BUGS))}.")
+    _named(bug)
     check_route(logits, bias, top_k, n_group, topk_group, scale)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     scores = logits.softmax(-1) if bug == "softmax" else logits.sigmoid()
@@ -86,8 +91,11 @@ def describe(weights: Tensor, experts: Tensor) -> str:
 
 
 def compare(bug: str) -> tuple[str, str]:
-    """The case of `bug` routed by the right rule and by the broken one, as text."""
-    logits, bias = BUGS[bug].inputs()
+    """The case of `bug` routed by the right rule and by the broken one, as text.
+
+    Raises ValueError for an unknown name.
+    """
+    logits, bias = _named(bug).inputs()
     routing = BUGS[bug].routing
     right = route(logits, bias, **routing)
     return describe(*right), describe(*broken_route(bug, logits, bias, **routing))

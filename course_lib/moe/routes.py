@@ -80,10 +80,10 @@ def choices(
     """For every text its tokens as text, and who each was sent to: (layers, tokens, top_k).
 
     Texts are read one by one, without padding, special tokens and all. Raises ValueError for no
-    text and for a model without routers.
+    text, for one that is not in a list and for a model without routers.
     """
-    if not texts:
-        raise ValueError("texts is empty; give at least one text to route.")
+    if isinstance(texts, str) or not all(texts) or not texts:
+        raise ValueError("texts is empty, has an empty one or is no list; give a list of texts.")
     if not routers(model):
         raise ValueError(f"model is a {type(model).__name__} without a DeepSeek-V3 router.")
     read = []

@@ -154,8 +154,11 @@ router."""
 def compete(name: str, seed: int = 0, steps: int = 250, **other: float) -> Run:
     """Train the contestant of that name; equal seeds give all of them the same puzzles.
 
-    `rate` and `strength` are the contestant's own where nothing else is given.
+    `rate` and `strength` are the contestant's own where nothing else is given. Raises ValueError
+    for another name.
     """
+    if name not in CONTESTANTS:
+        raise ValueError(f"name is {name!r}; allowed are {', '.join(map(repr, CONTESTANTS))}.")
     one = CONTESTANTS[name]
     settings = {"rate": one.rate, "strength": one.strength, **other}
     return train(one.balancing, one.make(seed=seed), name=name, steps=steps, seed=seed, **settings)

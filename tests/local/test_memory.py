@@ -1,5 +1,6 @@
 """Memory arithmetic against published sizes, and figures worked out by hand."""
 
+import numpy as np
 import pytest
 
 from course_lib.local import memory, weights
@@ -154,6 +155,11 @@ def test_estimate_adds_up():
 def test_gb_and_gib_are_told_apart():
     text = memory.estimate(SEVEN, "bf16", 0).text()
     assert "15.23 GB" in text and "14.19 GiB" in text
+
+
+def test_numpys_whole_numbers_are_taken():
+    tokens = np.int32(131_072)
+    assert memory.kv_cache_bytes(SEVEN, tokens) == memory.kv_cache_bytes(SEVEN, 131_072)
 
 
 def test_the_bandwidth_ceiling():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -160,6 +161,14 @@ def test_experts_touched_by_hand():
     assert accounting.expected_experts_touched(4, 2, 0) == 0
     with pytest.raises(ValueError, match="top_k is 5; allowed are 1 to n, 4"):
         accounting.expected_experts_touched(4, 5, 1)
+
+
+def test_numpys_whole_numbers_are_whole_numbers_and_do_not_overflow():
+    tokens = np.int32(131_072)  # times R1's 61 layers and 128 heads more than 32 bits
+    assert accounting.flops_per_token(V3, tokens) == accounting.flops_per_token(V3, 131_072)
+    assert accounting.bytes_read(V3, tokens) == accounting.bytes_read(V3, 131_072)
+    touched = accounting.expected_experts_touched(np.int64(4), np.int64(1), np.int64(2))
+    assert touched == pytest.approx(1.75)
 
 
 def test_the_accounting_needs_no_torch():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -137,6 +138,15 @@ def test_ties_go_to_the_lower_number_and_no_tokens_give_no_routes():
     assert weights.shape == experts.shape == (0, 2)
 
 
+def test_sizes_may_be_numpys():
+    logits = torch.randn(3, 8)
+    sizes = {"top_k": 2, "n_group": 4, "topk_group": 2}
+    theirs = router.route(logits, None, **{name: np.int64(n) for name, n in sizes.items()})
+    for a, b in zip(theirs, router.route(logits, None, **sizes), strict=True):
+        assert torch.equal(a, b)
+    assert router.load(theirs[1], np.int64(8)).sum() == 6
+
+
 def test_the_choice_has_no_gradient_and_the_weights_have():
     logits, bias = torch.randn(3, 4).requires_grad_(), torch.zeros(4, requires_grad=True)
     router.route(logits, bias, top_k=2)[0][:, 0].sum().backward()
@@ -213,6 +223,8 @@ def test_where_a_bug_cannot_matter_the_broken_router_is_the_right_one(bug):
 def test_an_unknown_bug_and_bad_input_are_refused():
     with pytest.raises(ValueError, match="bug is 'mask'; allowed are 'zero mask'"):
         broken_route("mask", torch.zeros(1, 4), None, top_k=1)
+    with pytest.raises(ValueError, match="bug is 'mask'; allowed are 'zero mask'"):
+        compare("mask")
     with pytest.raises(ValueError, match="top_k"):
         broken_route("softmax", torch.zeros(1, 4), None, top_k=5)
 

@@ -76,8 +76,9 @@ def test_shares_by_kind_count_every_choice_once(model, tokenizer):
 
 
 def test_shares_by_kind_refuses_nothing_to_read_and_dense_models(model, tokenizer):
-    with pytest.raises(ValueError, match="texts is empty"):
-        routes.shares_by_kind(model, tokenizer, [])
+    for nothing in ([], "7 + 3", ["7", ""]):  # the second would be read sign by sign
+        with pytest.raises(ValueError, match="texts is empty"):
+            routes.shares_by_kind(model, tokenizer, nothing)
     with pytest.raises(ValueError, match="without a DeepSeek-V3 router"):
         routes.shares_by_kind(training.small_dense(8), tokenizer, ["7"])
 
@@ -144,6 +145,8 @@ def test_bad_arguments_are_named():
         train("luck", 1)
     with pytest.raises(ValueError, match="steps is 0"):
         train("none", 0)
+    with pytest.raises(ValueError, match="name is 'luck'; allowed are 'no balance', 'aux"):
+        training.compete("luck")
 
 
 def test_padding_is_in_no_load(monkeypatch):
