@@ -209,12 +209,17 @@ def _own_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
             "Try it in float32, `model.float()`: some of torch's products know no other precision "
             "but that and the half ones."
         ) from error
+    refuse_nan(model, logits)
+    return logits
+
+
+def refuse_nan(model: PreTrainedModel, logits: torch.Tensor) -> None:
+    """Raises CourseError for logits that are no numbers: tokens would be drawn from them too."""
     if bool(logits.isnan().any()):
         raise CourseError(
             f"The logits of this {type(model).__name__} are NaN: its training went astray (load an "
             "earlier checkpoint), or half precision is too narrow for it (`model.float()`)."
         )
-    return logits
 
 
 def _sampled(

@@ -18,7 +18,13 @@ from transformers import PreTrainedModel
 
 from course_lib.errors import COLDEST
 from course_lib.model.kv_buffer import KVBuffer
-from course_lib.model.own_forward import next_logits, sampling, shared_beginning, way
+from course_lib.model.own_forward import (
+    next_logits,
+    refuse_nan,
+    sampling,
+    shared_beginning,
+    way,
+)
 from course_lib.model.team import ALONE, Ours, Team
 
 _ROOM = 1e9  # bytes of keys and values
@@ -234,7 +240,9 @@ def _prefill(
     if not bool(mask.all()):
         room = mask.new_ones(len(mask), buffer.capacity - mask.shape[1])
         buffer.visible = torch.cat([mask, room], 1).bool()
-    return next_logits(model, ids[:, shared:], positions[:, shared:], buffer)
+    logits = next_logits(model, ids[:, shared:], positions[:, shared:], buffer)
+    refuse_nan(model, logits)
+    return logits
 
 
 @dataclass

@@ -208,8 +208,13 @@ def test_a_temperature_that_is_none_is_refused_by_both(random_models, prompts, t
         list(rollout.stream(model, [], **asked))
 
 
-def test_a_model_whose_training_went_astray_is_told_in_a_sentence(random_models, prompts):
+@pytest.mark.parametrize("sampled_before", [False, True])
+def test_a_model_whose_training_went_astray_is_told_in_a_sentence(
+    random_models, prompts, sampled_before
+):
     model = copy.deepcopy(random_models["qwen2"])
+    if sampled_before:
+        rollout.generate(model, prompts, max_new_tokens=2, eos=0)
     with torch.no_grad():
         next(model.parameters())[:] = torch.nan
     with pytest.raises(CourseError, match=r"are NaN.*earlier checkpoint"):
