@@ -301,7 +301,14 @@ def refuse_what_is_no_model(folder: Path) -> None:
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Save a model as a Hugging Face folder: written aside first and then renamed into place."""
+    """Save a model as a Hugging Face folder: written aside first and then renamed into place.
+
+    A model that is there is replaced; raises CourseError where anything else would be.
+    """
+    folder = Path(folder)
+    taken = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+    if taken and not (lora.is_adapter(folder) or (folder / "config.json").is_file()):
+        raise CourseError(f"{folder} holds something that is no model; give a folder of its own.")
     with replacing(folder) as aside:
         write(model, tokenizer, aside)
 

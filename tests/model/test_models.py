@@ -98,6 +98,20 @@ def test_a_saved_model_loads_again_with_the_same_logits(random_models, tokenizer
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+def test_a_model_takes_no_other_works_place(random_models, tokenizer, tmp_path):
+    """A run's folder named in place of one within it: everything in it would be gone."""
+    log = tmp_path / "runs" / "seed-0" / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("an hour's work")
+    for place in (tmp_path / "runs", log):
+        with pytest.raises(CourseError, match="holds something that is no model; give a folder of"):
+            models.save(random_models["llama"], tokenizer, place)
+    assert log.read_text() == "an hour's work"
+    (tmp_path / "empty").mkdir()
+    models.save(random_models["llama"], tokenizer, tmp_path / "empty")
+    assert (tmp_path / "empty" / "config.json").is_file()
+
+
 @pytest.fixture
 def folder(random_models, tokenizer, tmp_path):
     models.save(random_models["llama"], tokenizer, tmp_path / "m")
