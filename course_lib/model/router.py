@@ -151,8 +151,9 @@ def load(experts: Tensor, n: int) -> Tensor:
     Raises ValueError for numbers outside 0 to n - 1.
     """
     _check_whole("n", n)
-    if experts.is_floating_point() or experts.dtype == torch.bool:
-        raise ValueError(f"experts must hold whole numbers, not {experts.dtype}.")
+    whole = isinstance(experts, Tensor) and not experts.is_floating_point()
+    if not whole or experts.dtype == torch.bool:
+        raise ValueError(f"experts must hold whole numbers, not {_kind(experts)}.")
     if experts.numel() and not (int(experts.min()) >= 0 and int(experts.max()) < n):
         raise ValueError(
             f"experts names {int(experts.min())} to {int(experts.max())}; allowed are 0 to {n - 1}."

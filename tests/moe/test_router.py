@@ -244,8 +244,9 @@ def test_load_refuses_experts_that_are_not_there(experts):
 
 
 def test_load_refuses_what_is_no_number_of_an_expert():
-    with pytest.raises(ValueError, match="experts must hold whole numbers"):
-        router.load(torch.tensor([0.5]), 4)
+    for wrong in (torch.tensor([0.5]), torch.tensor([True]), [0, 1]):
+        with pytest.raises(ValueError, match="experts must hold whole numbers, not"):
+            router.load(wrong, 4)
     with pytest.raises(ValueError, match="n is 0"):
         router.load(torch.tensor([0]), 0)
 
