@@ -74,7 +74,7 @@ def losses(runs: Sequence[Run], title: str, window: int = 20) -> Figure:
     for i, run in enumerate(runs):
         steps = list(range(window, len(run.losses) + 1, 5))
         values = [sum(run.losses[t - window : t]) / window for t in steps]
-        figure.add_scatter(x=steps, y=values, name=run.name, line_dash=DASHES[i], mode="lines")
+        figure.add_scatter(x=steps, y=values, name=run.name, line_dash=DASHES[i % 6], mode="lines")
     figure.update_layout(title=title, **_ROOMY)
     figure.update_xaxes(title_text="training step")
     figure.update_yaxes(title_text="loss, nats per token")

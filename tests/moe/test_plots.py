@@ -36,6 +36,7 @@ def test_the_loss_is_drawn_as_it_is_said():
     figure, text = flat(plots.losses(runs, "title"))
     assert figure.data[0].y[0] == 1.5 and figure.data[0].y[-1] == 1.0
     assert figure.layout.title.text == "title" and "none 1.000, bias 1.000" in text
+    assert len(plots.losses([run("none", 1.0)] * 9, "more than there are dashes")[0].data) == 9
 
 
 def test_spread_names_first_choices_and_what_moved():

@@ -388,6 +388,8 @@ def test_informative_groups_are_counted_over_steps_that_were_taken():
 
 
 def test_the_loss_is_shown_beside_the_reward():
+    many = {f"seed {seed}": LINES for seed in range(9)}  # more than there are dashes
+    assert len(zero_plots.against(many, ("reward",), "Seeds")[0].data) == 9
     figure, words = zero_plots.loss_and_reward({"this run": LINES})
     assert len(figure.data) == 2 and "this run 0.25 to 0.75" in words
 
