@@ -95,8 +95,7 @@ def policy_loss(
     """
     _check_policy(logp, old_logp, ref_logp, advantages, mask, weights)
     _check_options(kl, ref_logp, estimator)
-    mask = mask.bool()
-    sides = (logp, old_logp, advantages[:, None], mask)
+    sides = (logp, old_logp, advantages[:, None], mask := mask.bool())
     surrogate, ratio, clipped = clipped_surrogate(*sides, clip, level)
     if weights is not None:
         surrogate = surrogate * weights.detach().masked_fill(~mask, 0.0)
