@@ -121,8 +121,9 @@ def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
         num_attention_heads=2,
         num_key_value_heads=2,
     )
-    torch.manual_seed(seed)
-    return DeepseekV3ForCausalLM(models.mini_v3_config(tokenizer, **{**sizes, **changes}))
+    with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
+        torch.manual_seed(seed)
+        return DeepseekV3ForCausalLM(models.mini_v3_config(tokenizer, **{**sizes, **changes}))
 
 
 def small_dense(inner: int, seed: int = 0) -> DeepseekV3ForCausalLM:

@@ -140,6 +140,15 @@ def test_a_run_counts_imbalance_and_the_dead():
     assert run.dead(2) == 1
 
 
+def test_a_model_made_from_a_seed_leaves_the_learners_draws_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one, two = training.small_moe(0), training.small_moe(0)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(one.lm_head.weight, two.lm_head.weight)
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="balancing is 'luck'; allowed are 'none', 'auxiliary'"):
         train("luck", 1)
