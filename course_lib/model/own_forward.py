@@ -55,6 +55,19 @@ def way(model: PreTrainedModel) -> Way:
 
 
 @contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each of its modules is as it was."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
 def sampling(model: PreTrainedModel, experts: str | None = None) -> Iterator[None]:
     """The model in evaluation mode, with the attention of `kv_buffer` and those experts.
 
@@ -64,16 +77,14 @@ def sampling(model: PreTrainedModel, experts: str | None = None) -> Iterator[Non
     if config._attn_implementation == "kv_buffer":
         yield
         return
-    training = model.training
     before = config._attn_implementation, getattr(config, "_experts_implementation", None)
-    model.eval()
     config._attn_implementation = "kv_buffer"
     config._experts_implementation = experts or before[1]
     try:
-        yield
+        with _evaluating(model):
+            yield
     finally:
         config._attn_implementation, config._experts_implementation = before
-        model.train(training)
 
 
 def next_logits(
@@ -172,14 +183,10 @@ def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
 def _find_way(model: PreTrainedModel) -> Way:
     vocabulary = model.config.get_text_config().vocab_size
     ids = (torch.arange(_TRIED, device=model.device) * 7 + 3) % vocabulary
-    training = model.training
-    model.eval()
-    try:
+    with _evaluating(model):
         plain = _own_logits(model, ids)
         head = _is_plain(model, ids[None], plain)
         pieces = head and _goes_on(model, ids, plain)
-    finally:
-        model.train(training)
     reason = "it gives other probabilities there than its own forward pass"
     latent: list[tuple[type[KVBuffer], str | None]] = [(LatentBuffer, "dense")]
     for buffer, experts in (latent * serves(model)) + [(KVBuffer, "dense"), (KVBuffer, None)]:
