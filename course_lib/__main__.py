@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,7 +128,8 @@ def export_gguf(args: argparse.Namespace) -> None:
         print(f"The adapter is in {export.export_adapter(args.model, args.out)}.")
         return
     modelfile = export.export_gguf(args.model, args.out, args.type)
-    print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {modelfile}")
+    made = shlex.quote(str(modelfile))
+    print(f"The model is in {args.out}. For Ollama: ollama create NAME -f {made}")
 
 
 def site(args: argparse.Namespace) -> None:

