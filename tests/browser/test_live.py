@@ -151,7 +151,7 @@ def test_the_verifier_is_the_librarys(page):
 
 def test_a_puzzle_is_what_the_library_takes_for_one(page):
     draw = random.Random(4)
-    letters = "1237 ?=0\n\t\x0b\x1c\u00a0٣x"
+    letters = "1237 ?=0\n\t\x0b\x1c\u00a0\u3000\uff17\uff1f²٣x"
     texts = ["".join(draw.choices(letters, k=draw.randrange(9))) for _ in range(3000)]
     for _ in range(1000):
         text, at = "7 ? 3 ?5= 15", draw.randrange(12)

@@ -202,7 +202,7 @@ def _of_a_shard_that_is_not_there(folder):
         (_truncate, "Error while deserializing"),
         (_without_a_tokenizer, "lacks the tokenizer"),
         (_of_a_shard_that_is_not_there, "model-00002-of-00002.safetensors"),
-        (lambda f: (f / "config.json").write_text('{"quantization_config": {'), "line 1"),
+        (lambda f: (f / "config.json").write_text('{"quantization_config": {'), "it is no JSON"),
     ],
 )
 def test_a_damaged_folder_is_not_blamed_on_being_quantised(folder, damage, said):

@@ -7,7 +7,7 @@ const [OPEN, CLOSE] = ["<think>", "</think>"];
 
 /** `7 ? 3 = 4` as `{numbers, target}`; throws an Error with one sentence for anything else. */
 function parsePuzzle(text) {
-  const match = text.length < 200 ? PUZZLE.exec(text) : null;
+  const match = text.length < 200 ? PUZZLE.exec(text.normalize("NFKC")) : null;
   if (!match) {
     const shown = text.length < 60 ? text : `${text.slice(0, 57)}...`;
     throw new Error(
