@@ -1,8 +1,8 @@
-"""Folds the saved outputs that follow a "Predict": no answer stands below its question.
+"""Folds what follows a "Predict", outputs and words: no answer stands below its question.
 
 `python tests/fold_predictions.py notebooks/NAME.ipynb ...` folds them in place. JupyterLab shows a
 folded output as three dots, opens it at a click, and unfolds it when the cell is run; the site
-shows it as "What came out". nbval would miss the cover in a cell whose output it compares: check
+shows it as "What came out". The words are those that say what one should see. nbval would miss the cover in a cell whose output it compares: check
 such an output by an assertion after the answer.
 """
 
@@ -14,6 +14,9 @@ from pathlib import Path
 COVER = "What came out is folded away: run the cell, or click here."
 _PREDICT = re.compile(r"\*\*Predict")
 _ASKS = re.compile(r"\bpredict\(")
+_SEEN = re.compile(
+    r"^\*\*(?P<who>What you|You) should see[.:]?\*\*[.:]?\s+(?P<told>.+?)(?=\n\n|\Z)", re.M | re.S
+)
 _COMPARES = re.compile(r"^\s*\w+\.compare\(", re.MULTILINE)
 
 
@@ -34,6 +37,28 @@ def after_a_prediction(book):
             yield cell
 
 
+def told_openly(book):
+    """The texts that say what one should see, the first after each "Predict", and not in a fold."""
+    predicting = False
+    for cell in book["cells"]:
+        text = "".join(cell["source"])
+        if not is_code(cell):
+            if predicting and _SEEN.search(text):
+                yield cell
+            predicting = (predicting and "should see" not in text) or bool(_PREDICT.search(text))
+
+
+def fold_words(cell):
+    """Put the paragraph that says what one should see behind a line to click."""
+
+    def folded(found):
+        told = found["told"]
+        told = ("\N{HORIZONTAL ELLIPSIS} " if told[:1].islower() else "") + told
+        return f"<details><summary>{found['who']} should see</summary>\n\n{told}\n\n</details>"
+
+    cell["source"] = _SEEN.sub(folded, "".join(cell["source"]), count=1).splitlines(keepends=True)
+
+
 def is_code(cell):
     return cell["cell_type"] == "code"
 
@@ -48,9 +73,11 @@ def is_covered(cell):
 
 
 def fold(path):
-    """Fold what follows predictions in a notebook's file; returns how many cells that are."""
+    """Fold what follows predictions in a notebook's file; how many outputs and texts those are."""
     book = json.loads(path.read_text(encoding="utf-8"))
-    cells = list(after_a_prediction(book))
+    cells, texts = list(after_a_prediction(book)), list(told_openly(book))
+    for cell in texts:
+        fold_words(cell)
     for cell in filter(is_code, book["cells"]):
         if not cell["outputs"]:  # a fold over nothing is three dots that open on nothing
             cell["metadata"].get("jupyter", {}).pop("outputs_hidden", None)
@@ -60,9 +87,9 @@ def fold(path):
             cover = {"data": {"text/plain": [COVER]}, "metadata": {}, "output_type": "display_data"}
             cell["outputs"].insert(0, cover)  # JupyterLab shows a fold's first line
     path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return len(cells)
+    return len(cells), len(texts)
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print(f"{name}: {fold(Path(name))} outputs are folded")
+        print("{}: {} outputs are folded, and {} texts more".format(name, *fold(Path(name))))

@@ -13,6 +13,7 @@ from course_lib.runtime import ROOT
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _ASKED = re.compile(r"(\w+)\s*=\s*predict\(\s*\"([\w.]+)\",\s*(\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
+_FOLD = re.compile(r"<details><summary>((?:What you|You) should see)</summary>\s*(?:… )?")
 _COMPARED = re.compile(r"(\w+)\.compare\(")
 _CAME = re.compile(r"it came to (.+?)(?:\.\s|\.$|$)", re.MULTILINE)
 
@@ -70,6 +71,7 @@ def sections(notebook: str, folder: Path = ROOT / "notebooks") -> list[Section]:
 
 def _read_text(source: str, found: list[Section]) -> None:
     """Headings of the second level begin a section; words tell predictions without a widget."""
+    source = _FOLD.sub(r"**\1** ", source)
     for block in re.split(r"\n\s*\n", source):
         if heading := re.match(r"## (.+)", block):
             found.append(Section(heading[1].strip()))

@@ -79,14 +79,17 @@ def test_cells_predictions_and_what_came_are_read_from_a_notebook(tmp_path):
         text("## 2. Second\n\n**Predict.** Which side wins?"),
         code(None, "never_run()"),
         text("- **What you should see.** The [second](x.md) `win`s.<!-- facts: y --> "),
+        text("## 3. Third\n\n**Predict.** Who?"),
+        text("<details><summary>You should see</summary>\n\n… that it is a.\n\n</details>"),
     ]
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": cells}))
-    _, first, second = lessons_read.sections("x", tmp_path)
+    _, first, second, third = lessons_read.sections("x", tmp_path)
     assert (first.heading, first.range, second.range) == ("1. First", "[2] to [3]", "no code")
     (one,), (other,) = first.predictions, second.predictions
     assert (one.cell, one.prompt, one.came) == (2, 'How "many"?', "3.5 points")
     assert (other.cell, other.prompt, other.came) == (None, "Which side wins?", "The second wins")
     assert (first.points, second.points) == ([], ["The second wins."])
+    assert third.points == ["You should see that it is a."]
 
 
 def test_nearly_every_prediction_of_the_plans_has_its_answer():

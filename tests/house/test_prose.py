@@ -59,7 +59,7 @@ def test_no_answer_stands_open_below_its_prediction(notebook):
         for c in fold_predictions.after_a_prediction(book)
         if not (fold_predictions.is_folded(c) and fold_predictions.is_covered(c))
     ]
-    shown = ["".join(cell["source"])[:60] for cell in open_]
+    shown = ["".join(c["source"])[:60] for c in [*open_, *fold_predictions.told_openly(book)]]
     assert not shown, f"run tests/fold_predictions.py on it: {shown}"
     codes = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code"]
     named = [said for code in codes for said in ANSWER_IN_WORDS.findall(code)]
@@ -94,14 +94,18 @@ def test_an_open_answer_is_caught(tmp_path):
     text = {"cell_type": "markdown", "metadata": {}, "source": "**Predict.** How many?"}
     asked = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "predict('a')"}
     answer = {"cell_type": "code", "metadata": {}, "outputs": [{}], "source": "print(1)"}
-    after = {**text, "source": "**You should see** one."}
+    after = {**text, "source": "**You should see** One."}
     path = tmp_path / "lesson.ipynb"
     path.write_text(json.dumps({"cells": [text, asked, answer, after, {**answer, "source": "2"}]}))
     book = json.loads(path.read_text())
     assert fold_predictions.asks(book)
     assert [c["source"] for c in fold_predictions.after_a_prediction(book)] == ["print(1)"]
-    assert fold_predictions.fold(path) == 1
-    cells = json.loads(path.read_text())["cells"]
+    assert [c["source"] for c in fold_predictions.told_openly(book)] == ["**You should see** One."]
+    assert fold_predictions.fold(path) == (1, 1)
+    folded = json.loads(path.read_text())
+    cells = folded["cells"]
+    assert not list(fold_predictions.told_openly(folded))
+    assert "".join(cells[3]["source"]).endswith("should see</summary>\n\nOne.\n\n</details>")
     assert [fold_predictions.is_folded(cell) for cell in cells] == [
         False,
         False,
