@@ -2,8 +2,8 @@
 
 `python tests/fold_predictions.py notebooks/NAME.ipynb ...` folds them in place. JupyterLab shows a
 folded output as three dots, opens it at a click, and unfolds it when the cell is run; the site
-shows it as "What came out". The words are those that say what one should see. nbval would miss the cover in a cell whose output it compares: check
-such an output by an assertion after the answer.
+shows it as "What came out". The words are those that say what one should see. nbval would miss the
+cover in a cell whose output it compares: check such an output by an assertion after the answer.
 """
 
 import json
