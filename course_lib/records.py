@@ -4,6 +4,7 @@ A record is a dict in a JSON file that says what was measured and how, where and
 own stand in `assets/recorded/`; a reader's are in the folder of the run that made them.
 """
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -49,14 +50,17 @@ def write_text(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
-def parsed(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError for what is none, or is nested too deep."""
+def parsed(text: str | bytes, name: str = "it") -> Any:
+    """The value of a JSON text. Raises ValueError for what is none, or is nested too deep.
+
+    The error says `name` of it.
+    """
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError(f"{name} is nested too deep") from None
     except ValueError:
-        raise ValueError("it is no JSON, or it was cut off") from None
+        raise ValueError(f"{name} is no JSON, or it was cut off") from None
 
 
 def loaded(path: str | Path) -> Any:
@@ -64,7 +68,7 @@ def loaded(path: str | Path) -> Any:
 
     Raises OSError or ValueError where there is none to be read.
     """
-    return parsed(Path(path).read_text(encoding="utf-8-sig"))
+    return parsed(Path(path).read_bytes().removeprefix(codecs.BOM_UTF8), Path(path).name)
 
 
 def lines(path: str | Path) -> Iterator[Record]:

@@ -54,7 +54,7 @@ _WORD = re.compile(r"[^\W\d_]+|[%$€¢]")
 _SCALE = re.compile(
     r"[kmgtb]|[mbt]l?n|mi[lo]|mrd|dozen|hundreds?|thousands?|lakhs?|crores?|(?:m|b|tr)illions?"
 )
-_PER_CENT = re.compile(r"per\s+cent", re.IGNORECASE)
+_PER_CENT = re.compile(r"\bper[\s-]+cent\b", re.IGNORECASE)
 _A_SECOND = re.compile(r"(?<![^\W\d])t/s\b")  # as llama.cpp says it
 _SIZES = dict(k="kilo", m="mega", g="giga", t="tera", ki="kibi", mi="mebi", gi="gibi", ti="tebi")
 _UNITS = {

@@ -241,7 +241,7 @@ def _walk(base: Path, left: dict[str, list[str]]) -> list[Path]:
             others.append(path)
         else:
             left[f"more than {_MOST_SEEN:,} files beside the notebooks"] = ["the rest"]
-    last = ("notebooks", "solutions")  # who hands in the whole course has worked elsewhere
+    last = ("notebooks", "solutions")  # who hands in the whole course may have worked elsewhere
     return [*sorted(notebooks, key=lambda path: path.parent.name in last), *others]
 
 

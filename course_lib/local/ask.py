@@ -67,7 +67,7 @@ def _puzzle(question: str) -> Puzzle | None:
     try:
         return puzzles.parse(question)
     except ValueError as error:
-        if "?" in question and "=" in question and not any(map(str.isalpha, question)):
+        if set("?=") <= set(puzzles.plain(question)) and not any(map(str.isalpha, question)):
             raise CourseError(str(error)) from error  # meant as a puzzle, and none
         return None
 

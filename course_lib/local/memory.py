@@ -49,7 +49,7 @@ def kv_cache_bytes(
 
 
 def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < 0:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 0.")
     return int(value)
 

@@ -88,7 +88,7 @@ class _Fields:
 
 
 def _whole(what: str, value: object, lowest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
         raise ValueError(f"{what} is {value!r}; it must be a whole number of at least {lowest}.")
     return int(value)  # one of numpy's would overflow
 

@@ -62,7 +62,7 @@ def _require_plain(module: Any) -> None:
         raise CourseError(
             f"This model's attention has {', '.join(f'{k} {v!r}' for k, v in others.items())}; "
             f"written out here is the one with rope_type 'default', rope_theta {THETA:g}, "
-            "rope_interleave, no bias and in float32. `rollout.generate` runs any."
+            "rope_interleave, without a bias, in float32 or wider. `rollout.generate` runs any."
         )
 
 

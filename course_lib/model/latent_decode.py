@@ -23,8 +23,8 @@ from course_lib.model.latent_attention import (
     rotate,
 )
 from course_lib.model.latent_attention import weights_of as latent_weights
-from course_lib.model.own_forward import sampling
-from course_lib.model.rollout import check_asked, ends_of, pick
+from course_lib.model.own_forward import refuse_nan, sampling
+from course_lib.model.rollout import check_asked, ends_of, pick, refuse_foreign
 
 Kind = Literal["latent", "absorbed", "expanded"]
 KINDS: tuple[Kind, ...] = ("expanded", "latent", "absorbed")
@@ -94,10 +94,18 @@ class Decoder:
     @torch.no_grad()
     def run(self, ids: Sequence[int]) -> Tensor:
         """Read some more tokens: their last hidden states (tokens, d), normed, for the head."""
-        x = self.model.model.embed_tokens(torch.tensor(ids))
+        x = self.model.model.embed_tokens(torch.as_tensor(ids))
         for i, layer in enumerate(self.layers):
             x, self.caches[i] = block(layer, x, self.weights[i], self.caches[i], self.kind)
         return self.model.model.norm(x)
+
+    def begin(self, prompt: Sequence[int]) -> Tensor:
+        """`run` for a text's beginning. Raises ValueError for a token that the model does not have,
+        CourseError for weights that are NaN."""
+        refuse_foreign(self.model, torch.as_tensor(prompt))
+        hidden = self.run(prompt)
+        refuse_nan(self.model, hidden)
+        return hidden
 
     def keep(self, tokens: int) -> None:
         """Forget all but the first `tokens` tokens."""
@@ -126,9 +134,10 @@ def decode(
     check_asked([prompt], 1, max_new_tokens, temperature)
     ends = ends_of(eos).tolist()
     decoder, new = Decoder(model, kind), list(prompt)
-    for _ in range(max_new_tokens):
+    for i in range(max_new_tokens):
         with sampling(model, "dense"):  # between the tokens the model is as it was
-            logits = model.lm_head(decoder.run(new)[-1:])
+            hidden = decoder.run(new) if i else decoder.begin(new)
+            logits = model.lm_head(hidden[-1:])
         new = [int(pick(logits, temperature, generator))]
         yield new[0]
         if new[0] in ends:

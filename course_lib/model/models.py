@@ -303,12 +303,15 @@ def refuse_what_is_no_model(folder: Path) -> None:
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Save a model as a Hugging Face folder: written aside first and then renamed into place.
 
-    A model that is there is replaced; raises CourseError where anything else would be.
+    A model's folder is replaced as a whole. Raises CourseError for a file, and for a folder that
+    holds folders or no model.
     """
     folder = Path(folder)
-    taken = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
-    if taken and not (lora.is_adapter(folder) or (folder / "config.json").is_file()):
-        raise CourseError(f"{folder} holds something that is no model; give a folder of its own.")
+    inside = [one for one in folder.iterdir() if one.name[0] != "."] if folder.is_dir() else []
+    model_there = lora.is_adapter(folder) or any(one.suffix == ".safetensors" for one in inside)
+    foreign = (inside and not model_there) or any(one.is_dir() for one in inside)
+    if foreign or folder.is_file():
+        raise CourseError(f"{folder} holds other things than a model; give a folder of its own.")
     with replacing(folder) as aside:
         write(model, tokenizer, aside)
 

@@ -32,8 +32,9 @@ def make_head(model: Any) -> Any:
     Its layer starts as a copy of the model's last one, and the join lets both parts through: from
     random weights it would take a hundred times as many texts. Raises CourseError as `Decoder`.
     """
-    Decoder(model)
-    head: Any = MtpModel(model, 1)
+    Decoder(model)  # refuses what it cannot run
+    with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
+        head: Any = MtpModel(model, 1)
     layer, width = head.layers[0], model.config.hidden_size
     layer.mtp_block.load_state_dict(model.model.layers[-1].state_dict())
     layer.post_norm.load_state_dict(model.model.norm.state_dict())
@@ -168,7 +169,7 @@ def _speculate(
     decoder, said, cache = Decoder(model), Speculative(), None
     weights = weights_of(head.layers[0].mtp_block.self_attn)
     # 1 The first token is the model's own.
-    hidden, follow = decoder.run(prompt), list(prompt[1:])
+    hidden, follow = decoder.begin(prompt), list(prompt[1:])
     token, seen = int(pick(model.lm_head(hidden[-1:]), temperature, generator)), len(prompt)
     said.ids, said.passes = [token], 1
     while token not in ends and len(said.ids) < max_new_tokens:

@@ -7,7 +7,7 @@ fast way gives the same it is taken, and where nothing does the model is refused
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
@@ -71,20 +71,24 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
 def sampling(model: PreTrainedModel, experts: str | None = None) -> Iterator[None]:
     """The model in evaluation mode, with the attention of `kv_buffer` and those experts.
 
-    Within another such block it does nothing.
+    Both are as they were at the end of the block, which may stand in another one.
     """
     config: Any = model.config
-    if config._attn_implementation == "kv_buffer":
-        yield
-        return
     before = config._attn_implementation, getattr(config, "_experts_implementation", None)
-    config._attn_implementation = "kv_buffer"
-    config._experts_implementation = experts or before[1]
     try:
-        with _evaluating(model):
+        _choose(config, "kv_buffer", experts or before[1])
+        with nullcontext() if before[0] == "kv_buffer" else _evaluating(model):
             yield
     finally:
-        config._attn_implementation, config._experts_implementation = before
+        _choose(config, *before)
+
+
+def _choose(config: Any, attention: str, experts: str | None) -> None:
+    """Set what differs: setting is slow, and a streamed token does it twice."""
+    if config._attn_implementation != attention:
+        config._attn_implementation = attention
+    if getattr(config, "_experts_implementation", None) != experts:
+        config._experts_implementation = experts
 
 
 def next_logits(

@@ -128,13 +128,24 @@ def check_asked(
     sound = rows and all(row.ndim == 1 and len(row) for row in rows)
     if not sound or max_new_tokens < 1 or samples < 1:
         raise ValueError(
-            "generate needs prompts, each a list of at least one token's id (decode and stream: "
-            "one prompt), and samples and max_new_tokens >= 1."
+            "Give prompts, each a list of at least one token's id (stream, decode and speculate "
+            "take one), and samples and max_new_tokens of at least 1."
         )
     if temperature != 0 and not COLDEST <= temperature < math.inf:
         raise ValueError(
             f"temperature is {temperature}; it is 0 (greedy) or a number from {COLDEST:g} on."
         )
+
+
+def refuse_foreign(model: PreTrainedModel, ids: torch.Tensor) -> None:
+    """Raises ValueError for a token that the model does not have."""
+    known = model.config.get_text_config().vocab_size
+    for token in (int(ids.min()), int(ids.max())):
+        if not 0 <= token < known:
+            raise ValueError(
+                f"prompts or eos name token {token}, and this model has 0 to {known - 1}; is the "
+                "tokenizer another model's?"
+            )
 
 
 def ends_of(eos: int | Sequence[int], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -204,15 +215,16 @@ def stream(
     check_asked([prompt], 1, max_new_tokens, temperature)
     ends = ends_of(eos, model.device)
     ids, mask = pad_left([prompt], max(0, int(ends[0])), model.device)
-    buffer = way(model).buffer(ids.shape[1] + max_new_tokens, model.device)
-    with sampling(model, way(model).experts):
+    found = way(model)
+    buffer = found.buffer(ids.shape[1] + max_new_tokens, model.device)
+    with sampling(model, found.experts):
         logits = _prefill(model, ids, mask, buffer)
     for position in range(len(prompt), len(prompt) + max_new_tokens):
         token = pick(logits, temperature, generator)
         yield int(token)
         if bool(torch.isin(token, ends)):
             return
-        with sampling(model, way(model).experts):
+        with sampling(model, found.experts):
             logits = next_logits(model, token[:, None], mask.new_tensor([[position]]), buffer)
 
 
@@ -227,12 +239,7 @@ def _prefill(
 
     Their first `shared` tokens are run in one row, whose keys and values then stand for all.
     """
-    highest, known = int(ids.max()), model.config.get_text_config().vocab_size
-    if highest >= known:
-        raise ValueError(
-            f"prompts or eos name token {highest}, and this model has 0 to {known - 1}; is the "
-            "tokenizer another model's?"
-        )
+    refuse_foreign(model, ids)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     if shared:
         next_logits(model, ids[:1, :shared], positions[:1, :shared], buffer)

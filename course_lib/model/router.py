@@ -106,7 +106,7 @@ def _check_vector(name: str, values: Tensor, n: int) -> None:
 
 
 def _check_whole(name: str, value: int, lowest: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {lowest}.")
 
 

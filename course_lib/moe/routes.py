@@ -82,8 +82,9 @@ def choices(
     Texts are read one by one, without padding, special tokens and all. Raises ValueError for no
     text, for one that is not in a list and for a model without routers.
     """
-    if isinstance(texts, str) or not all(texts) or not texts:
-        raise ValueError("texts is empty, has an empty one or is no list; give a list of texts.")
+    texts = [] if isinstance(texts, str) else list(texts)
+    if not texts or not all(texts):
+        raise ValueError("texts is empty, no list, or holds an empty one; give a list of texts.")
     if not routers(model):
         raise ValueError(f"model is a {type(model).__name__} without a DeepSeek-V3 router.")
     read = []

@@ -219,10 +219,10 @@ def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
         raise ValueError(f"rewards[{group}, {place}] is {given}; allowed are finite numbers.")
 
 
-def require_tensors(**given: Tensor) -> None:
-    """Raises ValueError, by name, for a list or an array."""
+def require_tensors(**given: Tensor | None) -> None:
+    """Raises ValueError, by name, for a list or an array; None is left out."""
     for name, value in given.items():
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor | None):
             kind = type(value).__name__
             raise ValueError(f"{name} is a {kind}; allowed is a tensor, as torch.tensor makes.")
 
@@ -236,6 +236,7 @@ def _check_policy(
     weights: Tensor | None,
 ) -> None:
     require_tensors(logp=logp, old_logp=old_logp, advantages=advantages, mask=mask)
+    require_tensors(ref_logp=ref_logp, weights=weights)
     if logp.ndim != 2:
         raise ValueError(f"logp has shape {tuple(logp.shape)}; allowed is (completions, tokens).")
     others = {
@@ -274,11 +275,14 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 
 
 def _two(clip: float | tuple[float, float]) -> tuple[float, float]:
-    ends: Any = (clip, clip) if isinstance(clip, Real) else clip
-    pair = isinstance(ends, Sequence) and [isinstance(c, Real) for c in ends] == [True, True]
-    if not pair or not all(c >= 0 for c in ends):
+    pair: Any = (clip, clip) if isinstance(clip, Real) else clip
+    try:
+        below, above = map(float, pair)
+    except (TypeError, ValueError):
+        below = above = -1
+    if not (below >= 0 and above >= 0):
         raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
-    return ends
+    return below, above
 
 
 def _check_options(kl: float, ref_logp: Tensor | None, estimator: str) -> None:

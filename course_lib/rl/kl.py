@@ -68,6 +68,7 @@ def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None =
 
 def exact(logits: Tensor, ref_logits: Tensor) -> Tensor:
     """KL(policy || reference) in nats over the whole vocabulary: (..., vocabulary) to (...)."""
+    _require_one_shape(logits, ref_logits)
     return kl_divergence(logits.log_softmax(-1), ref_logits.log_softmax(-1))
 
 
@@ -91,10 +92,14 @@ def difference(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
     In float32 at least: what is made of it would be lost in half precision's rounding. Raises
     ValueError for two shapes, of which torch would spread one over the other.
     """
+    _require_one_shape(a, b)
+    apart = a.to(torch.promote_types(a.dtype, torch.float32)) - b
+    return apart if mask is None else apart.masked_fill(~mask.bool(), 0.0)
+
+
+def _require_one_shape(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
         raise ValueError(
             f"log-probabilities have the shapes {tuple(a.shape)} and {tuple(b.shape)}; allowed is "
             "one shape for both."
         )
-    apart = a.to(torch.promote_types(a.dtype, torch.float32)) - b
-    return apart if mask is None else apart.masked_fill(~mask.bool(), 0.0)

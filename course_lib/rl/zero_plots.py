@@ -92,7 +92,7 @@ def against(runs: Mapping[str, Lines], watch: Sequence[str], title: str, window:
             figure.add_scatter(
                 x=[line["step"] for line in trained(lines)], y=smooth(numbers, window), name=name,
                 showlegend=row == 1, row=row, col=1, mode="lines",
-                line={"dash": DASHES[i % 6], "color": _COLOURS[i % 6]},
+                line={"dash": DASHES[(i + i // 6) % 6], "color": _COLOURS[i % 6]},
             )  # fmt: skip
             told.append(f"{name} {numbers[0]:.3g} to {numbers[-1]:.3g}, mean {mean(numbers):.3g}")
         said.append(f"{titles[row - 1]}, first to last step: {'; '.join(told)}.")

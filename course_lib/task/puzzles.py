@@ -7,7 +7,6 @@ one time in eight. The verifier is exact and needs no model: the reward is *veri
 
 import itertools
 import re
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,9 @@ _MAX_CHARACTERS = 20_000  # of an answer; a thought may be as long as it likes
 
 _PUZZLE = re.compile(r"\s*([1-9](?:\s*\?\s*[1-9]){1,7})\s*=\s*(\d{1,2})\s*", re.ASCII)
 _ANSWER = re.compile(r"[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*")
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | dict.fromkeys(
+    (0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "
+)
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
@@ -84,12 +86,17 @@ def sample(n: int, seed: int, split: str = "train", *, size: int = SIZE) -> list
     return [Puzzle(tuple(row[:-1]), row[-1]) for row in rows]
 
 
+def plain(text: str) -> str:
+    """`text` with the wide signs of an Asian keyboard, and a web page's blanks, in ASCII."""
+    return text.translate(_WIDE)
+
+
 def parse(text: str) -> Puzzle:
     """Read a puzzle written like `7 ? 3 ? 5 ? 2 = 11`; spaces and wide characters do not matter.
 
     It need not have a solution (`solutions` tells). Raises ValueError for anything else.
     """
-    match = _PUZZLE.fullmatch(unicodedata.normalize("NFKC", text)) if len(text) < 200 else None
+    match = _PUZZLE.fullmatch(plain(text)) if len(text) < 200 else None
     if match is None:
         shown = text if len(text) < 60 else text[:57] + "..."
         raise ValueError(

@@ -95,6 +95,7 @@ def test_what_is_not_one_number_is_said(text):
         ("27x", "times", 27),
         ("512 B", "bytes", 512),
         ("17 per cent", "%", 17),
+        ("17 per-cent", "%", 17),
         ("17 Per cent points", "points", 17),
         ("27 t/s", "tokens/s", 27),
         ("27t/s", "tokens/s", 27),

@@ -103,11 +103,17 @@ def test_a_model_takes_no_other_works_place(random_models, tokenizer, tmp_path):
     log = tmp_path / "runs" / "seed-0" / "log.jsonl"
     log.parent.mkdir(parents=True)
     log.write_text("an hour's work")
-    for place in (tmp_path / "runs", log):
-        with pytest.raises(CourseError, match="holds something that is no model; give a folder of"):
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    models.save(random_models["llama"], tokenizer, whole)
+    (whole / "runs").mkdir()
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    for place in (tmp_path / "runs", log, whole, other):
+        with pytest.raises(CourseError, match="holds other things than a model; give a folder of"):
             models.save(random_models["llama"], tokenizer, place)
     assert log.read_text() == "an hour's work"
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".DS_Store").touch()
     models.save(random_models["llama"], tokenizer, tmp_path / "empty")
     assert (tmp_path / "empty" / "config.json").is_file()
 
@@ -202,7 +208,10 @@ def _of_a_shard_that_is_not_there(folder):
         (_truncate, "Error while deserializing"),
         (_without_a_tokenizer, "lacks the tokenizer"),
         (_of_a_shard_that_is_not_there, "model-00002-of-00002.safetensors"),
-        (lambda f: (f / "config.json").write_text('{"quantization_config": {'), "it is no JSON"),
+        (
+            lambda f: (f / "config.json").write_text('{"quantization_config": {'),
+            "config.json is no",
+        ),
     ],
 )
 def test_a_damaged_folder_is_not_blamed_on_being_quantised(folder, damage, said):

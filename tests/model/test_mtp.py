@@ -1,6 +1,7 @@
 """The head for the token after next against transformers' own, and decoding with its guesses."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from course_lib.errors import CourseError
 from course_lib.model import latent_decode, models, mtp, mtp_lab, rollout
 from course_lib.model.latent_decode import KINDS, Decoder
+from course_lib.model.own_forward import sampling
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,31 @@ def test_what_nothing_can_be_sampled_from_is_refused(zero, wrong):
         mtp.speculate(model, None, prompt, **limits)
 
 
+def test_a_foreign_token_and_weights_that_are_none_are_refused(zero):
+    model, _ = zero
+    limits = {"eos": 1, "max_new_tokens": 4}
+    for token in (-3, model.config.vocab_size):
+        with pytest.raises(ValueError, match=f"token {token}, and this model has 0 to"):
+            list(latent_decode.decode(model, [token], **limits))
+        with pytest.raises(ValueError, match=f"token {token}, and this model has 0 to"):
+            mtp.speculate(model, mtp.make_head(model), [token], **limits)
+    lost = copy.deepcopy(model)
+    lost.model.norm.weight.fill_(math.nan)
+    with pytest.raises(CourseError, match="are NaN"):
+        list(latent_decode.decode(lost, [1, 2], **limits))
+
+
+def test_states_within_sampling_leave_its_attention_as_it_was(zero):
+    model, tokenizer = zero
+    sampled = rollout.generate(model, mtp_lab.prompts(tokenizer, 1, 0), eos=1, max_new_tokens=3)
+    before = model.config._attn_implementation
+    with sampling(model, "dense"):
+        inside = model.config._attn_implementation
+        mtp.states(model, sampled)
+        assert model.config._attn_implementation == inside == "kv_buffer"
+    assert model.config._attn_implementation == before
+
+
 @pytest.mark.parametrize("made_of", [Decoder, mtp.make_head])
 def test_another_architecture_is_refused(made_of):
     model, _ = models.load(models.shipped("qwen2-base"))
@@ -170,5 +197,5 @@ def test_half_precision_another_cache_and_no_tokens_are_refused(zero):
     for none in ({"context": 0}, {"context": 4, "steps": 0}):
         with pytest.raises(ValueError, match="give at least 1 of each"):
             latent_decode.cost(model, "latent", **none)
-    with pytest.raises(CourseError, match=r"dtype torch.bfloat16; .* and in float32"):
+    with pytest.raises(CourseError, match=r"dtype torch.bfloat16; .* in float32 or wider"):
         Decoder(copy.deepcopy(model).bfloat16())

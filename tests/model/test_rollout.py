@@ -243,6 +243,8 @@ def test_a_token_that_the_model_has_not_is_refused_by_both(random_models):
         rollout.generate(model, [[5, known]], max_new_tokens=2, eos=0)
     with pytest.raises(ValueError, match=f"token {known}"):
         next(rollout.stream(model, [known], max_new_tokens=2, eos=0))
+    with pytest.raises(ValueError, match="token -3, and this model has 0 to"):
+        rollout.generate(model, [[5, -3]], max_new_tokens=2, eos=0)
 
 
 @pytest.mark.filterwarnings("error")

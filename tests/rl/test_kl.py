@@ -118,6 +118,8 @@ def test_a_reference_of_another_shape_is_refused(name):
     for other in (torch.zeros(3), torch.zeros(3, 1), torch.zeros(2, 4)):
         with pytest.raises(ValueError, match="allowed is one shape for both"):
             kl.ESTIMATORS[name](torch.zeros(3, 4), other)
+        with pytest.raises(ValueError, match="allowed is one shape for both"):
+            kl.gradient(torch.zeros(3, 4), other)
 
 
 def test_a_slope_of_no_estimate_is_refused():

@@ -133,6 +133,9 @@ def test_one_number_clips_both_sides_and_what_is_none_is_refused():
     per_token = torch.ones_like(logp)
     one, _ = ppo.policy_loss(logp, old, per_token, mask, 0.1)
     near(one, ppo.policy_loss(logp, old, per_token, mask, (0.1, 0.1))[0])
+    pair = torch.tensor([0.1, 0.1])
+    for both in (pair, pair.numpy(), pair.tolist()):
+        near(one, ppo.policy_loss(logp, old, per_token, mask, both)[0])
     with pytest.raises(ValueError, match=r"clip is \(-0.1, 0.2\)"):
         ppo.policy_loss(logp, old, per_token, mask, (-0.1, 0.2))
 

@@ -72,6 +72,8 @@ def test_a_puzzle_as_an_asian_keyboard_or_a_web_page_writes_it_is_read(text):
         "7 ? 3 = -4",
         "7 ? 3 = 4 ?",
         "٧ ? 3 = 4",
+        "7 ? 3 = 4²",
+        "7 ? ② = 9",
     ],
 )
 def test_what_is_no_puzzle_is_refused_with_an_example(text):

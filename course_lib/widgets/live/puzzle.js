@@ -5,9 +5,15 @@ const ANSWER = /^[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*$/;
 const BLANKS = /^[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 const [OPEN, CLOSE] = ["<think>", "</think>"];
 
+/** Wide signs, and a web page's blanks, as ASCII has them. */
+function plain(text) {
+  return text.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0))
+    .replace(/[\xa0\u2000-\u200a\u202f\u205f\u3000]/g, " ");
+}
+
 /** `7 ? 3 = 4` as `{numbers, target}`; throws an Error with one sentence for anything else. */
 function parsePuzzle(text) {
-  const match = text.length < 200 ? PUZZLE.exec(text.normalize("NFKC")) : null;
+  const match = text.length < 200 ? PUZZLE.exec(plain(text)) : null;
   if (!match) {
     const shown = text.length < 60 ? text : `${text.slice(0, 57)}...`;
     throw new Error(
