@@ -164,7 +164,12 @@ def test_transformers_ends_at_the_end_token(in_transformers):
         ({"messages": [{"role": "tool", "content": "x"}]}, "A message has a role"),
         ({"messages": ask("a caf\udce9")}, "no text in UTF-8"),
         ({"messages": [{"role": "user"}]}, "A message has a role"),
+        ({"messages": "Why is the sky blue?"}, "A message has a role"),
+        ({"messages": QUESTION[0]}, "A message has a role"),
         ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"max_tokens": 37.5}, "max_tokens is 37.5"),  # never reached, it ended no answer
+        ({"seed": 0.5}, "seed is 0.5"),
+        ({"seed": -1}, "seed is -1"),  # which means any to llama.cpp
         ({"temperature": -0.1}, "temperature is -0.1"),
         ({"temperature": 1e-320}, "temperature is 1e-320"),
         ({"temperature": float("nan")}, "temperature is nan"),

@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Self
 
 from course_lib import runtime
@@ -36,8 +37,10 @@ class Request:
 
     def __post_init__(self) -> None:
         self._check_messages()
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise CourseError(f"max_tokens is {self.max_tokens}; ask for 1 or more.")
+        for name, lowest in (("max_tokens", 1), ("seed", 0)):
+            found = getattr(self, name)
+            if found is not None and not (isinstance(found, Integral) and int(found) >= lowest):
+                raise CourseError(f"{name} is {found!r}; it is a whole number from {lowest}.")
         if self.temperature != 0 and not COLDEST <= self.temperature <= 5:
             raise CourseError(
                 f"temperature is {self.temperature}; allowed are 0 (greedy) and {COLDEST:g} to 5."
@@ -49,10 +52,11 @@ class Request:
 
     def _check_messages(self) -> None:
         for message in self.messages:
-            if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
+            told = message if isinstance(message, Mapping) else {}  # a text is a list of signs
+            if told.get("role") not in _ROLES or not isinstance(told.get("content"), str):
                 raise CourseError(
-                    f"A message has a role ({', '.join(_ROLES)}) and a content that is text, like "
-                    "{'role': 'user', 'content': 'Hello'}."
+                    f"A message has a role ({', '.join(_ROLES)}) and a content that is text, as "
+                    "in [{'role': 'user', 'content': 'Hello'}]."
                 )
             if _SURROGATE.search(message["content"]):
                 raise CourseError(
@@ -71,7 +75,7 @@ class Summary:
     engine: str
     model: str
     finish: str  # "stop", or "length" where max_tokens or the context ended it
-    prompt_tokens: int
+    prompt_tokens: int  # 0 where a server does not tell them
     completion_tokens: int
     prompt_seconds: float
     seconds: float
@@ -94,8 +98,9 @@ class Summary:
         cut = f"; the prompt was cut: at least {self.cut} more were sent" if self.cut else ""
         known = f"{self.prompt_tokens - self.known} of " if self.known else ""
         speed = f" at {self.prompt_speed:.0f}/s" if self.prompt_seconds > 0 else ""
+        read = f"{known}{self.prompt_tokens} tokens read{speed}, " if self.prompt_tokens else ""
         return (
-            f"{self.model} in {self.engine}: {known}{self.prompt_tokens} tokens read{speed}, "
+            f"{self.model} in {self.engine}: {read}"
             f"{self.completion_tokens} written at {self.speed:.0f}/s, ended by {self.finish}{cut}"
         )
 
