@@ -229,6 +229,21 @@ class Server:
         return "".join(stream), stream
 
 
+def test_a_key_copied_with_a_blank_or_a_line_end_is_the_key(monkeypatch):
+    """httpx refused it in a sentence with the key in it."""
+    headers = []
+
+    def reply(request):
+        headers.append(request.headers["Authorization"])
+        return httpx.Response(200, json={"data": [{"id": "m"}]})
+
+    wire = functools.partial(Wire, transport=httpx.MockTransport(reply))
+    monkeypatch.setattr(with_openai, "Wire", wire)
+    monkeypatch.setenv(with_openai.KEY_VARIABLE, " sk-secret \n")
+    OpenAIEngine("http://127.0.0.1:1")
+    assert headers == ["Bearer sk-secret"]
+
+
 def test_without_a_number_the_server_fills_its_context(monkeypatch):
     """vLLM refuses what it would have to cut, and nobody but it has counted the prompt."""
     server = Server(monkeypatch, [{"content": "Four."}], limit=100)
@@ -287,7 +302,8 @@ def test_an_answer_that_a_server_sends_whole_is_not_lost(monkeypatch):
     server.raw = (
         b"data: " + json.dumps({"choices": [{"delta": {"content": "4"}, **whole}]}).encode()
     )
-    assert server.ask()[0] == "4"
+    text, stream = server.ask()
+    assert text == "4" and "0 tokens read" not in stream.summary.text()  # it told no number
 
 
 def test_one_of_several_models_is_named_behind_the_url(monkeypatch):

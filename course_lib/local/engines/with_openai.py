@@ -52,7 +52,7 @@ class OpenAIEngine(Engine):
         """
         url, _, chosen = url.partition("#")
         address = url.rstrip("/").removesuffix("/v1")
-        secret = os.environ.get(KEY_VARIABLE, "") if key is None else key
+        secret = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
         self._wire = Wire("the server", address, hint=_HINT, key=secret, patience=patience)
         self.kind = f"a server at {urlsplit(address).netloc}"
         found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model or chosen)
