@@ -298,22 +298,21 @@ def hosted_request(engine_or_api: Engine | Api, messages: Messages, key: str = N
         api = engine_or_api
     else:
         api = Api(str(engine_or_api), DEEPSEEK_API.url, engine_or_api.model)
-    if (
-        not api.url.startswith(("https://", "http://"))
-        or not key.isascii()
-        or not key.isprintable()
-    ):
-        raise ValueError(
-            f"{api.url!r:.80} must be an address that begins with https://, and a key is of "
-            "printable ASCII characters."
-        )
     asked = [dict(message) for message in Request(messages).messages]
     body = {"model": api.model, "messages": asked, "temperature": TEMPERATURE, "stream": True}
-    with httpx.Client() as client:
-        request = client.build_request(
-            "POST", api.url, json=body, headers={"Authorization": f"Bearer {key}"}
-        )
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        if not api.url.startswith(("https://", "http://")):
+            raise httpx.InvalidURL(api.url)
+        with httpx.Client() as client:
+            request = client.build_request("POST", api.url, json=body, headers=headers)
+        target, fields = request.url.raw_path, request.headers.raw
+        head = h11.Request(method="POST", target=target, headers=fields)
+    except (httpx.InvalidURL, h11.LocalProtocolError, UnicodeError):
+        raise ValueError(
+            f"{api.url!r:.80} must be an address that begins with https://, and a key is of "
+            "printable ASCII characters, without blanks at its ends."
+        ) from None
     wire = h11.Connection(h11.CLIENT)
-    head = h11.Request(method="POST", target=request.url.raw_path, headers=request.headers.raw)
     data = h11.Data(data=request.content)
     return b"".join(wire.send(part) for part in (head, data, h11.EndOfMessage()))

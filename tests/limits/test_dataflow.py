@@ -314,6 +314,12 @@ def test_bad_requests_are_refused():
         dataflow.hosted_request(Api("x", "ftp://x", "m"), QUESTION)
     with pytest.raises(ValueError, match="ASCII"):
         dataflow.hosted_request(dataflow.DEEPSEEK_API, QUESTION, key="a\r\nX: y")
+    for key in ("", "k ", "ké"):  # h11 has errors of its own for the first two
+        with pytest.raises(ValueError, match="ASCII"):
+            dataflow.hosted_request(dataflow.DEEPSEEK_API, QUESTION, key=key)
+    for url in ("https://", "https://[::1"):
+        with pytest.raises(ValueError, match="must be an address"):
+            dataflow.hosted_request(Api("x", url, "m"), QUESTION)
     with pytest.raises(CourseError):
         dataflow.hosted_request(dataflow.DEEPSEEK_API, [])
 
