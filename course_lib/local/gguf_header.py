@@ -207,7 +207,7 @@ _SCALARS = {
 def _read(cursor: _Cursor) -> GgufHeader:
     version = cursor.take(_U32)
     if version not in (2, 3):
-        raise cursor.fail(f"its version is {version}, and only 2 and 3 can be read here")
+        raise cursor.fail(f"its version is {version}, and only 2 and 3, little-endian, can be read")
     tensor_count = cursor.number(_U64, _MOST_ENTRIES, "the number of tensors")
     entry_count = cursor.number(_U64, _MOST_ENTRIES, "the number of metadata entries")
     metadata: dict[str, Any] = {}

@@ -107,7 +107,7 @@ def plan(
             f"the cache is {cache_type!r} in {slots} slots; allowed are "
             f"{', '.join(memory.CACHE_TYPES)} and one slot or more."
         )
-    if quantisation.lower() not in memory.QUANTISATIONS:
+    if str(quantisation).lower() not in memory.QUANTISATIONS:
         memory.weights_bytes(config, quantisation)  # says what is allowed
     tokens = slots * memory.cells(context)
     cache = memory.kv_cache_bytes(config, tokens, bytes_per_value=per_value, compressed=compressed)

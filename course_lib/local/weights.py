@@ -182,7 +182,7 @@ def weights_bytes(config: Config, quantisation: str = "bf16") -> int:
     ValueError for an unknown format or a configuration that `count_parameters` refuses.
     """
     parameters = count_parameters(config).total
-    kind = quantisation.lower()
+    kind = str(quantisation).lower()
     if kind in _PLAIN:
         return parameters * _PLAIN[kind]
     if kind not in mixtures():

@@ -113,7 +113,7 @@ HOSTILE = {
     "empty": (b"", "does not begin with 'GGUF'"),
     "another format": (b"PK\x03\x04" * 99, "does not begin with 'GGUF'"),
     "version 1": (header(version=1), "version is 1"),
-    "big-endian": (header(version=3 << 24), "version is"),
+    "big-endian": (header(version=3 << 24), "only 2 and 3, little-endian"),
     "entries without end": (header(entries=2**63), "metadata entries is"),
     "too many entries": (header(entries=100_001), "metadata entries is 100001"),
     "tensors without end": (header(tensors=2**64 - 1), "number of tensors is"),

@@ -178,6 +178,7 @@ def test_the_bandwidth_ceiling():
     ("call", "message"),
     [
         (lambda: memory.weights_bytes(SEVEN, "q5"), "quantisation is 'q5'; allowed are"),
+        (lambda: memory.weights_bytes(SEVEN, 4), "quantisation is 4; allowed are"),
         (lambda: memory.kv_cache_bytes(SEVEN, -1), "tokens is -1"),
         (lambda: memory.kv_cache_bytes(SEVEN, 1.5), "tokens is 1.5"),
         (lambda: memory.kv_cache_bytes(SEVEN, True), "tokens is True"),

@@ -287,6 +287,8 @@ def test_bad_arguments_are_named(changes, message):
         placement.plan(CONFIGS["R1-Distill-Qwen-7B"], "q4_k_m", -255, CARD)
     with pytest.raises(ValueError, match="quantisation is 'q5'; allowed are"):
         placement.plan(CONFIGS["R1-Distill-Qwen-7B"], "q5", 4096, CARD)
+    with pytest.raises(ValueError, match="quantisation is 4; allowed are"):
+        placement.plan(CONFIGS["R1-Distill-Qwen-7B"], 4, 4096, CARD)
 
 
 CONFIG_FILES = sorted(models.ASSETS.glob("*/config.json"))
