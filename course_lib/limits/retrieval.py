@@ -210,7 +210,7 @@ _ALIKE: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (_GROUPED.pattern, lambda number: number[0].replace(number[1], "")),
     (rf"\b({'|'.join(_NUMBERS)})\b", lambda word: str(_NUMBERS.index(word[1]))),
     (r"(?<=[0-9]) ?(?:%|per cent\b)", " percent"),
-    (rf"\b([0-9.]*[0-9])[ -]?({'|'.join(_SIZES)})\b", lambda one: _in_full(one[1], one[2])),
+    (rf"(?<![\w.])([0-9.]*[0-9])[ -]?({'|'.join(_SIZES)})\b", lambda one: _in_full(one[1], one[2])),
     (r"(?<![.\w])([0-9]+)\.0+(?!\w|\.[0-9])", r"\1"),
     (r"(?:\bus)?\$ ?([0-9.]*[0-9])(?: dollars)?", r"\1 dollars"),
     (r"(?<=[0-9])[ -]?(?:b|billion)\b", "b"),

@@ -278,6 +278,12 @@ def test_how_replies_are_judged(answer, reply, verdict):
     assert judge(Question("?", answer), reply) == verdict
 
 
+def test_a_reply_that_counts_without_end_is_judged_at_once():
+    start = time.process_time()
+    assert judge(Question("?", "86"), "1." * 20_000) == "wrong"
+    assert time.process_time() - start < 5
+
+
 def test_retrieval_answers_what_the_reader_alone_cannot(library):
     unanswerable = sum(not question.answer for question in QUESTIONS)
     assert measure(read_out, None) == Score(unanswerable, 0, len(QUESTIONS) - unanswerable)
