@@ -109,6 +109,11 @@ def _opened(folder: str | Path, out: Path) -> tuple[PreTrainedModel, PreTrainedT
         raise CourseError(
             "The model stretches its positions (rope scaling); it cannot be exported."
         )
+    if max(tokenizer.get_vocab().values()) >= config.vocab_size:
+        raise CourseError(
+            f"The tokenizer has tokens beyond the {config.vocab_size} that the model knows; take "
+            "the one that came with it, or resize the model's embedding."
+        )
     _cut(tokenizer)
     return model, tokenizer
 

@@ -100,6 +100,14 @@ def test_refusals_leave_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["v3"]
 
 
+def test_a_token_added_without_a_row_for_it_is_refused(student, tmp_path):
+    model, tokenizer = models.load(student)
+    tokenizer.add_tokens(["[PAD]"])
+    models.save(model, tokenizer, tmp_path / "more")
+    with pytest.raises(CourseError, match=r"has tokens beyond the [0-9]+ that the model knows"):
+        export_gguf(tmp_path / "more", tmp_path / "m.gguf")
+
+
 def test_a_failed_write_keeps_the_file_that_was_there(student, tmp_path, monkeypatch):
     out = tmp_path / "m.gguf"
     out.write_bytes(b"precious")
