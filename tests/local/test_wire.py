@@ -194,6 +194,25 @@ def test_a_key_goes_encrypted_or_stays_here():
         Wire("it", "http://a.example", key="k")
     with pytest.raises(CourseError, match="printable ASCII"):
         Wire("it", "https://a.example", key="k\n")
+    with pytest.raises(CourseError, match="is not sent unencrypted"):
+        Wire("it", "http://me:secret@a.example")
+
+
+def test_a_password_in_an_address_is_sent_and_never_shown(monkeypatch):
+    seen = []
+
+    def reply(request):
+        seen.append(request.headers["Authorization"])
+        return httpx.Response(200, json={"data": [{"id": "m"}]})
+
+    wire = functools.partial(Wire, transport=httpx.MockTransport(reply))
+    monkeypatch.setattr(with_openai, "Wire", wire)
+    engine = OpenAIEngine("http://me:secret@127.0.0.1:1/v1")
+    assert seen == ["Basic bWU6c2VjcmV0"]
+    assert str(engine) == "m in a server at 127.0.0.1:1"
+    monkeypatch.undo()
+    with pytest.raises(CourseError, match=r"Nothing answers at http://127\.0\.0\.1:1;"):
+        OpenAIEngine("http://me:secret@127.0.0.1:1")
 
 
 class Server:

@@ -9,6 +9,7 @@ machine are asked directly, past any proxy that the environment names.
 import codecs
 import ipaddress
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -72,10 +73,12 @@ class Wire:
         connecting: float = CONNECTING,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.name, self.address, self._hint, self._again = name, address, hint, again
+        self.name, self._hint, self._again = name, hint, again
+        self.address = re.sub("//[^/]*@", "//", address)  # what is shown, without a password
         self._patience = patience
         near = on_this_machine(address)
-        if key and not near and not address.startswith("https:"):
+        secret = key or self.address != address
+        if secret and not near and not address.startswith("https:"):
             raise CourseError(f"The key for {name} is not sent unencrypted; use https://.")
         if not (key.isascii() and key.isprintable()):
             raise CourseError(f"The key for {name} must be of printable ASCII characters.")

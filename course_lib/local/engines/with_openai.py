@@ -54,7 +54,7 @@ class OpenAIEngine(Engine):
         address = url.rstrip("/").removesuffix("/v1")
         secret = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
         self._wire = Wire("the server", address, hint=_HINT, key=secret, patience=patience)
-        self.kind = f"a server at {urlsplit(address).netloc}"
+        self.kind = f"a server at {urlsplit(self._wire.address).netloc}"
         found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model or chosen)
         self.model = str(found.get("id", ""))
         self._limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
