@@ -66,7 +66,10 @@ def read(out: Path) -> dict[str, Any]:
     state = checkpoints.read_state(folder)
     kept = state.get("run") or _older(state)
     if not _is_run(kept):
-        raise checkpoints.damaged(folder, ValueError("it does not say what the run is made of"))
+        raise CourseError(
+            f"The checkpoint in {folder} does not say what the run is made of, as R1-Zero's do: it "
+            "is another command's, or damaged. Give another folder."
+        )
     return kept
 
 
@@ -83,7 +86,7 @@ def _is_run(kept: object) -> TypeGuard[dict[str, Any]]:
 
 def _older(state: Mapping[str, Any]) -> dict[str, Any]:
     """A run from before runs said what they are: its settings are known."""
-    said = state.get("config") or {}
+    said = state.get("config")
     if not isinstance(said, dict):
         return {}
     config = {n: v for n, v in said.items() if n != "steps"}

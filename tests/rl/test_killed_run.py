@@ -191,7 +191,9 @@ def test_a_damaged_checkpoint_is_told_in_a_sentence_and_left_as_it_is(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "words", [{"config": [1], "run": None}, {"run": [1]}, {"run": {"made": {}, "date": ""}}]
+    "words",
+    [{}, {"config": [1], "run": None}, {"run": [1]}, {"run": {"made": {}, "date": ""}}],
+    ids=["of another command", "a list", "a run that is a list", "a run without steps"],
 )
 def test_a_checkpoint_that_does_not_say_what_it_is_of_is_damaged(tmp_path, words):
     (tmp_path / "checkpoint").mkdir()
