@@ -6,6 +6,7 @@ model, a tokenizer that cannot write the traces, too little memory.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -148,16 +149,22 @@ def start(
 ) -> Path:  # fmt: skip
     """Write a fresh adapter for the model into the folder `out`: what training starts from.
 
-    Its B matrices are zeros, so it changes nothing yet. An adapter that is there stays.
+    Its B matrices are zeros, so it changes nothing yet. An adapter that is there stays. Raises
+    CourseError where that is of another model, or has other settings.
     """
     out = Path(out)
+    name = NAME if model is None else str(Path(model).resolve())
+    told = replace(settings or lora.Lora(), base=name)
     if lora.is_adapter(out):
+        there = lora.settings_of(out)
+        if there != replace(told, targets=tuple(sorted(told.targets))):
+            raise CourseError(
+                f"{out} holds an adapter of {there.base}, rank {there.rank}, and not of {name} "
+                f"with the settings of now; give another folder, or delete {out.parent}."
+            )
         return out
-    base = folder(model, yes=yes)
-    told = settings or lora.Lora()
-    name = NAME if model is None else str(base.resolve())
-    taught, tokenizer = models.load(base)
-    lora.add(taught, lora.Lora(told.rank, told.alpha, told.targets, name), seed)
+    taught, tokenizer = models.load(folder(model, yes=yes))
+    lora.add(taught, told, seed)
     models.save(taught, tokenizer, out)
     return out
 

@@ -124,6 +124,14 @@ def test_a_fresh_adapter_is_written_once(tiny, tmp_path):
     assert all(not bool(layer.lora_B.weight.any()) for layer in lora.layers(model).values())
 
 
+def test_an_adapter_that_is_there_is_of_that_model_and_of_those_settings(tiny, tmp_path):
+    language_model.start(tmp_path / "a", tiny, lora.Lora(4, 8))
+    for model, settings in ((tmp_path / "no", lora.Lora(4, 8)), (None, lora.Lora(4, 8)),
+                            (tiny, lora.Lora(2, 4)), (tiny, None)):  # fmt: skip
+        with pytest.raises(CourseError, match="rank 4, and not of .*; give another folder"):
+            language_model.start(tmp_path / "a", model, settings)
+
+
 def test_a_text_in_the_words_of_a_tokenizer(tiny, tokenizer):
     _, theirs = models.load(tiny)
     ours = language_model.words(tokenizer, " +3=10 no")
