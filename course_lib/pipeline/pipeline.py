@@ -22,6 +22,7 @@ from course_lib.errors import WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.pipeline import variants
 from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made
+from course_lib.rl import run_folder
 from course_lib.runtime import new_folder, use_threads
 
 
@@ -85,7 +86,8 @@ RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
 def adopt_zero(out: str | Path, trained: str | Path) -> None:
     """Take over the R1-Zero that `course_lib.rl.zero.run` left in `trained`, in place of a new one.
 
-    One that `out` has already is left alone. Raises CourseError if there is none to take over.
+    One that `out` has from there already is left alone. Raises CourseError if there is none to take
+    over, and where `out` has one of its own, begun or finished.
     """
     source = Path(trained) / "checkpoint"
     if not checkpoints.has_state(source):
@@ -93,9 +95,15 @@ def adopt_zero(out: str | Path, trained: str | Path) -> None:
             f"There is no R1-Zero in {trained}; make one with "
             f"`python -m course_lib zero --out {shlex.quote(str(trained))}`."
         )
-    if checkpoints.has_state(Path(out) / "zero" / "checkpoint"):
+    run_folder.read(Path(trained))  # another command's checkpoint is told
+    kept = Path(out) / "zero"
+    there, own = checkpoints.has_state(kept / "checkpoint"), (kept / checkpoints.ABOUT).is_file()
+    if own or (there and (checkpoints.fingerprint(kept / "checkpoint")
+                          != checkpoints.fingerprint(source))):  # fmt: skip
+        raise CourseError(f"{kept} holds another R1-Zero; give another --out, or leave out --zero.")
+    if there:
         return
-    with models.replacing(Path(out) / "zero" / "checkpoint") as aside:
+    with models.replacing(kept / "checkpoint") as aside:
         shutil.copytree(source, aside, dirs_exist_ok=True)
 
 

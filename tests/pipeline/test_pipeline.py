@@ -121,6 +121,14 @@ def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
     assert not pipeline.is_done(out, "zero", replace(TINY, zero_steps=9))
     with pytest.raises(CourseError, match="course_lib zero --out"):
         pipeline.adopt_zero(tmp_path, out / "nowhere")
+    pipeline.adopt_zero(tmp_path, out / "zero")  # the same command again
+    for place, trained in ((tmp_path, out / "dev2"), (out, out / "zero")):
+        with pytest.raises(CourseError, match="holds another R1-Zero"):
+            pipeline.adopt_zero(place, trained)
+    (tmp_path / "begun" / "zero").mkdir(parents=True)
+    (tmp_path / "begun" / "zero" / "run.json").touch()  # stopped before its first checkpoint
+    with pytest.raises(CourseError, match="holds another R1-Zero"):
+        pipeline.adopt_zero(tmp_path / "begun", out / "zero")
 
 
 def is_held_out(puzzle):
