@@ -81,14 +81,14 @@ def require_same_vocabulary(
 def fitting(traces: Sequence[Trace], context: int, *, drop: bool = False) -> list[Trace]:
     """The traces that a student with a context of `context` tokens can hold.
 
-    Raises CourseError for no traces, for one without a completion, where none fits, and, unless
-    they may be dropped, where some do not; it says how many.
+    Raises CourseError for no traces, for one without a prompt or completion, where none fits, and,
+    unless they may be dropped, where some do not; it says how many.
     """
     if not traces:
         raise CourseError("There is not one trace to learn from; train the teacher longer.")
-    if empty := sum(not trace.completion for trace in traces):
+    if empty := sum(not (trace.prompt and trace.completion) for trace in traces):
         raise CourseError(
-            f"{empty:,} of {len(traces):,} traces have no completion; leave them out."
+            f"{empty:,} of {len(traces):,} traces lack a prompt or completion; leave them out."
         )
     short = [trace for trace in traces if len(trace) <= context]
     lost, longest = len(traces) - len(short), max(map(len, traces))
@@ -252,8 +252,8 @@ def descend(
 ) -> Iterator[tuple[int, float]]:
     """`config.steps` updates of AdamW on `loss(step)`, warmed up, then falling to 0: step, loss."""
     optimizer = optimizer or pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
-    model.train()
     for step in range(start + 1, config.steps + 1):
+        model.train()
         use_threads()  # other programs come and go
         # 1. How far to go: the learning rate rises for `warmup` steps and then falls to 0.
         rise, fall = min(1.0, step / config.warmup), 1 - (step - 1) / config.steps
@@ -267,8 +267,8 @@ def descend(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         # 4. One update of every weight.
         optimizer.step()
+        model.eval()  # whoever looks at it meanwhile, or stops here, has it as it answers
         yield step, float(value.detach())
-    model.eval()
 
 
 def stream(

@@ -67,10 +67,20 @@ def test_no_trace_at_all_is_a_clear_error(random_models):
         next(trace_sft.finetune(random_models["qwen2"], [], SMALL, pad=0))
 
 
-def test_a_trace_without_a_completion_is_told(random_models):
-    made = [trace_sft.Trace([1, 2], [3]), trace_sft.Trace([1, 2], [])]
-    with pytest.raises(CourseError, match="1 of 2 traces have no completion"):
+@pytest.mark.parametrize("lacking", [([1, 2], []), ([], [3])])
+def test_a_trace_without_a_prompt_or_completion_is_told(random_models, lacking):
+    made = [trace_sft.Trace([1, 2], [3]), trace_sft.Trace(*lacking)]
+    with pytest.raises(CourseError, match="1 of 2 traces lack a prompt or completion"):
         next(trace_sft.finetune(random_models["qwen2"], made, SMALL, pad=0))
+
+
+def test_a_student_between_two_steps_and_after_the_last_is_as_it_answers(random_models):
+    student = copy.deepcopy(random_models["qwen2"])
+    made = [trace_sft.Trace([1, 2], [3, 4, 5])] * 8
+    steps = trace_sft.finetune(student, made, SMALL, pad=0)
+    assert not any(student.training for _ in steps)
+    next(trace_sft.finetune(student, made, SMALL, pad=0))
+    assert not student.training
 
 
 def test_traces_longer_than_the_context_are_counted_and_dropped_only_if_asked():
