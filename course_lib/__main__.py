@@ -262,7 +262,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        full = f"not read or written whole; is there room on the disk? ({error!s:.160})"
+        print(f"{error.filename or 'A file'}: {error.strerror or full}.", file=sys.stderr)
         return 1
 
 

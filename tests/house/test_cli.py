@@ -128,6 +128,13 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(command, out, c
     assert "nothing can be written in" in capsys.readouterr().err
 
 
+def test_an_empty_folder_name_is_not_the_folder_one_stands_in(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["zero", "--out", "", "--steps", "1"])
+    assert "nothing can be written in ''" in capsys.readouterr().err
+
+
 def test_an_address_that_is_none_is_told(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["site", "--out", str(tmp_path / "site"), "--repository-url", "someone/r1"])
@@ -170,6 +177,17 @@ def test_interruptions_and_full_disks_end_in_a_sentence(error, status, capsys, m
     monkeypatch.setattr(preflight, "require_memory", fail)
     assert main(["zero", "--out", "x"]) == status
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["4608 requested and 296 written", [("a", "b", "No space")] * 99])
+def test_a_disk_that_is_full_in_other_words_is_told_as_one(words, capsys, monkeypatch):
+    def fail(*_):
+        raise OSError(words)  # as numpy and shutil do
+
+    monkeypatch.setattr("course_lib.local.export.export_gguf", fail)
+    assert main(["export-gguf", "--model", "x", "--out", "y"]) == 1
+    said = capsys.readouterr().err
+    assert "is there room on the disk?" in said and len(said) < 300
 
 
 def test_a_site_with_services_and_no_repository_is_refused_before_the_work(tmp_path, capsys):
