@@ -42,6 +42,14 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
             raise CourseError(f"{name} is {given}; allowed is {low} or more{said}.")
 
 
+def whole_number(name: str, value: object, lowest: int = 1) -> int:
+    """`value` as Python's int. Raises ValueError for what is no whole number from `lowest` on."""
+    # Most are Python's own, and asking for these first is quicker; numpy's would overflow.
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {lowest}.")
+    return int(value)
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """What argparse reads an option by that is a whole number from `least` on."""
 

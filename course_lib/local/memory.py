@@ -7,10 +7,10 @@ GB are 10**9 bytes, as in the size of a download, and GiB 2**30, as in the memor
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from course_lib.errors import whole_number
 from course_lib.local.gguf_header import read_gguf_header as read_gguf_header
 from course_lib.local.weights import QUANTISATIONS as QUANTISATIONS
 from course_lib.local.weights import weights_bytes
@@ -41,17 +41,11 @@ def kv_cache_bytes(
     instead, 71 times as much: GGUF files made before April 2025 are run like that. Raises
     ValueError for a negative number of tokens or a configuration that `count_parameters` refuses.
     """
-    tokens = _whole("tokens", tokens)
+    tokens = whole_number("tokens", tokens, lowest=0)
     if not 0 < bytes_per_value <= 8:
         raise ValueError(f"bytes_per_value is {bytes_per_value}; allowed is above 0 up to 8.")
     count_parameters(config)  # refuses what is no configuration
     return round(_cached_values(config, compressed) * bytes_per_value * tokens)
-
-
-def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < 0:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 0.")
-    return int(value)
 
 
 def _cached_values(config: Config, compressed: bool) -> int:
@@ -99,7 +93,7 @@ def cells(context: int) -> int:
 
     Raises ValueError for a context that is no whole number of at least 0.
     """
-    return -(-_whole("context", context) // _CELLS) * _CELLS
+    return -(-whole_number("context", context, lowest=0) // _CELLS) * _CELLS
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ Llama, the four architectures of the R1 family. No torch: whole numbers only.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from types import MappingProxyType
 from typing import Any
+
+from course_lib.errors import whole_number
 
 Config = Mapping[str, Any]
 
@@ -81,16 +82,10 @@ class _Fields:
         return self.config[name]
 
     def size(self, name: str, lowest: int = 1) -> int:
-        return _whole(f"config field {name!r}", self.require(name), lowest)
+        return whole_number(f"config field {name!r}", self.require(name), lowest)
 
     def flag(self, name: str) -> bool:
         return bool(self.config.get(name, False))
-
-
-def _whole(what: str, value: object, lowest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
-        raise ValueError(f"{what} is {value!r}; it must be a whole number of at least {lowest}.")
-    return int(value)  # one of numpy's would overflow
 
 
 def head_width(config: Config) -> int:
@@ -200,7 +195,7 @@ def flops_per_token(config: Config, context: int = 0) -> int:
     key and one value per head. Norms, activations and the softmax are left out: under 1 %.
     """
     count, fields = count_parameters(config), _Fields(config)
-    context = _whole("context", context, lowest=0)
+    context = whole_number("context", context, lowest=0)
     head = 0 if count.parts["head"] else count.parts["embedding"]
     heads = fields.size("num_attention_heads")
     if config["model_type"] == "deepseek_v3":
@@ -227,7 +222,7 @@ def bytes_read(config: Config, tokens: int = 1, bytes_per_parameter: float = 2.0
     row per token. Of the routed experts those that some token chose are read, in expectation for
     even and independent routes.
     """
-    tokens = _whole("tokens", tokens, lowest=1)
+    tokens = whole_number("tokens", tokens, lowest=1)
     size = _positive_bytes(bytes_per_parameter)
     count, fields = count_parameters(config), _Fields(config)
     table = count.parts["embedding"]
@@ -254,8 +249,8 @@ def expected_experts_touched(n: int, top_k: int, tokens: int) -> float:
     n * (1 - (1 - top_k / n) ** tokens): a token misses an expert with probability 1 - top_k / n,
     and tokens route independently and evenly. Raises ValueError for numbers that do not fit.
     """
-    n, top_k = _whole("n", n, lowest=1), _whole("top_k", top_k, lowest=1)
-    tokens = _whole("tokens", tokens, lowest=0)
+    n, top_k = whole_number("n", n, lowest=1), whole_number("top_k", top_k, lowest=1)
+    tokens = whole_number("tokens", tokens, lowest=0)
     if top_k > n:
         raise ValueError(f"top_k is {top_k}; allowed are 1 to n, {n}.")
     return n * (1 - (1 - top_k / n) ** tokens)

@@ -6,12 +6,13 @@ costs are in `course_lib.model.accounting`.
 """
 
 import math
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from course_lib.errors import whole_number
 
 EPSILON = 1e-20
 """Added to the sum that weights are divided by: when every chosen score underflows to 0 the weights
@@ -68,7 +69,7 @@ def check_route(
     if bias is not None:
         _check_vector("bias", bias, experts)
     for name, value in (("top_k", top_k), ("n_group", n_group), ("topk_group", topk_group)):
-        _check_whole(name, value)
+        whole_number(name, value)
     if experts % n_group:
         raise ValueError(f"n_group is {n_group}; it must divide the {experts} experts of logits.")
     size = experts // n_group
@@ -103,11 +104,6 @@ def _check_vector(name: str, values: Tensor, n: int) -> None:
         raise ValueError(f"{name} must be a tensor of the shape ({n},), not {_kind(values)}.")
     if not torch.isfinite(values).all():
         raise ValueError(f"{name} has NaN or infinite values; all must be finite.")
-
-
-def _check_whole(name: str, value: int, lowest: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {lowest}.")
 
 
 def _kind(value: object) -> str:
@@ -150,7 +146,7 @@ def load(experts: Tensor, n: int) -> Tensor:
 
     Raises ValueError for numbers outside 0 to n - 1.
     """
-    _check_whole("n", n)
+    whole_number("n", n)
     whole = isinstance(experts, Tensor) and not experts.is_floating_point()
     if not whole or experts.dtype == torch.bool:
         raise ValueError(f"experts must hold whole numbers, not {_kind(experts)}.")

@@ -198,7 +198,8 @@ def test_a_key_goes_encrypted_or_stays_here():
         Wire("it", "http://me:secret@a.example")
 
 
-def test_a_password_in_an_address_is_sent_and_never_shown(monkeypatch):
+def authorizations(monkeypatch):
+    """What a server in place of the network is told of who asks."""
     seen = []
 
     def reply(request):
@@ -207,6 +208,11 @@ def test_a_password_in_an_address_is_sent_and_never_shown(monkeypatch):
 
     wire = functools.partial(Wire, transport=httpx.MockTransport(reply))
     monkeypatch.setattr(with_openai, "Wire", wire)
+    return seen
+
+
+def test_a_password_in_an_address_is_sent_and_never_shown(monkeypatch):
+    seen = authorizations(monkeypatch)
     engine = OpenAIEngine("http://me:secret@127.0.0.1:1/v1")
     assert seen == ["Basic bWU6c2VjcmV0"]
     assert str(engine) == "m in a server at 127.0.0.1:1"
@@ -250,17 +256,10 @@ class Server:
 
 def test_a_key_copied_with_a_blank_or_a_line_end_is_the_key(monkeypatch):
     """httpx refused it in a sentence with the key in it."""
-    headers = []
-
-    def reply(request):
-        headers.append(request.headers["Authorization"])
-        return httpx.Response(200, json={"data": [{"id": "m"}]})
-
-    wire = functools.partial(Wire, transport=httpx.MockTransport(reply))
-    monkeypatch.setattr(with_openai, "Wire", wire)
+    seen = authorizations(monkeypatch)
     monkeypatch.setenv(with_openai.KEY_VARIABLE, " sk-secret \n")
     OpenAIEngine("http://127.0.0.1:1")
-    assert headers == ["Bearer sk-secret"]
+    assert seen == ["Bearer sk-secret"]
 
 
 def test_without_a_number_the_server_fills_its_context(monkeypatch):
