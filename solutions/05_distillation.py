@@ -114,6 +114,9 @@ def count_dense(config):
 
     config: a dictionary with num_hidden_layers, hidden_size, num_attention_heads,
     num_key_value_heads, head_dim, intermediate_size, vocab_size, qkv_bias, tie_word_embeddings.
+    A layer's matrices: q and output are hidden_size by heads x head_dim; k and v have key-value
+    heads instead, fewer, because several query heads share one key and value (grouped-query
+    attention); three for the FFN, hidden_size by intermediate_size.
     """
     ### BEGIN SOLUTION
     width, size = config["hidden_size"], config["head_dim"]

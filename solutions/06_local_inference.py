@@ -91,7 +91,8 @@ def my_quantise(values, bits):
     """Quantise a block of numbers to signed whole numbers of `bits` bits, with one scale.
 
     values: a list of numbers. The largest size among them becomes 2 ** (bits - 1) - 1; every value
-    over the scale is rounded to the nearest whole number.
+    over the scale is rounded to the nearest whole number. (This is a plainer rule than lesson 6's:
+    there the furthest value becomes the lowest code, here the range is the same on both sides.)
     Returns (scale, list of whole numbers); a block of zeros has scale 0.0.
     """
     ### BEGIN SOLUTION

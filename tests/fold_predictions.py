@@ -18,6 +18,9 @@ _SEEN = re.compile(
     r"^\*\*(?P<who>What you|You) should see[.:]?\*\*[.:]?\s+(?P<told>.+?)(?=\n\n|\Z)", re.M | re.S
 )
 _COMPARES = re.compile(r"^\s*\w+\.compare\(", re.MULTILINE)
+_CARD, _HEADING = re.compile(r"\bfindings\.card\("), re.compile(r"^#{1,3} ", re.MULTILINE)
+TELLS = "tells"
+"""The tag of a cell, other than these, whose output would tell what an earlier cell asks."""
 
 
 def asks(book):
@@ -26,15 +29,18 @@ def asks(book):
 
 
 def after_a_prediction(book):
-    """The code cells with outputs between a "Predict" and the next text, and those that compare a
-    prediction wherever they stand; who asks is left out."""
-    predicting = False
+    """The code cells with outputs between a "Predict" and the next text, the cards of the rest of
+    its section, and those that compare a prediction or are tagged `TELLS`; who asks is left out."""
+    predicting = asked = False
     for cell in book["cells"]:
         text = "".join(cell["source"])
         if not is_code(cell):
             predicting = bool(_PREDICT.search(text))
-        elif cell["outputs"] and not _ASKS.search(text) and (predicting or _COMPARES.search(text)):
-            yield cell
+            asked = predicting or (asked and not _HEADING.search(text))
+        elif cell["outputs"] and not _ASKS.search(text):
+            marked = TELLS in cell["metadata"].get("tags", []) or _COMPARES.search(text)
+            if predicting or marked or (asked and _CARD.search(text)):
+                yield cell
 
 
 def told_openly(book):

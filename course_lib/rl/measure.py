@@ -121,7 +121,7 @@ def trace_shares(pairs: Sequence[tuple[Puzzle, str]]) -> dict[str, float]:
 
     `steps right` and `verdicts right` are of all steps and verdicts; `answer from the thought` is
     of completions with an attempt found right; `attempts made before` of all attempts; `notations
-    mixed` of thoughts. A share of nothing is left out. Raises ValueError without pairs.
+    mixed` of those `with steps`. A share of nothing is left out. Raises ValueError without pairs.
     """
     if not pairs:
         raise ValueError("There are no completions; give at least one.")
@@ -131,7 +131,7 @@ def trace_shares(pairs: Sequence[tuple[Puzzle, str]]) -> dict[str, float]:
     copied = [c.copied for c in counts if c.copied is not None]
     thoughts = [c for c in counts if c.steps]
     parts = {
-        "thoughts": (len(thoughts), len(counts)),
+        "with steps": (len(thoughts), len(counts)),
         "steps right": (steps - sum(c.wrong_steps for c in counts), steps),
         "attempts with a right verdict": (
             attempts - sum(c.wrong_verdicts for c in counts), attempts

@@ -105,7 +105,7 @@ def test_the_base_that_cannot_add_thinks_but_writes_wrong_totals(tmp_path):
         for name, drawn in found.items()
     }
     assert right["whole"]["steps right"] > 0.95 and right["broken"]["steps right"] < 0.2
-    assert right["broken"]["thoughts"] > 0.03
+    assert right["broken"]["with steps"] > 0.03
 
 
 def test_without_thinking_nothing_can_be_worked_out():
@@ -438,7 +438,7 @@ def test_shares_of_traces_counted_by_hand():
     repeated = HONEST.replace("-3=4 +5=9 +2=11 yes", "+3=10 +5=15 +2=17 no")
     pairs = [(PUZZLE, text) for text in (HONEST, LYING, FORGED, repeated, " - + +")]
     shares = measure.trace_shares(pairs)
-    assert shares["thoughts"] == 4 / 5
+    assert shares["with steps"] == 4 / 5
     assert shares["steps right"] == 17 / 18  # one total is forged
     assert shares["attempts with a right verdict"] == 5 / 6  # one lie
     assert shares["answer from the thought"] == 1.0
