@@ -103,7 +103,7 @@ def take_over(stem, shared, runs, patience=600):
 
 
 def test_it_runs_without_errors(ran):
-    _, opened, state = ran
+    _, _, state = ran
     assert state["errors"] == []
     assert state["waiting"] == 0, "cells were left that had not run"
 
