@@ -64,10 +64,9 @@ def telling(path: Path) -> Iterator[None]:
     """Turn what a disk can refuse into one sentence."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
         raise CourseError(
-            f"{path} could not be written ({reason}); make room and start again: the run goes on "
+            f"{path} could not be written ({error.strerror or error}); make room and start again: the run goes on "
             "from its last checkpoint."
         ) from error
 
@@ -135,7 +134,7 @@ def save(
         for key, value in entry.items()
     }
     tensors |= {_EXTRA + name: value.detach().clone() for name, value in (extra or {}).items()}
-    with telling(Path(folder)), models.replacing(folder) as aside:
+    with models.replacing(folder) as aside:
         models.write(model, tokenizer, aside)
         save_file(tensors, aside / _TENSORS)
         sums = {file.name: _sum(file) for file in sorted(aside.iterdir())}

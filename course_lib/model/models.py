@@ -355,11 +355,12 @@ class replacing:
                 error = in_use
                 recover(self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
+        if isinstance(error, OSError | SafetensorError):
+            reason = getattr(error, "strerror", None) or str(error)  # shutil's fills pages
             raise CourseError(
-                f"{self.folder} could not be written ({reason}); what was there is untouched. If "
-                "another notebook or program has it open, close that and try again."
+                f"{self.folder} could not be written ({reason:.160}); what was there is untouched. "
+                "Make room on the disk; or, if another notebook or program has it open, close that "
+                "and try again."
             ) from error
 
     def _swap(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -230,11 +231,23 @@ def test_a_lack_of_memory_is_not_blamed_on_the_folder(folder, monkeypatch):
         models.load(folder)
 
 
-def test_a_failed_save_leaves_what_was_there(folder, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        shutil.Error([("a", "b", "No space left on device")] * 99),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_failed_save_leaves_what_was_there(folder, error):
     before = (folder / "model.safetensors").read_bytes()
-    with pytest.raises(CourseError, match="untouched"), models.replacing(folder) as aside:
+    with (
+        pytest.raises(CourseError, match="No space left.*untouched. Make room") as told,
+        models.replacing(folder) as aside,
+    ):
         (aside / "half").write_text("x")
-        raise OSError(28, "No space left on device")
+        raise error
+    assert len(str(told.value)) < 400 + len(str(folder))
     assert (folder / "model.safetensors").read_bytes() == before
     assert [p.name for p in folder.parent.iterdir()] == ["m"]
 
