@@ -261,7 +261,8 @@ def judge(question: Question, reply: str) -> str:
     if silent:
         return "silent"
     for found in re.finditer(rf"(?<![\w.,]){re.escape(answer)}(?![\w]|[.,]\d)", said):
-        if not _DENIED.search(_CLAUSE.split(said[: found.start()])[-1]):
+        before = said[max(0, found.start() - 200) : found.start()]  # all of it takes ages in a loop
+        if not _DENIED.search(_CLAUSE.split(before)[-1]):
             return "right"
     return "wrong"
 
