@@ -10,6 +10,7 @@ import threading
 import time
 
 import httpx
+import numpy as np
 import pytest
 
 from course_lib.errors import CourseError
@@ -285,6 +286,13 @@ def test_a_server_that_does_not_tell_its_context_is_told_where_to_end(monkeypatc
     """Else mlx_lm.server would end after 512 tokens."""
     server = Server(monkeypatch, [{"content": "a"}])
     assert server.ask()[0] == "a" and server.body["max_tokens"] == server.engine.context - 4
+
+
+def test_numbers_of_numpy_are_sent_as_pythons(monkeypatch):
+    """As in `for seed in np.arange(3)`: JSON knows no other."""
+    server = Server(monkeypatch, [{"content": "4"}])
+    server.ask(max_tokens=np.int64(5), seed=np.int64(3), temperature=np.float32(0.5))
+    assert [server.body[name] for name in ("max_tokens", "seed", "temperature")] == [5, 3, 0.5]
 
 
 def test_an_error_of_null_is_none_and_a_byte_order_mark_is_dropped(monkeypatch):

@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self
 
 from course_lib import runtime
@@ -39,8 +39,15 @@ class Request:
         self._check_messages()
         for name, lowest in (("max_tokens", 1), ("seed", 0)):
             found = getattr(self, name)
-            if found is not None and not (isinstance(found, Integral) and int(found) >= lowest):
+            if found is None:
+                continue
+            if not (isinstance(found, Integral) and int(found) >= lowest):
                 raise CourseError(f"{name} is {found!r}; it is a whole number from {lowest}.")
+            object.__setattr__(self, name, int(found))  # JSON has no place for numpy's
+        for name in ("temperature", "top_p"):
+            if not isinstance(found := getattr(self, name), Real):
+                raise CourseError(f"{name} is {found!r}; it is a number.")
+            object.__setattr__(self, name, float(found))
         if self.temperature != 0 and not COLDEST <= self.temperature <= 5:
             raise CourseError(
                 f"temperature is {self.temperature}; allowed are 0 (greedy) and {COLDEST:g} to 5."
