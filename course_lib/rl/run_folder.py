@@ -54,21 +54,22 @@ def read(out: Path) -> dict[str, Any]:
     """What is known of the run in `out`: nothing ({}) where there is none.
 
     The checkpoint knows it too where `run.json` is gone or damaged. Raises CourseError where that
-    is damaged as well.
+    is damaged as well, or the run another command's.
     """
+    kept: Any = None
     with suppress(OSError, ValueError):
         kept = records.loaded(out / NAME)
         if _is_run(kept):
             return kept
-    folder = out / "checkpoint"
-    if not checkpoints.has_state(folder):
+    if checkpoints.has_state(folder := out / "checkpoint"):
+        state = checkpoints.read_state(folder)
+        kept = state.get("run") or _older(state)
+    elif not isinstance(kept, dict) or "made" in kept:
         return {}
-    state = checkpoints.read_state(folder)
-    kept = state.get("run") or _older(state)
     if not _is_run(kept):
         raise CourseError(
-            f"The checkpoint in {folder} does not say what the run is made of, as R1-Zero's do: it "
-            "is another command's, or damaged. Give another folder."
+            f"What is in {out} does not say what the run is made of, as R1-Zero's does: it is "
+            "another command's, or damaged. Give another folder."
         )
     return kept
 

@@ -125,6 +125,10 @@ def test_an_earlier_zero_can_be_taken_over(finished, tmp_path):
     for place, trained in ((tmp_path, out / "dev2"), (out, out / "zero")):
         with pytest.raises(CourseError, match="holds another R1-Zero"):
             pipeline.adopt_zero(place, trained)
+    (tmp_path / "distil" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "distil" / "checkpoint" / "trainer.json").write_text('{"step": 1}')
+    with pytest.raises(CourseError, match="another command's"):
+        pipeline.adopt_zero(tmp_path / "new", tmp_path / "distil")
     (tmp_path / "begun" / "zero").mkdir(parents=True)
     (tmp_path / "begun" / "zero" / "run.json").touch()  # stopped before its first checkpoint
     with pytest.raises(CourseError, match="holds another R1-Zero"):

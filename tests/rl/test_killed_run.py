@@ -223,6 +223,12 @@ def test_a_word_that_says_of_no_run_is_none(tmp_path, word):
         run_folder.about(tmp_path)
 
 
+def test_a_run_of_another_command_is_told_before_its_first_checkpoint_too(tmp_path):
+    checkpoints.claim(tmp_path, {"steps": 5, "seed": 0})  # as distill and pretrain begin
+    with pytest.raises(CourseError, match="it is another command's"):
+        list(zero.run(tmp_path, TINY, task=TASK))
+
+
 def test_a_word_of_a_run_is_read_with_notepads_mark_too(tmp_path):
     word = json.dumps({"made": {"seed": PART}, "date": "2026-11-26", "steps": 3})
     (tmp_path / "run.json").write_bytes(b"\xef\xbb\xbf" + word.encode())
