@@ -253,21 +253,23 @@ def descend(
     """`config.steps` updates of AdamW on `loss(step)`, warmed up, then falling to 0: step, loss."""
     optimizer = optimizer or pretrain.make_optimizer(model, config.learning_rate, decay=0.0)
     for step in range(start + 1, config.steps + 1):
-        model.train()
         use_threads()  # other programs come and go
         # 1. How far to go: the learning rate rises for `warmup` steps and then falls to 0.
         rise, fall = min(1.0, step / config.warmup), 1 - (step - 1) / config.steps
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rise * fall
-        # 2. How wrong: the loss of one batch, in nats per token.
-        value = loss(step)
-        # 3. Which way: the gradient, cut to a length of at most 1.
-        optimizer.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        # 4. One update of every weight.
-        optimizer.step()
-        model.eval()  # whoever looks at it meanwhile, or stops here, has it as it answers
+        try:
+            # 2. How wrong: the loss of one batch, in nats per token.
+            model.train()
+            value = loss(step)
+            # 3. Which way: the gradient, cut to a length of at most 1.
+            optimizer.zero_grad()
+            value.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            # 4. One update of every weight.
+            optimizer.step()
+        finally:  # whoever looks at it meanwhile, or stops it, has it as it answers
+            model.eval()
         yield step, float(value.detach())
 
 

@@ -83,6 +83,18 @@ def test_a_student_between_two_steps_and_after_the_last_is_as_it_answers(random_
     assert not student.training
 
 
+def test_a_student_stopped_within_a_step_is_as_it_answers(random_models):
+    student = copy.deepcopy(random_models["qwen2"])
+
+    def stop(_):  # where Jupyter's square mostly meets it
+        assert student.training
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(trace_sft.descend(student, SMALL, stop))
+    assert not student.training
+
+
 def test_traces_longer_than_the_context_are_counted_and_dropped_only_if_asked():
     made = [trace_sft.Trace([1] * 5, [2] * n) for n in (3, 5, 6, 20)]
     assert trace_sft.fitting(made, 25) == made  # the longest just fits
