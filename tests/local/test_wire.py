@@ -220,6 +220,8 @@ def test_a_password_in_an_address_is_sent_and_never_shown(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(CourseError, match=r"Nothing answers at http://127\.0\.0\.1:1;"):
         OpenAIEngine("http://me:secret@127.0.0.1:1")
+    with pytest.raises(CourseError, match=r"'https://\.\.\.@a\.example' is no address"):
+        OpenAIEngine("https://me:sec/ret@a.example")
 
 
 class Server:

@@ -39,8 +39,10 @@ def host_of(address: str) -> str:
     except ValueError:
         host = ""
     if not host or parts.scheme not in ("http", "https"):
+        shown = re.sub("//.*@", "//...@", address)[:80]  # without a password that has a / in it
         raise CourseError(
-            f"{address[:80]!r} is no address of a server; it looks like http://localhost:11434."
+            f"{shown!r} is no address of a server; it looks like http://localhost:11434 (in a "
+            "password %2F stands for /)."
         )
     return host
 
