@@ -66,8 +66,8 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CourseError(
-            f"{path} could not be written ({error.strerror or error}); make room and start again: the run goes on "
-            "from its last checkpoint."
+            f"{path} could not be written ({error.strerror or error}); make room and start again: "
+            "the run goes on from its last checkpoint."
         ) from error
 
 

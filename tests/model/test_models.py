@@ -242,7 +242,7 @@ def test_a_lack_of_memory_is_not_blamed_on_the_folder(folder, monkeypatch):
 def test_a_failed_save_leaves_what_was_there(folder, error):
     before = (folder / "model.safetensors").read_bytes()
     with (
-        pytest.raises(CourseError, match="No space left.*untouched. Make room") as told,
+        pytest.raises(CourseError, match=r"No space left.*untouched\. Make room") as told,
         models.replacing(folder) as aside,
     ):
         (aside / "half").write_text("x")

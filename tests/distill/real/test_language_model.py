@@ -128,7 +128,7 @@ def test_an_adapter_that_is_there_is_of_that_model_and_of_those_settings(tiny, t
     language_model.start(tmp_path / "a", tiny, lora.Lora(4, 8))
     for model, settings in ((tmp_path / "no", lora.Lora(4, 8)), (None, lora.Lora(4, 8)),
                             (tiny, lora.Lora(2, 4)), (tiny, None)):  # fmt: skip
-        with pytest.raises(CourseError, match="rank 4, and not of .*; give another folder"):
+        with pytest.raises(CourseError, match=r"rank 4, and not of .*; give another folder"):
             language_model.start(tmp_path / "a", model, settings)
 
 
