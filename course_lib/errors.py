@@ -59,7 +59,8 @@ def at_least(least: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if not least <= value <= _LARGEST:
-            raise ArgumentTypeError(f"it takes a whole number from {least} on, not {text!r:.40}")
+            allowed = f"a whole number from {least} on, up to {_LARGEST}"
+            raise ArgumentTypeError(f"it takes {allowed}, not {text!r:.40}")
         return value
 
     return number

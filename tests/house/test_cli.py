@@ -108,7 +108,8 @@ def test_what_goes_wrong_is_one_sentence_and_a_status(arguments, capsys, tmp_pat
 def test_a_number_that_is_none_is_told_before_a_folder_is_taken(arguments, capsys, tmp_path):
     with pytest.raises(SystemExit):
         main([str(tmp_path / "out") if one == "OUT" else one for one in arguments])
-    assert "it takes a whole number from" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "it takes a whole number from" in said and f"up to {2**40}" in said
     assert not (tmp_path / "out").exists()
 
 
