@@ -359,6 +359,54 @@ def test_what_a_server_knew_of_a_prompt_is_not_said_to_be_read(monkeypatch, deta
     assert stream.summary.prompt_speed == 0 and "read, 1 written" in stream.summary.text()
 
 
+def test_an_answer_that_has_ended_is_counted_though_the_server_hangs_up(monkeypatch):
+    def dying(*deltas):
+        for delta in deltas:
+            yield b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n"
+        raise httpx.ReadError("the line went dead")
+
+    piece = {"delta": {"content": "4"}}
+    server = Server(monkeypatch, [], raw=dying(piece, {"delta": {}, "finish_reason": "stop"}))
+    text, stream = server.ask()
+    assert text == "4" and stream.summary.finish == "stop" and stream.summary.completion_tokens == 1
+    server.raw = dying(piece)
+    with pytest.raises(CourseError, match="broke off"):
+        server.ask()
+
+
+FAILURES = (
+    b'event: error\ndata: {"message": "out of memory"}\n\n',
+    b"event: error\ndata: out of memory\n\n",
+    b'data: {"object": "error", "message": "out of memory", "code": 500}\n\n',
+    b'data: {"detail": "out of memory"}\n\n',
+    b'{"detail": "out of memory"}',
+    b'error: {"code": 500, "message": "out of memory"}\n\n',
+)
+
+
+@pytest.mark.parametrize("raw", FAILURES)
+def test_a_failure_is_told_in_whatever_form_a_server_has_for_it(monkeypatch, raw):
+    with pytest.raises(CourseError, match=r"failed \(out of memory\)"):
+        Server(monkeypatch, [], raw=raw).ask()
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@pytest.mark.parametrize("told", [{"detail": "no room"}, {"object": "error", "message": "no room"}])
+def test_a_failure_instead_of_a_short_answer_is_told_too(status, told):
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json=told))
+    with pytest.raises(CourseError, match=r"(failed \(|refuses: )no room"):
+        Wire("it", "http://127.0.0.1:1", transport=transport).ask("/x")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_may_end_in_three_ways_and_comments_are_no_pieces(monkeypatch, end):
+    events = [{"choices": [{"delta": {"content": "4"}}]}, {"choices": [{"finish_reason": "stop"}]}]
+    data = [b"data: " + json.dumps(one).encode() + end * 2 for one in events]
+    raw = b"retry: 9" + end * 2 + data[0] + (b": ping" + end * 2) * 500 + data[1]
+    text, stream = Server(monkeypatch, [], raw=raw).ask(max_tokens=1)
+    assert text == "4" and stream.summary.completion_tokens == 1
+
+
 PROXIES = ("http://127.0.0.1:%d", "socks5://127.0.0.1:%d", "nonsense:%d", "http://[%d")
 
 

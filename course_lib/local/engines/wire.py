@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ PATIENCE = 600.0  # seconds without a line; a slow machine may read a long promp
 CONNECTING = 3.0
 _SLACK = 64  # objects beyond one a token: the last one, and those that only end a thought
 _LINE = 4096  # bytes of an object, on average
-_EMPTY = 3  # lines an object: events have an empty line behind them, and some a name before
+_FIELDS = (b"data", b"error", b"event", b"id", b"retry", b"")  # of an event; b"" begins a comment
 _NAMES = {"localhost", "localhost.localdomain", "ip6-localhost"}
 
 
@@ -105,13 +105,10 @@ class Wire:
         """The JSON object that the server answers to a GET, or with a `body` to a POST."""
         with self._opened(path, body) as response:
             reply = b"".join(self._chunks(response, LONGEST_REPLY, lines=False))
-            found = self.read(reply)
-            if found.get("error") is not None:
-                raise self.fault(f"failed ({_reason(reply)})")
-            return found
+            return self._sound(reply)
 
     def lines(self, path: str, body: dict[str, Any], most: int = 1 << 30) -> Iterator[bytes]:
-        """The lines of a streamed answer of `most` bytes, without their ends, as they come.
+        """The lines of a streamed answer of `most` bytes, bare of their ends and not empty.
 
         Closing the iterator closes the connection, which is how a server learns that nobody
         listens any more.
@@ -119,10 +116,10 @@ class Wire:
         with self._opened(path, body) as response:
             held = b""
             for chunk in self._chunks(response, most, lines=True):
-                *whole, held = (held + chunk).split(b"\n")
+                *whole, held = (held + chunk).replace(b"\r", b"\n").split(b"\n")
                 if max(map(len, (*whole, held))) > LONGEST_LINE:
                     raise self.fault(f"sent a line of more than {LONGEST_LINE:,} bytes")
-                yield from whole
+                yield from filter(None, whole)
             if held:
                 yield held
 
@@ -133,25 +130,35 @@ class Wire:
         follow. There is about one a token; a server that goes on beyond `tokens` of them is
         stopped.
         """
-        most = tokens + _SLACK
+        most, found, kind = tokens + _SLACK, 0, b""
         lines = self.lines(path, body, most * _LINE)
-        for number, line in enumerate(lines, 1):
-            if number == 1:
+        for number, line in enumerate(lines):
+            if number == 0:
                 line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip() == b"{":
                 line = b"\n".join([line, *lines])
-            name, colon, data = line.strip().partition(b":")
-            if name not in (b"data", b"error") or not colon:
+            name, colon, data = map(bytes.strip, line.strip().partition(b":"))
+            if name not in _FIELDS or not colon:
                 name, data = b"data", line.strip()
-            if data.strip() == b"[DONE]":
+            if data == b"[DONE]":
                 return
-            if number > most * _EMPTY:
+            if name == b"event":
+                kind = data
+            if not data or name not in (b"data", b"error"):
+                continue
+            if b"error" in (name, kind):
+                raise self.fault(f"failed ({_reason(data)})")
+            found += 1
+            if found > most:
                 raise self.fault(f"went on beyond the {tokens:,} tokens asked for")
-            if data and not line.startswith((b":", b"event:", b"id:", b"retry:")):
-                found = self.read(data)
-                if name == b"error" or found.get("error") is not None:
-                    raise self.fault(f"failed ({_reason(data)})")
-                yield found
+            yield self._sound(data)
+
+    def _sound(self, text: bytes) -> dict[str, Any]:
+        """The JSON object in `text`, if it does not tell of a failure."""
+        found = self.read(text)
+        if _failure(found) is not None:
+            raise self.fault(f"failed ({_reason(text)})")
+        return found
 
     def read(self, text: bytes | str) -> dict[str, Any]:
         """The JSON object in `text`; CourseError for anything else, however deep or odd."""
@@ -203,7 +210,7 @@ class Wire:
             total += len(chunk)
             if total > most:
                 raise self.fault(f"sent more than {most:,} bytes")
-            if lines and b"\n" in chunk:
+            if lines and (b"\n" in chunk or b"\r" in chunk):
                 since = time.monotonic()
             elif time.monotonic() - since > self._patience:
                 raise self.fault(f"sent nothing whole for {self._patience:g} seconds")
@@ -265,12 +272,18 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
+def _failure(found: object) -> object:
+    """What an answer tells of a failure, as one server or another does; None where it does not."""
+    told = found if isinstance(found, dict) else {}
+    names = ("message", "error", "detail") if told.get("object") == "error" else ("error", "detail")
+    return next((told[name] for name in names if told.get(name) is not None), None)
+
+
 def _reason(body: bytes) -> str:
-    """What a server says of a refusal: `error`, as a text or as an object with a message."""
+    """What a server says of a refusal: a text, or an object with a message."""
     text = body.decode("utf-8", "replace").strip()
-    try:
-        found = json.loads(text)["error"]
-        text = str(found["message"] if isinstance(found, dict) else found)
-    except (ValueError, RecursionError, KeyError, TypeError):
-        pass
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        found = found if _failure(found) is None else _failure(found)
+        text = str((found.get("message") or found) if isinstance(found, dict) else found)
     return " ".join(text.split())[:300].rstrip(".") or "no reason given"

@@ -96,19 +96,23 @@ class OpenAIEngine(Engine):
     def _answer(self, body: dict[str, Any], most: int) -> Iterator[str | Summary]:
         clock, tags, finish, pieces = Clock(), Tags(), "", 0
         usage: dict[str, Any] = {}
-        for event in self._wire.objects("/v1/chat/completions", body, most):
-            usage = event.get("usage") or usage
-            choice = next(iter(objects_in(event.get("choices"))), {})
-            finish = str(choice.get("finish_reason") or finish)
-            # a server that does not stream sends the answer as one whole message
-            thought, content = self._pieces(choice.get("delta") or choice.get("message"))
-            pieces += bool(thought or content)
-            if pieces == 1 and not finish:
-                clock.first_token()
-            if pieces > most and "max_tokens" not in body:
-                finish = "length"  # the server's context is larger than the one asked for
-                break
-            yield tags.join(thought, content, last=bool(finish))
+        try:
+            for event in self._wire.objects("/v1/chat/completions", body, most):
+                usage = event.get("usage") or usage
+                choice = next(iter(objects_in(event.get("choices"))), {})
+                finish = str(choice.get("finish_reason") or finish)
+                # a server that does not stream sends the answer as one whole message
+                thought, content = self._pieces(choice.get("delta") or choice.get("message"))
+                pieces += bool(thought or content)
+                if pieces == 1 and not finish:
+                    clock.first_token()
+                if pieces > most and "max_tokens" not in body:
+                    finish = "length"  # the server's context is larger than the one asked for
+                    break
+                yield tags.join(thought, content, last=bool(finish))
+        except CourseError:
+            if not finish:  # else the answer is whole; only what counts its tokens may be missing
+                raise
         if not finish:
             raise self._wire.fault("broke off in the middle of its answer")
         yield self._summary(finish, usage, pieces, clock)
