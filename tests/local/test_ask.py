@@ -18,6 +18,11 @@ def test_without_a_model_the_ollama_that_is_named_is_asked(monkeypatch):
     assert asked == [{"ollama": "http://localhost:7"}]
 
 
+def test_an_ollama_whose_address_is_none_is_not_passed_over(alone):  # noqa: F811
+    with pytest.raises(CourseError, match=r"'gpu-server:11434' is no address of a server"):
+        ask.main(["--ollama", "gpu-server:11434", "hello"])
+
+
 def test_the_context_and_the_host_reach_the_engine(monkeypatch):
     asked = []
     monkeypatch.setattr(engines, "named", lambda *given, **more: asked.append((given, more)))

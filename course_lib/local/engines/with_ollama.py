@@ -23,7 +23,7 @@ from course_lib.local.engines.base import (
     room,
     without_thoughts,
 )
-from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, number_in, objects_in
+from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, host_of, number_in, objects_in
 from course_lib.task.traces import OPEN
 
 ADDRESS = "http://localhost:11434"
@@ -160,7 +160,11 @@ def wire(host: str, patience: float, connecting: float = 2.0) -> Wire:
 
 
 def installed(host: str = ADDRESS) -> Sequence[Tag]:
-    """Each model that the Ollama server at `host` lists; none where nothing sound answers."""
+    """Each model that the Ollama server at `host` lists; none where nothing sound answers.
+
+    Raises CourseError for a `host` that is no address.
+    """
+    host_of(host)
     try:
         connection = wire(host, patience=3, connecting=0.5)
         try:
