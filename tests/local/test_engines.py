@@ -123,6 +123,14 @@ def test_a_prompt_that_llama_cpp_knows_is_not_said_to_be_read_again(in_llama_cpp
     assert ": 1 of 12 tokens read at " in summary.text()
 
 
+def test_one_token_has_no_speed(in_llama_cpp):
+    """It comes with the prompt: llama.cpp gives a microsecond for it, so it was 1000000/s."""
+    stream = in_llama_cpp.stream(QUESTION, max_tokens=1)
+    list(stream)
+    assert stream.summary.completion_tokens == 1 and stream.summary.speed == 0
+    assert "1 written, ended by length" in stream.summary.text()
+
+
 def test_stop_texts_end_the_answer(engine):
     whole = "".join(engine.stream(QUESTION, max_tokens=20, temperature=0))
     stop = whole[5:8]

@@ -97,8 +97,8 @@ class Summary:
 
     @property
     def speed(self) -> float:
-        """Tokens generated in a second."""
-        return self.completion_tokens / max(self.seconds, 1e-9)
+        """Tokens generated in a second; 0 for one token, whose time is in the prompt's."""
+        return self.completion_tokens / max(self.seconds, 1e-9) if self.completion_tokens > 1 else 0
 
     def text(self) -> str:
         """One line for a reader, which always says who answered."""
@@ -106,9 +106,10 @@ class Summary:
         known = f"{self.prompt_tokens - self.known} of " if self.known else ""
         speed = f" at {self.prompt_speed:.0f}/s" if self.prompt_seconds > 0 else ""
         read = f"{known}{self.prompt_tokens} tokens read{speed}, " if self.prompt_tokens else ""
+        speed = f" at {self.speed:.0f}/s" if self.speed else ""
         return (
             f"{self.model} in {self.engine}: {read}"
-            f"{self.completion_tokens} written at {self.speed:.0f}/s, ended by {self.finish}{cut}"
+            f"{self.completion_tokens} written{speed}, ended by {self.finish}{cut}"
         )
 
 
