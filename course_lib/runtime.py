@@ -264,6 +264,9 @@ def free_cores() -> int:
     choice, `OMP_NUM_THREADS` limits it; pytest-xdist workers get one core each.
     """
     own, administrators = (_count(n) for n in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS"))
+    said = os.environ.get("INSIDE_R1_THREADS", "")
+    if not own and said.strip("0 "):
+        raise CourseError(f"INSIDE_R1_THREADS is {said!r}; it is a whole number, or not set.")
     if own or "PYTEST_XDIST_WORKER" in os.environ:
         return own or 1
     most = min(_MOST_THREADS, allowed_cores(), administrators or _MOST_THREADS)

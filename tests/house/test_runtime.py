@@ -5,6 +5,7 @@ import os
 import pytest
 
 from course_lib import runtime
+from course_lib.errors import CourseError
 
 
 def test_a_notebook_and_the_command_line_mean_the_same_folder(tmp_path, monkeypatch):
@@ -61,6 +62,10 @@ def test_threads_of_an_administrator_are_kept_and_ones_own_come_first(machine):
     assert machine(64, INSIDE_R1_THREADS="6", OMP_NUM_THREADS="1") == 6
     assert machine(64, PYTEST_XDIST_WORKER="gw0") == 1
     assert machine(64, INSIDE_R1_THREADS="0") == 4
+    assert machine(64, INSIDE_R1_THREADS=" ") == 4
+    for wrong in ("many", "-1", "2.5"):
+        with pytest.raises(CourseError, match=f"THREADS is '{wrong}'; it is a whole number"):
+            machine(64, INSIDE_R1_THREADS=wrong)
 
 
 def test_fewer_cores_are_free_on_a_busy_machine(machine, monkeypatch):
