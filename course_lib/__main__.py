@@ -109,14 +109,14 @@ def evaluate(args: argparse.Namespace) -> None:
     from course_lib.runtime import use_threads
 
     use_threads()
+    chosen = _given(args, "temperature", "max_new_tokens")
+    if args.think and chosen:
+        raise CourseError("--think has a temperature and tokens of its own; leave both out.")
     model, tokenizer = models.load(args.model)
     if args.think:
         found = measure.step_accuracy(model, tokenizer, n=args.puzzles, seed=args.seed)
     else:
-        found = zero.evaluate(
-            model, tokenizer, n=args.puzzles, seed=args.seed, temperature=args.temperature,
-            max_new_tokens=args.tokens,
-        )  # fmt: skip
+        found = zero.evaluate(model, tokenizer, n=args.puzzles, seed=args.seed, **chosen)
     print(json.dumps(found | {"puzzles": args.puzzles}))
 
 
@@ -208,8 +208,10 @@ def parser() -> argparse.ArgumentParser:
     command = _add(commands, evaluate)
     command.add_argument("--model", type=Path, required=True, help="model folder")
     command.add_argument("--puzzles", type=COUNT, default=512, help="how many (512)")
-    command.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1.0)")
-    command.add_argument("--tokens", type=COUNT, default=96, help="room for an answer (96)")
+    command.add_argument("--temperature", type=float, help="0 is greedy (1.0)")
+    command.add_argument(
+        "--tokens", type=COUNT, dest="max_new_tokens", metavar="N", help="room for an answer (96)"
+    )
     command.add_argument("--seed", type=WHOLE, default=0)
     command.add_argument(
         "--think", action="store_true", help="begin every answer with <think>; count right steps"
@@ -217,8 +219,9 @@ def parser() -> argparse.ArgumentParser:
     command = _add(commands, export_gguf)
     command.add_argument("--model", type=Path, required=True, help="model folder, Qwen2 or Llama")
     command.add_argument("--out", type=Path, required=True, help="the GGUF file to write")
-    command.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
-    command.add_argument("--adapter", action="store_true", help="the adapter alone, not merged")
+    either = command.add_mutually_exclusive_group()  # an adapter alone is always f32
+    either.add_argument("--type", default="f32", help="f32 (default), f16 or q8_0")
+    either.add_argument("--adapter", action="store_true", help="the adapter alone, not merged")
     command = _add(commands, site)
     command.add_argument("--out", type=new_folder, required=True, help="a new or empty folder")
     for name, what in SERVICES.items():

@@ -42,6 +42,15 @@ def test_evaluate_prints_one_json_object(capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["puzzles"] == 64 and 0 <= found["accuracy"] <= 0.4
     assert {"thinking_tokens", "attempts"} <= found.keys()
+    few = ["--tokens", "1", "--temperature", "0"]
+    assert main(["evaluate", "--model", folder, "--puzzles", "8", *few]) == 0
+    assert json.loads(capsys.readouterr().out)["thinking_tokens"] == 1  # all there is room for
+
+
+def test_an_adapter_alone_has_no_type_to_choose(capsys):
+    with pytest.raises(SystemExit):
+        main(["export-gguf", "--model", "x", "--out", "y", "--adapter", "--type", "q8_0"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_ask_shows_the_thought_and_the_verdict(capsys):
@@ -73,6 +82,8 @@ def test_ask_says_when_a_puzzle_has_no_solution(capsys):
         ["ask", "--model", "nowhere", "7 ? 3 = 4"],
         ["evaluate", "--model", "."],
         ["evaluate", "--model", "MODEL", "--puzzles", "2", "--temperature", "1e-9"],
+        ["evaluate", "--model", "MODEL", "--puzzles", "2", "--think", "--temperature", "0"],
+        ["evaluate", "--model", "MODEL", "--puzzles", "2", "--think", "--tokens", "8"],
         ["zero", "--out", "OUT", "--base", "nowhere"],
         ["distill", "--out", "OUT", "--teacher", "nowhere"],
         ["findings", "nope"],
