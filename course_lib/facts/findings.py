@@ -116,7 +116,8 @@ def all(folder: Path = records.RECORDED) -> list[Finding]:
 def get(key: str, folder: Path = records.RECORDED) -> Finding:
     """The finding with this key. Raises UnknownFact (a KeyError) that suggests the nearest keys."""
     if key not in _entries():
-        raise nearest(key, _entries())
+        begun = ", ".join(dict.fromkeys(one.split(".")[0] for one in _entries()))
+        raise nearest(key, _entries(), "finding", f"They begin with {begun}.")
     return _computed(key, folder)
 
 
@@ -366,7 +367,7 @@ def told(*keys: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib findings`: prints each, computed anew; 1 where one says too much."""
     parser = argparse.ArgumentParser(prog="python -m course_lib findings", description=__doc__)
-    parser.add_argument("key", nargs="*", help="only these (all)")
+    parser.add_argument("key", nargs="*", help="only these, or those below one: moe (all)")
     parser.add_argument(
         "--records", action="store_true", help="print each record's seeds and settings instead"
     )
@@ -374,7 +375,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.records:
         print("\n".join(_listing()))
         return 0
-    found = [get(key) for key in args.key] if args.key else all()
+    keys = [[k for k in _entries() if f"{k}.".startswith(f"{a}.")] or [a] for a in args.key]
+    found = [get(key) for below in keys for key in below] if args.key else all()
     for finding in found:
         place = f"{finding.entered.lesson}, {finding.entered.section}"
         print(f"{finding.key} ({place}): {finding.strength}")

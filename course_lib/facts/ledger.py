@@ -113,13 +113,15 @@ def course_ledger() -> Ledger:
     return load()
 
 
-def nearest(key: str, known: Mapping[str, object]) -> KeyError:
-    """The error for an unknown `key`, with up to three known ones that look like it."""
+def nearest(
+    key: str, known: Mapping[str, object], kind: str = "fact", none: str = "facts.all() lists them."
+) -> KeyError:
+    """The error for an unknown `key`: up to three known ones that look like it, or `none`."""
     import difflib
 
     close = difflib.get_close_matches(str(key), list(known), n=3, cutoff=0.5)
-    hint = f" Nearest: {', '.join(close)}." if close else " facts.all() lists every key."
-    return UnknownFact(f"no fact has the key {key!r:.80}.{hint}")
+    hint = f"Nearest: {', '.join(close)}." if close else none
+    return UnknownFact(f"no {kind} has the key {key!r:.80}. {hint}")
 
 
 class UnknownFact(CourseError, KeyError):

@@ -124,6 +124,13 @@ def test_there_are_findings_of_each_lesson_with_records():
 def test_an_unknown_key_is_answered_with_the_nearest():
     with pytest.raises(UnknownFact, match=r"r1_zero\.grows"):
         findings.get("r1_zero.grow")
+    with pytest.raises(UnknownFact, match=r"no finding .* 'nope'. They begin with moe, r1_zero, "):
+        findings.get("nope")
+
+
+def test_a_keys_beginning_is_enough_on_the_command_line(capsys):
+    assert findings.main(["moe"]) == 0
+    assert "moe.dead_experts (" in (out := capsys.readouterr().out) and "real." not in out
 
 
 # --- what a record must have ----------------------------------------------------------------------
