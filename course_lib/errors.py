@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
+from typing import SupportsFloat
 
 # Control characters but tab and line feed, what is invisible or turns the line, halves of signs.
 _CONTROL = re.compile(
@@ -39,7 +40,7 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
         if not number or not low <= given <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
             said = ", and finite" if not whole and given == math.inf else said
-            raise CourseError(f"{name} is {given}; allowed is {low} or more{said}.")
+            raise CourseError(f"{name} is {given!r}; allowed is {low} or more{said}.")
 
 
 def whole_number(name: str, value: object, lowest: int = 1) -> int:
@@ -48,6 +49,13 @@ def whole_number(name: str, value: object, lowest: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {lowest}.")
     return int(value)
+
+
+def real_number(name: str, value: float) -> float:
+    """`value` as it is. Raises ValueError for a text, None and whatever else is no number."""
+    if not isinstance(value, SupportsFloat):  # numpy's and torch's are one
+        raise ValueError(f"{name} is {value!r:.80}; it must be a number.")
+    return value
 
 
 def at_least(least: int) -> Callable[[str], int]:

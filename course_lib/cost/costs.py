@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from course_lib import facts
+from course_lib.errors import real_number
 
 MILLION = 1_000_000
 HOURS_PER_YEAR = 24 * 365
@@ -44,7 +45,7 @@ class Answer:
     def __post_init__(self) -> None:
         for name in ("question", "thinking", "reply"):
             _not_negative(f"tokens of {name}", getattr(self, name))
-        if not 0 <= self.cached <= 1:
+        if not 0 <= real_number("cached", self.cached) <= 1:
             raise ValueError(f"cached is {self.cached}; it is a share, so give 0 to 1.")
 
 
@@ -64,12 +65,12 @@ class Machine:
     def __post_init__(self) -> None:
         _not_negative("watts", self.watts)
         for name in ("usd", "tokens_per_second", "years"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not 0 < real_number(name, getattr(self, name)) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a number above 0.")
 
 
 def _not_negative(what: str, value: float) -> float:
-    if not 0 <= value < math.inf:
+    if not 0 <= real_number(what, value) < math.inf:
         raise ValueError(f"{what} is {value}; give a number of at least 0.")
     return value
 
@@ -139,7 +140,7 @@ def own_cost_per_million(machine: Machine, utilisation: float, usd_per_kwh: floa
     space, idle power and repairs are left out. `utilisation` is above 0 and at most 1. Raises
     ValueError for another one, and for a machine that does not write one token in its life.
     """
-    if not 0 < utilisation <= 1:
+    if not 0 < real_number("utilisation", utilisation) <= 1:
         raise ValueError(f"utilisation is {utilisation}; it is a share above 0, at most 1.")
     tokens = _life(machine, utilisation)
     return machine.usd / tokens * MILLION + energy_per_million(machine, usd_per_kwh)

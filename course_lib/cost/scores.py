@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from course_lib import facts
+from course_lib.errors import real_number
 
 TABLES = ("main", "r1_zero", "stages", "distills", "distill_or_rl")
 """The ledger's tables of scores that share their metrics."""
@@ -40,9 +41,9 @@ def interval(percent: float, problems: int) -> tuple[float, float]:
 
 def _check(problems: int, **percents: float) -> None:
     for name, percent in percents.items():
-        if not 0 <= percent <= 100:
+        if not 0 <= real_number(name, percent) <= 100:
             raise ValueError(f"{name} is {percent}; give 0 to 100.")
-    if not 1 <= problems < math.inf:
+    if not 1 <= real_number("problems", problems) < math.inf:
         raise ValueError(f"problems is {problems}; give at least 1.")
 
 

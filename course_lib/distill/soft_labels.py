@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.distill import trace_sft
 from course_lib.distill.trace_sft import DistillConfig, Trace
+from course_lib.errors import real_number
 from course_lib.model import models
 from course_lib.model.logprobs import kl_divergence
 from course_lib.model.pretrain import Batch
@@ -79,9 +80,9 @@ def _check(
             f"teacher_logits has shape {tuple(teacher.shape)}; allowed is student_logits', "
             f"{tuple(student.shape)}."
         )
-    if not 0 <= beta <= 1:
+    if not 0 <= real_number("beta", beta) <= 1:
         raise ValueError(f"beta is {beta}; allowed is 0 (forward KL) to 1 (reverse KL).")
-    if not 0 < temperature < math.inf:
+    if not 0 < real_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature is {temperature}; allowed is a finite number above 0.")
     if mask is not None and mask.shape != student.shape[:-1]:
         raise ValueError(

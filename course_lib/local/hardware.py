@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from course_lib import facts, runtime
+from course_lib.errors import real_number
 from course_lib.local.memory import CUDA_CONTEXT, GB, GIB, METAL_CONTEXT
 
 CARD_RESERVE = int(0.8 * GIB)  # of a card: a "24 GB" one reports 23.6 GiB and has 23.2 free
@@ -52,7 +53,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         for name in ("bandwidth", "host_bandwidth"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not 0 < real_number(name, getattr(self, name)) < math.inf:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; it must be above 0 bytes a second."
                 )

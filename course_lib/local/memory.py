@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from course_lib.errors import whole_number
+from course_lib.errors import real_number, whole_number
 from course_lib.local.gguf_header import read_gguf_header as read_gguf_header
 from course_lib.local.weights import QUANTISATIONS as QUANTISATIONS
 from course_lib.local.weights import weights_bytes
@@ -42,7 +42,7 @@ def kv_cache_bytes(
     ValueError for a negative number of tokens or a configuration that `count_parameters` refuses.
     """
     tokens = whole_number("tokens", tokens, lowest=0)
-    if not 0 < bytes_per_value <= 8:
+    if not 0 < real_number("bytes_per_value", bytes_per_value) <= 8:
         raise ValueError(f"bytes_per_value is {bytes_per_value}; allowed is above 0 up to 8.")
     count_parameters(config)  # refuses what is no configuration
     return round(_cached_values(config, compressed) * bytes_per_value * tokens)
@@ -138,7 +138,7 @@ def ceiling_tokens_per_second(
     For every token all weights it uses and the whole cache must come from memory once; the
     arithmetic is quicker than that. Real engines reach half of it or more.
     """
-    if not bandwidth > 0:
+    if not real_number("bandwidth", bandwidth) > 0:
         raise ValueError(f"bandwidth is {bandwidth}; it must be above 0 bytes a second.")
     per_parameter = weights_bytes(config, quantisation) / count_parameters(config).total
     return bandwidth / (bytes_read(config, 1, per_parameter) + kv_cache_bytes(config, context))

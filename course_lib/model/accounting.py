@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from course_lib.errors import whole_number
+from course_lib.errors import real_number, whole_number
 
 Config = Mapping[str, Any]
 
@@ -238,7 +238,7 @@ def bytes_read(config: Config, tokens: int = 1, bytes_per_parameter: float = 2.0
 
 
 def _positive_bytes(value: float) -> float:
-    if not 0 < value <= 8:
+    if not 0 < real_number("bytes_per_parameter", value) <= 8:
         raise ValueError(f"bytes_per_parameter is {value}; it must be above 0 and at most 8.")
     return value
 

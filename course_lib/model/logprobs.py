@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_lib.errors import real_number
+
 
 def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Tensor:
     """The log-probability of each sampled token, at the temperature it was sampled with.
@@ -20,7 +22,7 @@ def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Ten
             f"logits has shape {tuple(logits.shape)} and ids {tuple(ids.shape)}; allowed are "
             "(..., vocabulary) and (...)."
         )
-    if not temperature > 0 or math.isinf(temperature):
+    if not real_number("temperature", temperature) > 0 or math.isinf(temperature):
         raise ValueError(f"temperature is {temperature}; allowed is a finite number above 0.")
     vocabulary = logits.shape[-1]
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:

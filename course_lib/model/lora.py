@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, real_number, whole_number
 from course_lib.runtime import cache_folder
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -45,9 +45,10 @@ class Lora:
     base: str = ""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not 0 < self.alpha < math.inf or not self.targets:
+        rank, alpha = whole_number("rank", self.rank, 0), real_number("alpha", self.alpha)
+        if rank < 1 or not 0 < alpha < math.inf or not self.targets:
             raise CourseError(
-                f"The adapter has rank {self.rank}, alpha {self.alpha} and targets {self.targets}; "
+                f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets}; "
                 "allowed are a rank of 1 or more, an alpha above 0 and at least one target."
             )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from course_lib.errors import COLDEST
+from course_lib.errors import COLDEST, real_number, whole_number
 from course_lib.model.kv_buffer import KVBuffer
 from course_lib.model.own_forward import (
     next_logits,
@@ -126,12 +126,13 @@ def check_asked(
     except (TypeError, ValueError, RuntimeError):  # texts, or lists where ids should be
         rows = []
     sound = rows and all(row.ndim == 1 and len(row) for row in rows)
-    if not sound or max_new_tokens < 1 or samples < 1:
+    numbers = {"samples": samples, "max_new_tokens": max_new_tokens}
+    if not sound or any(whole_number(name, n, 0) < 1 for name, n in numbers.items()):
         raise ValueError(
             "Give prompts, each a list of at least one token's id (stream, decode and speculate "
             "take one), and samples and max_new_tokens of at least 1."
         )
-    if temperature != 0 and not COLDEST <= temperature < math.inf:
+    if real_number("temperature", temperature) != 0 and not COLDEST <= temperature < math.inf:
         raise ValueError(
             f"temperature is {temperature}; it is 0 (greedy) or a number from {COLDEST:g} on."
         )

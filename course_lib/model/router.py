@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.errors import whole_number
+from course_lib.errors import real_number, whole_number
 
 EPSILON = 1e-20
 """Added to the sum that weights are divided by: when every chosen score underflows to 0 the weights
@@ -85,8 +85,8 @@ def check_route(
             f"top_k is {top_k}; at most {topk_group * size} experts are left in "
             f"{topk_group} of {n_group} groups."
         )
-    if not (isinstance(scale, int | float) and math.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale is {scale!r}; it must be a finite number above 0.")
+    if not 0 < real_number("scale", scale) < math.inf:
+        raise ValueError(f"scale is {scale}; it must be a finite number above 0.")
 
 
 def _check_logits(logits: Tensor) -> None:
@@ -133,7 +133,7 @@ def balance_bias(bias: Tensor, load: Tensor, step: float) -> Tensor:
         raise ValueError(
             "load has values that are negative, NaN or infinite; give counts or shares."
         )
-    if not (math.isfinite(step) and step >= 0):
+    if not 0 <= real_number("step", step) < math.inf:
         raise ValueError(f"step is {step}; it must be a finite number of at least 0.")
     # Doubles, so that counts are compared with their mean exactly.
     counts = load.double()

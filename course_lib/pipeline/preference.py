@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_lib.errors import real_number
+
 
 def reward_model_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Bradley-Terry loss of a reward model: the mean of `-log sigmoid(chosen - rejected)`.
@@ -41,7 +43,7 @@ def dpo_loss(
     Returns the loss and the same `accuracy` and `margin` as `reward_model_loss`, of those rewards.
     Raises ValueError for shapes that do not fit, no pairs, numbers not finite, or beta not above 0.
     """
-    if not 0 < beta < math.inf:
+    if not 0 < real_number("beta", beta) < math.inf:
         raise ValueError(f"beta is {beta}; allowed is a finite number above 0.")
     _check_pairs(
         {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import records
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, refuse_below
 from course_lib.model import models
 from course_lib.pipeline import rejection_sampling, reward_model, stage_work
 from course_lib.pipeline.rejection_sampling import Sample
@@ -29,7 +29,7 @@ from course_lib.task.chat import Chat
 class PipelineConfig:
     """Everything that decides a pipeline; two equal configurations give equal models.
 
-    Raises CourseError for a `chat_share` that leaves no reasoning.
+    Raises CourseError for a number below 0 or a `chat_share` that leaves no reasoning.
     """
 
     seed: int = 0
@@ -54,7 +54,8 @@ class PipelineConfig:
     evaluate_temperature: float = 0.6  # as in the paper's evaluation
 
     def __post_init__(self) -> None:
-        if not 0 <= self.chat_share < 1:
+        refuse_below(self, dict.fromkeys(asdict(self), 0))
+        if self.chat_share >= 1:
             raise CourseError(f"chat_share is {self.chat_share}; it is from 0 to below 1.")
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from course_lib.errors import real_number
 from course_lib.rl import kl as estimates
 from course_lib.rl.kl import Estimator, difference
 
@@ -184,7 +185,7 @@ def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -
         return counted / counted.sum().clamp(min=1)
     if reduce != "constant":
         raise ValueError(f"reduce is {reduce!r}; allowed are 'sequence', 'token' and 'constant'.")
-    if max_length is None or not 1 <= max_length < math.inf:
+    if max_length is None or not 1 <= real_number("max_length", max_length) < math.inf:
         raise ValueError(f"max_length is {max_length}; reduce='constant' needs at least 1 token.")
     return counted / (len(mask) * max_length)
 
@@ -210,7 +211,7 @@ def _check_rewards(rewards: Tensor, std: str, eps: float) -> None:
         )
     if std not in ("sample", "population", "none"):
         raise ValueError(f"std is {std!r}; allowed are 'sample', 'population' and 'none'.")
-    if not 0 <= eps < math.inf:
+    if not 0 <= real_number("eps", eps) < math.inf:
         raise ValueError(f"eps is {eps}; allowed is a finite number of at least 0.")
     bad = (~torch.isfinite(rewards)).nonzero()
     if len(bad):
@@ -286,7 +287,7 @@ def _two(clip: float | tuple[float, float]) -> tuple[float, float]:
 
 
 def _check_options(kl: float, ref_logp: Tensor | None, estimator: str) -> None:
-    if not 0 <= kl < math.inf:
+    if not 0 <= real_number("kl", kl) < math.inf:
         raise ValueError(f"kl is {kl}; allowed is a finite number of at least 0.")
     estimates.require_known(estimator)
     if kl and ref_logp is None:

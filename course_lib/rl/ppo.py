@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, real_number
 from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo
 from course_lib.rl.contract import Nature
@@ -308,5 +308,5 @@ def _check_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam:
     if bool((mask[:, 1:] > mask[:, :-1]).any()):
         raise ValueError("mask has gaps; allowed are 1s from the first token on and then 0s.")
     for name, value in {"gamma": gamma, "lam": lam}.items():
-        if not 0 <= value <= 1:
+        if not 0 <= real_number(name, value) <= 1:
             raise ValueError(f"{name} is {value}; allowed is 0 to 1.")

@@ -93,7 +93,7 @@ class ZeroConfig:
         }
         for name, (is_wrong, said) in wrong.items():
             if is_wrong:
-                raise CourseError(f"{name} is {getattr(self, name)}; allowed {said}.")
+                raise CourseError(f"{name} is {getattr(self, name)!r}; allowed {said}.")
 
     @property
     def needs_sampler_logp(self) -> bool:

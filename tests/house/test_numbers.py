@@ -1,0 +1,58 @@
+"""A text where a number belongs, as a form or a file gives it, is one sentence."""
+
+import pytest
+import torch
+
+from course_lib.cost import costs, scores
+from course_lib.distill import soft_labels
+from course_lib.errors import CourseError
+from course_lib.local import hardware, memory
+from course_lib.local.engines import Request
+from course_lib.model import accounting, logprobs, lora, rollout, router
+from course_lib.moe.architectures import CONFIGS
+from course_lib.pipeline import preference, stages
+from course_lib.rl import grpo, ppo
+
+CONFIG = CONFIGS["R1-Distill-Qwen-1.5B"]
+MACHINE = costs.Machine(1, 1, 1)
+QUESTION = [{"role": "user", "content": "Why?"}]
+TWO = torch.zeros(1, 2)
+ONES = torch.ones(1, 2)
+CALLS = {
+    "input": lambda text: costs.Price(text, 0, 0),
+    "question": lambda text: costs.Answer(text, 0, 0),
+    "cached": lambda text: costs.Answer(0, 0, 0, text),
+    "years": lambda text: costs.Machine(1, 1, 1, text),
+    "utilisation": lambda text: costs.own_cost_per_million(MACHINE, text, 0),
+    "hours": lambda text: costs.rent(1, text, 1),
+    "percent": lambda text: scores.interval(text, 30),
+    "problems": lambda text: scores.interval(50, text),
+    "bandwidth": lambda text: hardware.Machine("m", 1, "cpu", bandwidth=text),
+    "bandwidth ": lambda text: memory.ceiling_tokens_per_second(CONFIG, "BF16", 1, text),
+    "bytes_per_value": lambda text: memory.kv_cache_bytes(CONFIG, 1, bytes_per_value=text),
+    "bytes_per_parameter": lambda text: accounting.resident_bytes(CONFIG, text),
+    "temperature": lambda text: rollout.check_asked([[1]], 1, 1, text),
+    "max_new_tokens": lambda text: rollout.check_asked([[1]], 1, text, 1.0),
+    "temperature ": lambda text: logprobs.token_logprobs(TWO, torch.zeros(1).long(), text),
+    "temperature  ": lambda text: Request(QUESTION, temperature=text),
+    "top_p": lambda text: Request(QUESTION, top_p=text),
+    "rank": lambda text: lora.Lora(rank=text),
+    "alpha": lambda text: lora.Lora(alpha=text),
+    "beta": lambda text: soft_labels.generalized_jsd(TWO, TWO, beta=text),
+    "beta ": lambda text: preference.dpo_loss(TWO, TWO, TWO, TWO, beta=text),
+    "eps": lambda text: grpo.group_advantages(TWO, eps=text),
+    "kl": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, kl=text),
+    "max_length": lambda text: grpo.token_weights(ONES, "constant", text),
+    "gamma": lambda text: ppo.gae(TWO, TWO, ONES, gamma=text),
+    "step": lambda text: router.balance_bias(TWO, ONES, text),
+    "zero_steps": lambda text: stages.PipelineConfig(zero_steps=text),
+    "chat_share": lambda text: stages.PipelineConfig(chat_share=text),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("text", ["1", "0.7", None])
+def test_a_text_for_a_number_is_one_sentence_that_names_it(name, text):
+    with pytest.raises((CourseError, ValueError), match=name.strip()) as told:
+        CALLS[name](text)
+    assert f" is {text!r}; " in str(told.value)
