@@ -16,7 +16,7 @@ TINY = pretrain.PretrainConfig(steps=4, tokens=128, checkpoint_every=2)
      ("weight_decay", float("inf")), ("checkpoint_every", 0)],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(name, value):
-    with pytest.raises(CourseError, match=f"{name} is {value}; allowed is [01] or more"):
+    with pytest.raises(CourseError, match=f"{name} is {value!r}; allowed is [01] or more"):
         replace(TINY, **{name: value})
 
 
