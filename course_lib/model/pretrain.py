@@ -261,9 +261,10 @@ def _start(
         model, tokenizer = models.load(folder)
         optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         return model, tokenizer, optimizer, checkpoints.load_state(folder, model, optimizer)
-    torch.manual_seed(config.seed)
     tokenizer = models.build_tokenizer()
-    model = AutoModelForCausalLM.from_config(architecture)
+    with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
+        torch.manual_seed(config.seed)
+        model = AutoModelForCausalLM.from_config(architecture)
     model.to(device())
     folder.parent.mkdir(parents=True, exist_ok=True)
     optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)

@@ -111,10 +111,12 @@ def train(
             "There is not one preference pair: the replies to each prompt are all equally good, or "
             "there are none. Sample more replies to each prompt."
         )
-    torch.manual_seed(seed)  # the new output layer starts at random
     language_model, tokenizer = models.load(base)
     language_model.config.num_labels = 1
-    model = AutoModelForSequenceClassification.from_config(language_model.config).to(device())
+    with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
+        torch.manual_seed(seed)  # the new output layer starts at random
+        model = AutoModelForSequenceClassification.from_config(language_model.config)
+    model.to(device())
     model.model.load_state_dict(language_model.model.state_dict())
     optimizer = pretrain.make_optimizer(model, learning_rate, decay=0.01)
     rng = np.random.default_rng(seed)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models, pretrain
@@ -42,6 +43,14 @@ def killed(shapes, tmp_path):
 def test_drills_can_give_way_at_once():
     at_once = pretrain.PretrainConfig(easy_until=0.0)
     assert pretrain.mix(at_once, 0) == pretrain.mix(pretrain.PretrainConfig(easy_until=0.1), 4000)
+
+
+def test_a_run_leaves_the_learners_draws_alone(shapes, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    next(pretrain.run(tmp_path, TINY, shapes["qwen2"]))
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_a_killed_run_goes_on_and_its_log_has_no_hole(killed, shapes):

@@ -177,7 +177,11 @@ def test_a_reward_model_learns_a_preference_and_survives_the_disk(tmp_path):
 
 
 def test_scores_do_not_depend_on_the_batch():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
     judge, _ = reward_model.train(BASE, [Pair("write 1 in words", " one", " two")], steps=1)
+    assert torch.equal(torch.rand(3), expected)  # a learner's seed stays as it was
     replies = [("write 1 in words", " one"), ("write 2 in words", " two, glad to help")]
     both = reward_model.scores(judge.model, judge.tokenizer, replies)
     each = [reward_model.scores(judge.model, judge.tokenizer, [r]).item() for r in replies]
