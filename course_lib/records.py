@@ -46,6 +46,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk's names none
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

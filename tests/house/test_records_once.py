@@ -1,5 +1,8 @@
 """A result that is made once: shown again for equal settings and an equal course alone."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from course_lib import records
@@ -73,3 +76,11 @@ def test_a_record_is_read_with_a_mark_and_refused_in_a_sentence_else(tmp_path):
         path.write_bytes(bad)
         with pytest.raises(CourseError, match="holds no record; `again` makes one"):
             records.read(path, "again")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's full disk")
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path):
+    path = tmp_path / "record.json"
+    path.with_suffix(f".{os.getpid()}.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*record\.json'"):
+        records.write(path, {"a": 1})
