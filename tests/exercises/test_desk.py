@@ -190,10 +190,11 @@ def test_the_time_is_for_the_whole_check():
     assert call.left < 0.26
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3, 1.0])
 def test_hints_are_numbered(number, capsys):
     hint(NAME, number)
-    assert catalogue.get(NAME).hints[number - 1] in capsys.readouterr().out
+    said = f"hint {number:.0f} of 3: {catalogue.get(NAME).hints[int(number) - 1]}"
+    assert said in capsys.readouterr().out
 
 
 def test_a_hint_too_many_and_the_solution(capsys):

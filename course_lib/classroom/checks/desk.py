@@ -62,7 +62,7 @@ def hint(name: str, number: int = 1) -> None:
     if number not in range(1, len(hints) + 1):
         print(f"{name} has hints 1 to {len(hints)}.")
         return
-    print(f"{name}, hint {number} of {len(hints)}: {hints[number - 1]}")
+    print(f"{name}, hint {number:.0f} of {len(hints)}: {hints[int(number) - 1]}")
 
 
 def solution(name: str) -> None:
