@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.distill import trace_sft
 from course_lib.distill.trace_sft import DistillConfig, Trace
-from course_lib.errors import real_number
+from course_lib.errors import real_number, whole_number
 from course_lib.model import models
 from course_lib.model.logprobs import kl_divergence
 from course_lib.model.pretrain import Batch
@@ -134,6 +134,7 @@ def on_policy(
     samples: int = 64,
 ) -> Iterator[tuple[int, float]]:
     """Soft labels on what the student writes itself, `samples` completions a step: step, loss."""
+    whole_number("samples", samples)
 
     def loss(step: int) -> Tensor:
         # 1. The student writes; no gradient goes through the sampling.

@@ -49,6 +49,8 @@ class DistillConfig:
                                "evaluate_puzzles", "answer_tokens"), 1)  # fmt: skip
         zero = ("seed", "learning_rate", "temperature", "answer_temperature")
         refuse_below(self, least | dict.fromkeys(zero, 0))
+        if self.notation:
+            rewards.require_notation(self.notation)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.modeling_layers import MtpModel
 
+from course_lib.errors import CourseError
 from course_lib.model.latent_attention import LatentWeights, weights_of
 from course_lib.model.latent_decode import Decoder, block
 from course_lib.model.logprobs import token_logprobs
@@ -33,6 +34,8 @@ def make_head(model: Any) -> Any:
     random weights it would take a hundred times as many texts. Raises CourseError as `Decoder`.
     """
     Decoder(model)  # refuses what it cannot run
+    if not hasattr(model.model.layers[-1].mlp, "experts"):
+        raise CourseError("The head is a layer with experts, and this model's last one has none.")
     with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
         head: Any = MtpModel(model, 1)
     layer, width = head.layers[0], model.config.hidden_size

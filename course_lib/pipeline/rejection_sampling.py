@@ -62,8 +62,10 @@ def sift(samples: Sequence[Sample], reasons: Sequence[str] = REJECTION) -> Sifte
     """Throw away every sample that one of `reasons` holds for; its first reason is counted.
 
     `duplicate` is a completion that was kept before for the same puzzle. Raises CourseError where
-    nothing is kept (of something), with the counts.
+    nothing is kept (of something), with the counts, and ValueError for a reason that is none.
     """
+    if not set(reasons) <= set(REJECTION):
+        raise ValueError(f"reasons is {reasons!r}; allowed are some of {', '.join(REJECTION)}.")
     kept: dict[Sample, None] = {}
     counts: Counter[str] = Counter()
     for sample in samples:
@@ -88,10 +90,7 @@ def rewrite(sample: Sample, notation: str = "digits") -> Sample:
     This stands in for DeepSeek's rewriting by people and models. The sample should be free of the
     faults of `COLD_START`; the answer is left as it is. Raises ValueError for another notation.
     """
-    if notation not in rewards.NOTATIONS:
-        raise ValueError(
-            f"notation is {notation!r}; allowed are {' and '.join(rewards.NOTATIONS)}."
-        )
+    rewards.require_notation(notation)
     write = numerals.word if notation == "words" else str
     thought = ""
     for run in traces.read_attempts(sample.completion, sample.puzzle):

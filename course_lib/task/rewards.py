@@ -41,11 +41,16 @@ def language_consistency(puzzle: Puzzle, completion: str, notation: str = "digit
     thought without steps scores 1.0, since nothing in it is out of place: it is the format reward
     that asks for a thought. Raises ValueError for another notation.
     """
-    if notation not in NOTATIONS:
-        raise ValueError(f"notation is {notation!r}; allowed are {' and '.join(NOTATIONS)}.")
+    require_notation(notation)
     counts = traces.count(completion, puzzle)
     wanted = counts.digit_steps if notation == "digits" else counts.word_steps
     return wanted / counts.steps if counts.steps else 1.0
+
+
+def require_notation(notation: str) -> None:
+    """Raises ValueError for what is none."""
+    if notation not in NOTATIONS:
+        raise ValueError(f"notation is {notation!r}; allowed are {' and '.join(NOTATIONS)}.")
 
 
 def is_tidy(puzzle: Puzzle, completion: str) -> bool:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.distill.soft_labels import generalized_jsd
+from course_lib.distill.soft_labels import generalized_jsd, on_policy
 from course_lib.model.logprobs import kl_divergence
 
 
@@ -140,3 +140,5 @@ def test_bad_arguments_are_refused_by_name():
         jsd(student, teacher, beta=0.5, mask=torch.ones(3))
     with pytest.raises(ValueError, match="No token counts"):
         jsd(student, teacher, beta=0.5, mask=torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="samples is 0; it must be a whole number"):
+        next(on_policy(None, None, None, None, beta=0.5, samples=0))

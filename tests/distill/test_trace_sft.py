@@ -21,8 +21,13 @@ SMALL = trace_sft.DistillConfig(traces=48, steps=4, tokens=512, warmup=1, evalua
      ("answer_temperature", -0.5), ("learning_rate", float("inf")), ("traces", "all")],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(name, value):
-    with pytest.raises(CourseError, match=f"{name} is {value}; allowed is [01] or more"):
+    with pytest.raises(CourseError, match=f"{name} is {value!r}; allowed is [01] or more"):
         replace(SMALL, **{name: value})
+
+
+def test_a_notation_that_is_none_is_refused_before_the_teacher_is_asked():
+    with pytest.raises(ValueError, match="notation is 'digit'; allowed are digits and words"):
+        replace(SMALL, notation="digit")
 
 
 @pytest.fixture(scope="module")

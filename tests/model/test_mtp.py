@@ -12,6 +12,7 @@ from course_lib.errors import CourseError
 from course_lib.model import latent_decode, models, mtp, mtp_lab, rollout
 from course_lib.model.latent_decode import KINDS, Decoder
 from course_lib.model.own_forward import sampling
+from course_lib.moe.training import small_dense
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,11 @@ def test_another_architecture_is_refused(made_of):
     model, _ = models.load(models.shipped("qwen2-base"))
     with pytest.raises(CourseError, match="DeepSeek-V3's attention"):
         made_of(model)
+
+
+def test_a_head_on_a_model_without_experts_is_refused():
+    with pytest.raises(CourseError, match="layer with experts, and this model's last one has none"):
+        mtp.make_head(small_dense(64))
 
 
 def test_the_model_of_a_head_is_trained_on_as_before():

@@ -177,6 +177,9 @@ def test_the_first_reason_counts_and_duplicates_are_of_what_was_kept():
         "duplicate": 1,
     }
     assert rejection_sampling.sift([words], rejection_sampling.COLD_START).kept == [words]
+    for wrong in (["wrong anwser"], "format"):
+        with pytest.raises(ValueError, match=r"reasons is .*; allowed are some of wrong answer, "):
+            rejection_sampling.sift([words], wrong)
 
 
 @pytest.mark.parametrize(
