@@ -216,7 +216,8 @@ _ALIKE: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<=[0-9])[ -]?(?:b|billion)\b", "b"),
     (rf"\b{_MONTH} ([0-9]{{1,2}})(?:st|nd|rd|th)?,? ([0-9]{{4}})\b", r"\2 \1 \3"),
     (rf"\b0?([0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?{_MONTH},? ([0-9]{{4}})\b", r"\1 \2 \3"),
-    (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})\b", lambda day: _day(*day.groups())),
+    (r"\b([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})\b", lambda day: _day(*day.group(1, 3, 4))),
+    (r"(?<=[0-9])[ -]page\b", " pages"),
 )
 # What takes back the few words behind it, to the end of a clause.
 _DENIED = re.compile(
