@@ -31,11 +31,15 @@ def make_head(model: Any) -> Any:
     """A head for the token after next, before training; it shares the model's embedding and output.
 
     Its layer starts as a copy of the model's last one, and the join lets both parts through: from
-    random weights it would take a hundred times as many texts. Raises CourseError as `Decoder`.
+    random weights it would take a hundred times as many texts. Raises CourseError as `Decoder`,
+    and for a last layer without experts.
     """
     Decoder(model)  # refuses what it cannot run
     if not hasattr(model.model.layers[-1].mlp, "experts"):
-        raise CourseError("The head is a layer with experts, and this model's last one has none.")
+        raise CourseError(
+            "The head is a layer with experts, and this model's last one has none; take a model "
+            "whose last layer has experts."
+        )
     with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
         head: Any = MtpModel(model, 1)
     layer, width = head.layers[0], model.config.hidden_size
