@@ -44,13 +44,21 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}.new")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk's names none
-        raise
+        with naming(path):
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of writing name the file: a full disk's names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def parsed(text: str | bytes, name: str = "it") -> Any:

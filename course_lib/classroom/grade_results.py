@@ -11,6 +11,7 @@ from pathlib import Path
 
 from course_lib.checklist.progress import worth
 from course_lib.classroom.checks.judge import Outcome, Verdict
+from course_lib.records import naming
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def load(folder: Path) -> dict[str, Grade]:
 def keep(grade: Grade, path: Path) -> None:
     """Add a result to the file at `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         line = json.dumps(asdict(grade) | {"time": time.time()})
         file.write(f"\n{line}\n")  # after half a line of a run that was killed
 

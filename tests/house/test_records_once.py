@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import records
+from course_lib.classroom import grade_results
 from course_lib.errors import CourseError
 
 
@@ -84,3 +85,15 @@ def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path):
     path.with_suffix(f".{os.getpid()}.new").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"No space left on device: '.*record\.json'"):
         records.write(path, {"a": 1})
+    results = tmp_path / "results.jsonl"
+    results.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*results\.jsonl'"):
+        grade_results.keep(grade_results.Grade("Ada", ()), results)
+
+
+def test_a_file_that_cannot_be_replaced_is_told_by_its_own_name(tmp_path):
+    path = tmp_path / "record.json"
+    path.mkdir()
+    with pytest.raises(OSError) as told:
+        records.write(path, {"a": 1})
+    assert told.value.filename == str(path)
