@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 # Control characters but tab and line feed, what is invisible or turns the line, halves of signs.
 _CONTROL = re.compile(
@@ -43,8 +43,10 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
             raise CourseError(f"{name} is {given!r}; allowed is {low} or more{said}.")
 
 
-def whole_number(name: str, value: object, lowest: int = 1) -> int:
+def whole_number(name: str, value: Any, lowest: int = 1) -> int:
     """`value` as Python's int. Raises ValueError for what is no whole number from `lowest` on."""
+    if not isinstance(value, int) and getattr(value, "ndim", None) == 0:
+        value = value.item()  # a number of numpy's or torch's
     # Most are Python's own, and asking for these first is quicker; numpy's would overflow.
     if isinstance(value, bool) or not isinstance(value, (int, Integral)) or value < lowest:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {lowest}.")

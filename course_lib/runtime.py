@@ -265,7 +265,7 @@ def free_cores() -> int:
     """
     own, administrators = (_count(n) for n in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS"))
     said = os.environ.get("INSIDE_R1_THREADS", "")
-    if not own and said.strip("0 "):
+    if not own and said.strip("0 \t\r\n"):
         raise CourseError(f"INSIDE_R1_THREADS is {said!r}; it is a whole number, or not set.")
     if own or "PYTEST_XDIST_WORKER" in os.environ:
         return own or 1

@@ -376,7 +376,7 @@ def main(argv: list[str] | None = None) -> int:
         print("\n".join(_listing()))
         return 0
     keys = [[k for k in _entries() if f"{k}.".startswith(f"{a}.")] or [a] for a in args.key]
-    found = [get(key) for below in keys for key in below] if args.key else all()
+    found = list({k: get(k) for below in keys for k in below}.values()) if args.key else all()
     for finding in found:
         place = f"{finding.entered.lesson}, {finding.entered.section}"
         print(f"{finding.key} ({place}): {finding.strength}")

@@ -45,7 +45,8 @@ class Lora:
     base: str = ""
 
     def __post_init__(self) -> None:
-        rank, alpha = whole_number("rank", self.rank, 0), real_number("alpha", self.alpha)
+        rank = self.rank if isinstance(self.rank, int) else whole_number("rank", self.rank)
+        alpha = real_number("alpha", self.alpha)
         if rank < 1 or not 0 < alpha < math.inf or not self.targets:
             raise CourseError(
                 f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets}; "
@@ -110,7 +111,7 @@ def add(model: PreTrainedModel, settings: Lora, seed: int = 0) -> PreTrainedMode
             "both; leave it out of targets."
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         for module, name, child in found:
             setattr(module, name, LoraLinear(child, settings))
     return model

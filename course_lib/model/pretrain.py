@@ -263,7 +263,7 @@ def _start(
         return model, tokenizer, optimizer, checkpoints.load_state(folder, model, optimizer)
     tokenizer = models.build_tokenizer()
     with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         model = AutoModelForCausalLM.from_config(architecture)
     model.to(device())
     folder.parent.mkdir(parents=True, exist_ok=True)

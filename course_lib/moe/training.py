@@ -122,7 +122,7 @@ def small_moe(seed: int = 0, **changes: object) -> DeepseekV3ForCausalLM:
         num_key_value_heads=2,
     )
     with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return DeepseekV3ForCausalLM(models.mini_v3_config(tokenizer, **{**sizes, **changes}))
 
 

@@ -114,7 +114,7 @@ def train(
     language_model, tokenizer = models.load(base)
     language_model.config.num_labels = 1
     with torch.random.fork_rng(devices=[]):  # the learner's own draws go on as if without
-        torch.manual_seed(seed)  # the new output layer starts at random
+        torch.default_generator.manual_seed(seed)  # the new output layer starts at random
         model = AutoModelForSequenceClassification.from_config(language_model.config)
     model.to(device())
     model.model.load_state_dict(language_model.model.state_dict())

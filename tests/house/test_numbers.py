@@ -1,5 +1,6 @@
 """A text where a number belongs, as a form or a file gives it, is one sentence."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,3 +57,14 @@ def test_a_text_for_a_number_is_one_sentence_that_names_it(name, text):
     with pytest.raises((CourseError, ValueError), match=name.strip()) as told:
         CALLS[name](text)
     assert f" is {text!r}; " in str(told.value)
+
+
+def test_numbers_of_torch_and_numpy_are_numbers():
+    rollout.check_asked([[1]], torch.tensor(2), np.array(4), torch.tensor(0.5))
+    assert Request(QUESTION, temperature=torch.tensor(0.5), top_p=np.array(0.5)).temperature == 0.5
+    with pytest.raises(ValueError, match=r"samples is 1\.5"):
+        rollout.check_asked([[1]], torch.tensor(1.5), 1, 1.0)
+    with pytest.raises(CourseError, match="must be a number"):
+        Request(QUESTION, temperature=10**400)
+    with pytest.raises(CourseError, match="rank of 1 or more"):
+        lora.Lora(rank=-1)

@@ -181,7 +181,7 @@ def test_transformers_ends_at_the_end_token(in_transformers):
         ({"temperature": -0.1}, "temperature is -0.1"),
         ({"temperature": 1e-320}, "temperature is 1e-320"),
         ({"temperature": float("nan")}, "temperature is nan"),
-        ({"temperature": "0.6"}, "temperature is '0.6'; it is a number"),
+        ({"temperature": "0.6"}, "temperature is '0.6'; it must be a number"),
         ({"top_p": None}, "top_p is None"),
         ({"top_p": 0}, "top_p is 0"),
         ({"stop": [""]}, "stop is a list of texts"),

@@ -374,6 +374,25 @@ def test_an_answer_that_has_ended_is_counted_though_the_server_hangs_up(monkeypa
         server.ask()
 
 
+def test_a_last_piece_that_is_no_text_and_a_failure_after_a_null_are_told(monkeypatch):
+    odd = {"message": {"content": [{"type": "text"}]}, "finish_reason": "stop"}
+    server = Server(monkeypatch, [], raw=json.dumps({"choices": [odd]}).encode())
+    with pytest.raises(CourseError, match="no text"):
+        server.ask()
+    open_still = {"delta": {"content": "a"}, "finish_reason": "null"}
+    raw = b"data: " + json.dumps({"choices": [open_still]}).encode() + b"\n\n"
+    with pytest.raises(CourseError, match="out of memory"):
+        Server(monkeypatch, [], raw=raw + b'data: {"error": "out of memory"}\n\n').ask()
+
+
+def test_empty_pieces_while_a_model_thinks_and_a_remark_beside_its_words_are_borne(monkeypatch):
+    pieces = [*[{"content": ""}] * 85, {"content": "b"}]
+    assert Server(monkeypatch, pieces).ask(max_tokens=16)[0] == "b"
+    whole = {"delta": {"content": "a"}, "finish_reason": "stop"}
+    raw = b"data: " + json.dumps({"choices": [whole], "detail": ""}).encode()
+    assert Server(monkeypatch, [], raw=raw).ask()[0] == "a"
+
+
 FAILURES = (
     b'event: error\ndata: {"message": "out of memory"}\n\n',
     b"event: error\ndata: out of memory\n\n",

@@ -5,11 +5,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 from course_lib import runtime
-from course_lib.errors import COLDEST, CourseError
+from course_lib.errors import COLDEST, CourseError, real_number
 from course_lib.task.traces import CLOSE, OPEN, begins_inside
 
 Messages = Sequence[Mapping[str, str]]
@@ -45,9 +45,11 @@ class Request:
                 raise CourseError(f"{name} is {found!r}; it is a whole number from {lowest}.")
             object.__setattr__(self, name, int(found))  # JSON has no place for numpy's
         for name in ("temperature", "top_p"):
-            if not isinstance(found := getattr(self, name), Real):
-                raise CourseError(f"{name} is {found!r}; it is a number.")
-            object.__setattr__(self, name, float(found))
+            found = getattr(self, name)
+            try:
+                object.__setattr__(self, name, float(real_number(name, found)))
+            except (ValueError, TypeError, OverflowError) as error:
+                raise CourseError(f"{name} is {found!r:.80}; it must be a number.") from error
         if self.temperature != 0 and not COLDEST <= self.temperature <= 5:
             raise CourseError(
                 f"temperature is {self.temperature}; allowed are 0 (greedy) and {COLDEST:g} to 5."

@@ -100,9 +100,10 @@ class OpenAIEngine(Engine):
             for event in self._wire.objects("/v1/chat/completions", body, most):
                 usage = event.get("usage") or usage
                 choice = next(iter(objects_in(event.get("choices"))), {})
-                finish = str(choice.get("finish_reason") or finish)
                 # a server that does not stream sends the answer as one whole message
                 thought, content = self._pieces(choice.get("delta") or choice.get("message"))
+                said = choice.get("finish_reason")
+                finish = str(said) if said and said != "null" else finish
                 pieces += bool(thought or content)
                 if pieces == 1 and not finish:
                     clock.first_token()
