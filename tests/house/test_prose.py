@@ -88,6 +88,22 @@ def test_an_answer_of_an_older_day_is_caught():
     assert outcomes_nobody_could_choose({"cells": [asked, ran]}) == []
 
 
+def test_a_card_further_down_its_section_and_a_tagged_cell_tell_the_answer_too():
+    def code(source, **metadata):
+        return {"cell_type": "code", "metadata": metadata, "outputs": [{}], "source": source}
+
+    def text(source):
+        return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+    book = {"cells": [
+        text("**Predict.** How many?"), code("predict('a')"), text("So it is."), code("other()"),
+        code("findings.card('a')"), code("draw()", tags=[fold_predictions.TELLS]),
+        text("## Next"), code("findings.card('b')"),
+    ]}  # fmt: skip
+    found = [cell["source"] for cell in fold_predictions.after_a_prediction(book)]
+    assert found == ["findings.card('a')", "draw()"]
+
+
 def test_an_open_answer_is_caught(tmp_path):
     assert ANSWER_IN_WORDS.findall('went.compare("up")') == ['"up"']
     assert not ANSWER_IN_WORDS.findall('went.compare("up" if rose else "down")')
