@@ -113,7 +113,12 @@ def test_a_verdict_names_parameters_as_the_notebook_does(lesson):
 def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp_path):
     notebook = sources.notebook(lesson, solved=False)
     client = NotebookClient(
-        notebook, timeout=120, startup_timeout=600, allow_errors=True, kernel_name="python3"
+        notebook,
+        timeout=120,
+        startup_timeout=600,
+        shutdown_kernel="immediate",
+        allow_errors=True,
+        kernel_name="python3",
     )
     client.execute(env=os.environ | {"INSIDE_R1_HOME": str(tmp_path)})
     errors = {
