@@ -30,7 +30,8 @@ def asks(book):
 
 def after_a_prediction(book):
     """The code cells with outputs between a "Predict" and the next text, the cards of the rest of
-    its section, and those that compare a prediction or are tagged `TELLS`; who asks is left out."""
+    its section, and those that compare a prediction, are tagged `TELLS` or are folded already; who
+    asks is left out."""
     predicting = asked = False
     for cell in book["cells"]:
         text = "".join(cell["source"])
@@ -39,7 +40,7 @@ def after_a_prediction(book):
             asked = predicting or (asked and not _HEADING.search(text))
         elif cell["outputs"] and not _ASKS.search(text):
             marked = TELLS in cell["metadata"].get("tags", []) or _COMPARES.search(text)
-            if predicting or marked or (asked and _CARD.search(text)):
+            if predicting or marked or is_folded(cell) or (asked and _CARD.search(text)):
                 yield cell
 
 

@@ -98,10 +98,11 @@ def test_a_card_further_down_its_section_and_a_tagged_cell_tell_the_answer_too()
     book = {"cells": [
         text("**Predict.** How many?"), code("predict('a')"), text("So it is."), code("other()"),
         code("findings.card('a')"), code("draw()", tags=[fold_predictions.TELLS]),
-        text("## Next"), code("findings.card('b')"),
+        text("## Next"), code("findings.card('b')"), code("folded()"),
     ]}  # fmt: skip
+    book["cells"][-1]["metadata"]["jupyter"] = {"outputs_hidden": True}
     found = [cell["source"] for cell in fold_predictions.after_a_prediction(book)]
-    assert found == ["findings.card('a')", "draw()"]
+    assert found == ["findings.card('a')", "draw()", "folded()"]
 
 
 def test_an_open_answer_is_caught(tmp_path):
