@@ -22,7 +22,7 @@ def reward_model_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[st
     share of pairs scored in the right order (a tie is wrong), and `margin`, the mean difference.
     Raises ValueError for shapes that do not fit, no pairs, or scores that are not finite.
     """
-    _check_pairs({"chosen": chosen, "rejected": rejected})
+    _check_pairs(chosen=chosen, rejected=rejected)
     return _bradley_terry(chosen - rejected)
 
 
@@ -45,14 +45,8 @@ def dpo_loss(
     """
     if not 0 < real_number("beta", beta) < math.inf:
         raise ValueError(f"beta is {beta}; allowed is a finite number above 0.")
-    _check_pairs(
-        {
-            "chosen": chosen,
-            "rejected": rejected,
-            "ref_chosen": ref_chosen,
-            "ref_rejected": ref_rejected,
-        }
-    )
+    both = {"ref_chosen": ref_chosen, "ref_rejected": ref_rejected}
+    _check_pairs(chosen=chosen, rejected=rejected, **both)
     better = chosen - ref_chosen.detach()
     worse = rejected - ref_rejected.detach()
     return _bradley_terry(beta * (better - worse))
@@ -66,7 +60,7 @@ def _bradley_terry(margin: Tensor) -> tuple[Tensor, dict[str, float]]:
     return -F.logsigmoid(margin).mean(), stats
 
 
-def _check_pairs(tensors: dict[str, Tensor]) -> None:
+def _check_pairs(**tensors: Tensor) -> None:
     pairs = len(tensors["chosen"]) if tensors["chosen"].ndim else 0
     for name, tensor in tensors.items():
         if not pairs or tensor.shape != (pairs,):
