@@ -10,8 +10,7 @@ import json
 import shlex
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -21,7 +20,7 @@ from course_lib import records
 from course_lib.errors import WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.pipeline import variants
-from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made
+from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made, told
 from course_lib.rl import run_folder
 from course_lib.runtime import new_folder, use_threads
 
@@ -42,16 +41,10 @@ def run(
     use_threads()
     _keep_settings(out, config)
     for name in only or STAGES:
-        stage = STAGES[name]
-        if is_done(out, name, config):
-            yield {"stage": name, "done": True, "seconds": 0.0, "about": stage.about}
-            continue
-        require(out, name)
-        began = time.perf_counter()
-        for line in stage.work(out, config):
-            yield {"stage": name, **line}
-        seconds = time.perf_counter() - began
-        yield {"stage": name, "done": True, "seconds": seconds, "about": stage.about}
+        stage, done = STAGES[name], is_done(out, name, config)
+        if not done:
+            require(out, name)
+        yield from told(name, stage.about, () if done else stage.work(out, config))
 
 
 def require(out: Path, name: str) -> None:
@@ -73,14 +66,11 @@ def is_done(out: Path, name: str, config: PipelineConfig) -> bool:
         return False
     if name == "zero" and not (out / "zero" / checkpoints.ABOUT).is_file():
         return True
-    return read(path / "trainer.json").get("step", 0) >= RL_STEPS[name](config)
+    return read(path / "trainer.json").get("step", 0) >= getattr(config, RL_STEPS[name])
 
 
-RL_STEPS: dict[str, Callable[[PipelineConfig], int]] = {
-    "zero": lambda config: config.zero_steps,
-    "dev2": lambda config: config.reasoning_steps,
-    "r1": lambda config: config.preference_steps,
-}
+RL_STEPS = {"zero": "zero_steps", "dev2": "reasoning_steps", "r1": "preference_steps"}
+"""The stages of RL, and the setting that says how many steps each takes."""
 
 
 def adopt_zero(out: str | Path, trained: str | Path) -> None:
@@ -126,11 +116,6 @@ def _keep_settings(out: Path, config: PipelineConfig) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """`python -m course_lib pipeline`: the stages from R1-Zero to R1, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m course_lib pipeline", description=main.__doc__)
-    _add_options(parser)
-    _follow(parser.parse_args(argv))
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=new_folder, required=True, help="folder for all stages")
     parser.add_argument("--seed", type=WHOLE, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--zero", type=Path, help="an R1-Zero that was trained before (lesson 3)")
@@ -139,6 +124,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--variants", action="store_true", help="also the runs with stages left out"
     )
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that all runs")
+    _follow(parser.parse_args(argv))
 
 
 def _follow(args: argparse.Namespace) -> None:

@@ -9,7 +9,8 @@ smaller here or done by rule stands in `PipelineConfig`, in `rejection_sampling`
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ TINY = PipelineConfig(
 """A pipeline of a few seconds: its models are no good, and all of its parts run."""
 
 Lines = Iterator[dict[str, Any]]
+RULES = rewards.RuleReward()
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,20 @@ def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroCo
     return zero.ZeroConfig(**{**settings, **changes})
 
 
+def told(name: str, about: str, work: Iterable[dict[str, Any]]) -> Lines:
+    """The log lines of one stage's work, and the one that says that it is done."""
+    began = time.perf_counter()
+    for line in work:
+        yield {"stage": name, **line}
+    seconds = round(time.perf_counter() - began, 3)
+    yield {"stage": name, "done": True, "seconds": seconds, "about": about}
+
+
 # --- the stages --------------------------------------------------------------------------------
 
 
 def _zero(out: Path, config: PipelineConfig) -> Lines:
-    settings = zero.ZeroConfig(
-        seed=config.seed,
-        steps=config.zero_steps,
-        puzzles=config.groups,
-        samples=config.samples,
-        evaluate_puzzles=min(128, config.evaluate_puzzles),
-    )
+    settings = rl_config(config, config.zero_steps, learning_rate=zero.ZeroConfig.learning_rate)
     yield from zero.run(out / "zero", settings)
 
 
@@ -177,16 +182,13 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 
 def _dev1(out: Path, config: PipelineConfig) -> Lines:
-    samples = read_samples(out / "cold_start/samples.jsonl")
-    pairs = stage_work.as_pairs(samples)
-    yield from stage_work.fine_tune(
-        out / "dev1/checkpoint", pairs, config.cold_start_updates, config.seed
-    )
+    pairs = stage_work.as_pairs(read_samples(out / _COLD))
+    yield from stage_work.fine_tune(out / _DEV1, pairs, config.cold_start_updates, config.seed)
 
 
 def _dev3(out: Path, config: PipelineConfig) -> Lines:
-    pairs = with_conversation(read_samples(out / "rejection/samples.jsonl"), config)
-    yield from stage_work.fine_tune(out / "dev3/checkpoint", pairs, config.sft_updates, config.seed)
+    pairs = with_conversation(read_samples(out / _KEPT), config)
+    yield from stage_work.fine_tune(out / _DEV3, pairs, config.sft_updates, config.seed)
 
 
 def with_conversation(samples: Sequence[Sample], config: PipelineConfig) -> list[tuple[str, str]]:
@@ -197,13 +199,14 @@ def with_conversation(samples: Sequence[Sample], config: PipelineConfig) -> list
 
 
 def _dev2(out: Path, config: PipelineConfig) -> Lines:
-    settings = rl_config(config, config.reasoning_steps)
-    yield from zero.run(
-        out / "dev2",
-        settings,
-        base=out / "dev1/checkpoint",
-        task=stage_work.task(rewards.RuleReward()),
-    )
+    yield from rule_rl(out / "dev2", out / _DEV1, rl_config(config, config.reasoning_steps))
+
+
+def rule_rl(
+    folder: Path, start: Path, settings: zero.ZeroConfig, rule: rewards.RuleReward = RULES
+) -> Lines:
+    """RL from the model in `start`, on puzzles that rules alone judge."""
+    yield from zero.run(folder, settings, base=start, task=stage_work.task(rule))
 
 
 def _reward_model(out: Path, config: PipelineConfig) -> Lines:
@@ -221,13 +224,7 @@ def _reward_model(out: Path, config: PipelineConfig) -> Lines:
 
 def _r1(out: Path, config: PipelineConfig) -> Lines:
     """Rule rewards first; in the last part, a share of conversation judged by the reward model."""
-    rules = rl_config(config, config.rule_steps)
-    first = zero.run(
-        out / "r1_rules",
-        rules,
-        base=out / "dev3/checkpoint",
-        task=stage_work.task(rewards.RuleReward()),
-    )
+    first = rule_rl(out / "r1_rules", out / _DEV3, rl_config(config, config.rule_steps))
     yield from ({"part": "rules", **line} for line in first)
     second = preference_rl(out, out / "r1", "r1_rules", config)
     yield from ({"part": "preference", **line} for line in second)
@@ -236,25 +233,21 @@ def _r1(out: Path, config: PipelineConfig) -> Lines:
 def preference_rl(out: Path, folder: Path, start: str, config: PipelineConfig) -> Lines:
     """The last part of RL from the model `start`: conversation is judged by the reward model."""
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    both = stage_work.task(rewards.RuleReward(), judge, config.chat_share)
+    both = stage_work.task(RULES, judge, config.chat_share)
     last = rl_config(config, config.preference_steps, temperature=0.7)
     yield from zero.run(folder, last, base=out / start / "checkpoint", task=both)
 
 
 MODELS = ("base", "zero", "dev1", "dev2", "dev3", "r1")
-"""The models of the table, in order."""
-
-
-def model_folder(out: Path, name: str) -> Path:
-    """Where a stage's model is; `base` is the one that comes with the course."""
-    return models.shipped("mini-v3-base") if name == "base" else out / name / "checkpoint"
+"""The models of the table, in order; `base` is the one that comes with the course."""
 
 
 def _table(out: Path, config: PipelineConfig) -> Lines:
     judge = reward_model.from_folder(out / "reward_model/checkpoint")
     rows = {}
     for name in MODELS:
-        rows[name] = measure_for(config, model_folder(out, name), judge)
+        folder = models.shipped("mini-v3-base") if name == "base" else out / name / "checkpoint"
+        rows[name] = measure_for(config, folder, judge)
         yield {"model": name, **rows[name]["figures"]}
     counts = {name: read(out / name / "counts.json") for name in ("cold_start", "rejection")}
     records.write(out / "table.json", {"config": asdict(config), "rows": rows, **counts})

@@ -5,17 +5,15 @@ one row of the same figures; together with the stages they are the combinations 
 shows.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from course_lib import records
 from course_lib.errors import CourseError
 from course_lib.model.checkpoints import read_log
 from course_lib.pipeline import reward_model, stage_work, stages
-from course_lib.pipeline.stages import Lines, PipelineConfig, rl_config
+from course_lib.pipeline.stages import RULES, Lines, PipelineConfig, rl_config, rule_rl
 from course_lib.rl import zero
 from course_lib.task import rewards
 
@@ -37,8 +35,7 @@ def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
 
     def work(out: Path, folder: Path, config: PipelineConfig) -> Lines:
         settings = rl_config(config, config.reasoning_steps)
-        base = out / start / "checkpoint"
-        yield from zero.run(folder, settings, base=base, task=stage_work.task(rule))
+        yield from rule_rl(folder, out / start / "checkpoint", settings, rule)
 
     return work
 
@@ -64,8 +61,7 @@ def _overuse(out: Path, folder: Path, config: PipelineConfig) -> Lines:
 
 def _rules_for_long(out: Path, folder: Path, config: PipelineConfig) -> Lines:
     """The control of `_overuse`: as fast and as long, with rule rewards and puzzles alone."""
-    task = stage_work.task(rewards.RuleReward())
-    yield from _for_long(out, folder, config, stage_work.watched(task))
+    yield from _for_long(out, folder, config, stage_work.watched(stage_work.task(RULES)))
 
 
 def _for_long(out: Path, folder: Path, config: PipelineConfig, task: zero.Task) -> Lines:
@@ -74,14 +70,14 @@ def _for_long(out: Path, folder: Path, config: PipelineConfig, task: zero.Task) 
     yield from zero.run(folder, settings, base=out / "r1_rules/checkpoint", task=task)
 
 
-_ALL = rewards.RuleReward()
-
 VARIANTS: dict[str, Variant] = {
     "dev2_no_language": Variant(
         "Dev2 without the language reward", ("dev1",), _reason("dev1", NO_LANGUAGE)
     ),
     "zero_rules": Variant(
-        "R1-Zero, RL continued with accuracy, format and language", ("zero",), _reason("zero", _ALL)
+        "R1-Zero, RL continued with accuracy, format and language",
+        ("zero",),
+        _reason("zero", RULES),
     ),
     "zero_no_language": Variant(
         "R1-Zero, RL continued with accuracy and format", ("zero",), _reason("zero", NO_LANGUAGE)
@@ -113,19 +109,16 @@ def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> 
         variant, folder = VARIANTS[name], out / FOLDER / name
         for stage in variant.needs:
             stages.require_made(out, stage, f"variant {name}")
-        began = time.perf_counter()
-        if not (folder / "row.json").is_file():
-            for line in variant.work(out, folder, config):
-                yield {"stage": name, **line}
-            row = _row(out, folder, config)
-            records.write(folder / "row.json", row)
-        seconds = time.perf_counter() - began
-        yield {"stage": name, "done": True, "seconds": seconds, "about": variant.about}
+        yield from stages.told(name, variant.about, _made(variant, out, folder, config))
 
 
-def _row(out: Path, folder: Path, config: PipelineConfig) -> dict[str, Any]:
-    judge = reward_model.from_folder(out / "reward_model/checkpoint")
-    return stages.measure_for(config, folder / "checkpoint", judge)
+def _made(variant: Variant, out: Path, folder: Path, config: PipelineConfig) -> Lines:
+    """The work of a variant and its row, where `folder` has none yet."""
+    if not (folder / "row.json").is_file():
+        yield from variant.work(out, folder, config)
+        judge = reward_model.from_folder(out / "reward_model/checkpoint")
+        row = stages.measure_for(config, folder / "checkpoint", judge)
+        records.write(folder / "row.json", row)
 
 
 def curve(out: str | Path, name: str = "overuse") -> dict[str, list[float]]:
