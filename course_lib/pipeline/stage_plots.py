@@ -47,14 +47,12 @@ def sifted(counts: Mapping[str, Any], title: str) -> Figure:
 PANELS = ("accuracy", "consistency", "readability", "thinking_tokens")
 
 
-def stages(record: Mapping[str, Any], panels: tuple[str, ...] = PANELS) -> Figure:
+def stages(record: Mapping[str, Any]) -> Figure:
     """A panel a figure over the stages, mean of the recorded seeds with the deviation as bars."""
-    columns = 2
-    rows = (len(panels) + 1) // columns
-    titles = [FIGURES[panel][0] for panel in panels]
-    figure = make_subplots(rows, columns, subplot_titles=titles)
+    figure = make_subplots(2, 2, subplot_titles=[FIGURES[panel][0] for panel in PANELS])
     words = []
-    for i, panel in enumerate(panels):
+    for i, panel in enumerate(PANELS):
+        place = {"row": i // 2 + 1, "col": i % 2 + 1}
         found = {NAMES[name]: spread(record, name, panel) for name in NAMES}
         known = {name: value for name, value in found.items() if value}
         figure.add_scatter(
@@ -64,13 +62,12 @@ def stages(record: Mapping[str, Any], panels: tuple[str, ...] = PANELS) -> Figur
             mode="lines+markers",
             marker={"size": 9, "symbol": SYMBOLS[0]},
             showlegend=False,
-            row=i // columns + 1,
-            col=i % columns + 1,
+            **place,
         )
-        figure.update_yaxes(rangemode="tozero", row=i // columns + 1, col=i % columns + 1)
+        figure.update_yaxes(rangemode="tozero", **place)
         said = ", ".join(f"{name} {value}" for name, value in known.items())
         words.append(f"{FIGURES[panel][0]}: {said}.")
-    figure.update_layout(title="Stage by stage (mini-V3, recorded)", height=300 * rows + 80)
+    figure.update_layout(title="Stage by stage (mini-V3, recorded)", height=680)
     return figure, "\n".join(words)
 
 
@@ -82,10 +79,7 @@ def beside_paper(record: Mapping[str, Any]) -> Figure:
     keys = ["r1_zero" if name == "zero" else name for name in ours]
     paper = [float(facts.value(f"{key}.aime_2024.pass_at_1")) for key in keys]
     figure = go.Figure()
-    series: dict[str, list[float]] = {
-        "mini-R1, held-out puzzles": means,
-        "DeepSeek-R1, AIME 2024": paper,
-    }
+    series = {"mini-R1, held-out puzzles": means, "DeepSeek-R1, AIME 2024": paper}
     for i, (name, values) in enumerate(series.items()):
         figure.add_scatter(
             x=shown, y=values, name=name, mode="lines+markers",

@@ -5,24 +5,21 @@ record from folders that `python -m course_lib pipeline --variants` has filled; 
 them to the seeds of an earlier record.
 """
 
-from __future__ import annotations
-
 import argparse
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from course_lib import facts, records
 from course_lib.errors import CourseError
 from course_lib.pipeline import rejection_sampling, stages
 from course_lib.pipeline.rejection_sampling import Sample
 from course_lib.pipeline.variants import FOLDER, VARIANTS, curve
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RECORD = records.RECORDED / "pipeline.json"
 COMMAND = "python -m course_lib pipeline --variants --seed SEED --out DIR"
@@ -41,14 +38,7 @@ FIGURES: dict[str, tuple[str, float]] = {
 }
 """What the table shows: the figure's name -> its heading, and what it is multiplied by."""
 
-NAMES = {
-    "base": "base",
-    "zero": "R1-Zero",
-    "dev1": "Dev1",
-    "dev2": "Dev2",
-    "dev3": "Dev3",
-    "r1": "R1",
-}
+NAMES = dict(base="base", zero="R1-Zero", dev1="Dev1", dev2="Dev2", dev3="Dev3", r1="R1")
 
 
 @dataclass(frozen=True)
@@ -161,8 +151,6 @@ def spread(record: Mapping[str, Any], model: str, figure: str) -> Spread | None:
 
 def table(record: Mapping[str, Any], names: Mapping[str, str] = NAMES) -> pd.DataFrame:
     """The per-stage table: a row for each figure, a column for each model, mean ± deviation."""
-    import pandas as pd
-
     columns = {
         shown: [str(spread(record, name, figure) or "–") for figure in FIGURES]
         for name, shown in names.items()
@@ -172,8 +160,6 @@ def table(record: Mapping[str, Any], names: Mapping[str, str] = NAMES) -> pd.Dat
 
 def differences(record: Mapping[str, Any], model: str, other: str) -> pd.DataFrame:
     """`model` minus `other`, figure by figure: a column a seed, since pairs share their luck."""
-    import pandas as pd
-
     columns = {
         f"seed {run['seed']}": [
             factor * (run["figures"][model][name] - run["figures"][other][name])
@@ -195,16 +181,10 @@ PAPER = (
 """Rows of the paper's own per-stage table that are set beside ours."""
 
 
-def paper_table(metrics: Sequence[str] = PAPER) -> pd.DataFrame:
+def paper_table() -> pd.DataFrame:
     """The paper's figures for the same stages from the facts ledger: a row a metric."""
-    import pandas as pd
-
-    stages = {
-        "r1_zero": "R1-Zero",
-        **{name: NAMES[name] for name in ("dev1", "dev2", "dev3", "r1")},
-    }
-    cells = [[facts.value(f"{stage}.{metric}") for stage in stages] for metric in metrics]
-    return pd.DataFrame(cells, index=[facts.label(m) for m in metrics], columns=[*stages.values()])
+    rows = facts.table("stages").loc[[facts.label(metric) for metric in PAPER]]
+    return rows.set_axis([NAMES[name] for name in NAMES if name != "base"], axis="columns")
 
 
 def said(record: Mapping[str, Any]) -> str:

@@ -110,17 +110,13 @@ def answer(
 
 
 def fine_tune(
-    folder: str | Path,
-    pairs: Sequence[tuple[str, str]],
-    updates: int,
-    seed: int,
-    base: str | Path | None = None,
+    folder: str | Path, pairs: Sequence[tuple[str, str]], updates: int, seed: int
 ) -> Iterator[dict[str, float]]:
     """Fine-tune the base on prompts and completions into `folder`; yields step and loss.
 
     The base and not the model before: in R1, too, both fine-tunings start from V3-Base.
     """
-    model, tokenizer = models.load(base or models.shipped("mini-v3-base"))
+    model, tokenizer = models.load(models.shipped("mini-v3-base"))
     eos = tokenizer.eos_token_id
     data = [
         Trace(
@@ -160,7 +156,10 @@ def measure(
     figures = {name: _mean([f[name] for f in found if name in f]) for name in HABITS}
     lengths = [zero.thinking_tokens(part.rollout, tokenizer) * len(part.texts) for part in parts]
     figures["thinking_tokens"] = sum(lengths) / len(items)
-    figures |= _conversation(_say(model, tokenizer, chats, seed, temperature), judge)
+    talk = list(islice(cycle(chat.prompts()), chats))
+    parts = list(answer(model, tokenizer, talk, seed, temperature=temperature))
+    said = [text for part in parts for text in part.texts]
+    figures |= _conversation(list(zip(talk, said, strict=True)), judge)
     traces = [
         rejection_sampling.to_line(Sample(*pair))
         for pair in zip(items[:shown], texts, strict=False)
@@ -169,19 +168,6 @@ def measure(
 
 
 HABITS = ("accuracy", "format", "consistency", "readability", "attempts", "repeats", "wrong_steps")
-
-
-def _say(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    n: int,
-    seed: int,
-    temperature: float,
-) -> list[tuple[Chat, str]]:
-    """`n` prompts of the conversation, all in turn, each with one reply."""
-    items = list(islice(cycle(chat.prompts()), n))
-    parts = answer(model, tokenizer, items, seed, temperature=temperature)
-    return list(zip(items, (text for part in parts for text in part.texts), strict=True))
 
 
 def _conversation(
