@@ -71,14 +71,14 @@ def telling(path: Path) -> Iterator[None]:
         ) from error
 
 
-def claim(out: Path, about: Mapping[str, Any]) -> None:
-    """Write into the folder `out` what a run is made of, or find that it is the run there.
+def claim(out: Path, about: Mapping[str, Any], name: str = ABOUT) -> None:
+    """Write into the file `name` of `out` what a run is made of, or find that it is the run there.
 
     `about` is its settings by name, and whatever else decides it. Raises CourseError for a folder
     with another run, naming what differs: a run goes on as it began, or its curve would mean
     nothing.
     """
-    path, ours = out / ABOUT, json.loads(json.dumps(about))
+    path, ours = out / name, json.loads(json.dumps(about))
     if not path.is_file():
         records.write(path, ours)
         return

@@ -16,13 +16,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from course_lib import records
 from course_lib.errors import WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.pipeline import variants
 from course_lib.pipeline.stages import STAGES, TINY, PipelineConfig, read, require_made, told
 from course_lib.rl import run_folder
 from course_lib.runtime import new_folder, use_threads
+
+_SETTINGS = "pipeline.json"
 
 
 def run(
@@ -39,7 +40,9 @@ def run(
     if unknown:
         raise CourseError(f"There is no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}.")
     use_threads()
-    _keep_settings(out, config)
+    if (out / _SETTINGS).is_file():
+        read(out / _SETTINGS)  # a damaged one is told
+    checkpoints.claim(out, asdict(config), _SETTINGS)
     for name in only or STAGES:
         stage, done = STAGES[name], is_done(out, name, config)
         if not done:
@@ -95,22 +98,6 @@ def adopt_zero(out: str | Path, trained: str | Path) -> None:
         return
     with models.replacing(kept / "checkpoint") as aside:
         shutil.copytree(source, aside, dirs_exist_ok=True)
-
-
-def _keep_settings(out: Path, config: PipelineConfig) -> None:
-    """Write the settings of a new run; refuse to go on with others."""
-    path = out / "pipeline.json"
-    ours = asdict(config)
-    if path.is_file():
-        theirs = read(path)
-        changed = sorted(k for k in ours if theirs.get(k) != ours[k])
-        if changed:
-            raise CourseError(
-                f"{out} belongs to a pipeline with other settings ({', '.join(changed)}); give "
-                "another --out, or delete the folder to start again."
-            )
-        return
-    records.write(path, ours)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,6 @@ Bradley and Terry's loss. DeepSeek's helpfulness model judged only the final sum
 is cut off before this one reads. What it has not been trained on it scores all the same.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,8 +57,7 @@ class RewardModel:
         with models.replacing(folder) as aside:
             self.model.save_pretrained(aside)
             self.tokenizer.save_pretrained(aside)
-            scale = json.dumps({"mean": self.mean, "spread": self.spread})
-            (aside / _SCALE).write_text(scale, encoding="utf-8")
+            records.write(aside / _SCALE, {"mean": self.mean, "spread": self.spread})
 
 
 def from_folder(folder: str | Path) -> RewardModel:
