@@ -65,16 +65,18 @@ def problems_of(metric: str) -> int | None:
 
 def metrics() -> list[str]:
     """Every metric of `TABLES`, in the order of the papers."""
-    rows = [facts.table_layout(name) for name in TABLES]
-    both = [part for layout in rows for part in (*layout.rows, *layout.columns)]
-    return list(dict.fromkeys(part for part in both if "." in part))
+    return [name for name in _sides() if "." in name]
 
 
 def models() -> list[str]:
     """Every model of `TABLES`, by its name in keys."""
-    rows = [facts.table_layout(name) for name in TABLES]
-    both = [part for layout in rows for part in (*layout.columns, *layout.rows)]
-    return list(dict.fromkeys(part for part in both if "." not in part))
+    return [name for name in _sides() if "." not in name]
+
+
+def _sides() -> list[str]:
+    """What names the rows and columns of `TABLES`."""
+    layouts = [facts.table_layout(name) for name in TABLES]
+    return list(dict.fromkeys(name for one in layouts for name in (*one.rows, *one.columns)))
 
 
 def scores(metric: str, wanted: list[str] | tuple[str, ...] = ()) -> list[Score]:
@@ -84,14 +86,12 @@ def scores(metric: str, wanted: list[str] | tuple[str, ...] = ()) -> list[Score]
     """
     if metric not in metrics():
         raise ValueError(f"no metric {metric!r:.60}; scores.metrics() lists them.")
-    known = {fact.key: fact for fact in facts.all()}
-    keys = [(model, f"{model}.{metric}") for model in wanted or models()]
-    found = [_score(m, key, float(known[key].value), metric) for m, key in keys if key in known]
+    known, problems = {fact.key: fact.value for fact in facts.all()}, problems_of(metric)
+    found = []
+    for model in wanted or models():
+        key = f"{model}.{metric}"
+        if key in known:
+            value = float(known[key])
+            ends = interval(value, problems) if problems else (None, None)
+            found.append(Score(model, key, value, *ends))
     return sorted(found, key=lambda score: -score.value)
-
-
-def _score(model: str, key: str, value: float, metric: str) -> Score:
-    problems = problems_of(metric)
-    if problems is None:
-        return Score(model, key, value, None, None)
-    return Score(model, key, value, *interval(value, problems))
