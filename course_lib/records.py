@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.runtime import ASSETS, LIBRARY, runs
+from course_lib.runtime import ASSETS, LIBRARY, new_folder, runs
 
 RECORDED = ASSETS / "recorded"
 
@@ -32,6 +34,15 @@ def stamp(machine: str, command: str) -> Record:
         "command": command,
         "torch": metadata.version("torch"),
     }
+
+
+def parser(command: str, description: str | None, out: str) -> ArgumentParser:
+    """Of a command that makes a record: it takes `--out`, whose help is `out`, and `--machine`."""
+    made = ArgumentParser(prog=f"python -m course_lib {command}", description=description)
+    made.add_argument("--out", type=new_folder, required=True, help=out)
+    machine = platform.processor() or platform.machine()
+    made.add_argument("--machine", default=machine, help="said in the record")
+    return made
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:

@@ -7,9 +7,7 @@ seeds that are missing. The course's own records stand in `assets/recorded/`.
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +20,7 @@ from course_lib.distill.bench import PRETRAINED, Bench, Row
 from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import models
-from course_lib.runtime import new_folder, use_threads
+from course_lib.runtime import use_threads
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
@@ -207,7 +205,13 @@ def where(record: Mapping[str, Any], **wanted: Any) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib distill-lab NAME`: every seed in turn, one record of them all."""
-    args = _parser().parse_args(argv)
+    about = "Run an experiment on distillation, with several seeds."
+    parser = records.parser("distill-lab", about, "folder for bases, runs, record")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--seeds", type=COUNT, default=3, help="how many seeds (3)")
+    parser.add_argument("--skip", type=WHOLE, default=0, help="leave out so many of the first (0)")
+    parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
+    args = parser.parse_args(argv)
     first = find(args.name).first
     if args.skip >= args.seeds:
         raise CourseError(f"--skip {args.skip} leaves none of {args.seeds} seeds; skip fewer.")
@@ -216,21 +220,3 @@ def main(argv: list[str] | None = None) -> int:
         record = run(args.name, Bench(teacher, args.out, seed), args.machine)
         print(f"seed {seed}: {len(record['rows'])} rows in {args.out}/distill-{args.name}.json")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib distill-lab",
-        description="Run an experiment on distillation, with several seeds.",
-    )
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
-    parser.add_argument("--seeds", type=COUNT, default=3, help="how many seeds (3)")
-    parser.add_argument("--skip", type=WHOLE, default=0, help="leave out so many of the first (0)")
-    parser.add_argument("--teacher", type=Path, help="model folder (the course's R1-Zero)")
-    parser.add_argument(
-        "--out", type=new_folder, required=True, help="folder for bases, runs, record"
-    )
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
-    return parser
