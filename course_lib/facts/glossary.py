@@ -4,12 +4,12 @@
 where it first stands, `[policy](glossary.md#policy)`; `tests/glossary_lint.py` finds what does not.
 """
 
+import pkgutil
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 from course_lib.errors import CourseError
@@ -41,14 +41,10 @@ class Term:
 
     def place(self) -> object:
         """The module, function or field that `code` names. Raises CourseError if it is missing."""
-        module, _, inside = self.code.partition(":")
         try:
-            found: object = import_module(module)
-            for part in filter(None, inside.split(".")):
-                found = getattr(found, part)
+            return pkgutil.resolve_name(self.code)
         except (ImportError, AttributeError) as error:
             raise CourseError(f"glossary.toml: {self.name} names {self.code}: {error}.") from error
-        return found
 
 
 @cache
