@@ -203,14 +203,10 @@ def _mtp(get: Inputs) -> Iterator[Row]:
 
 def _v3_memory(get: Inputs) -> Iterator[Row]:
     config = get.config("v3")
-    rotary, layers, heads = (
-        config["qk_rope_head_dim"],
-        config["num_hidden_layers"],
-        config["num_attention_heads"],
-    )
+    rotary, layers = config["qk_rope_head_dim"], config["num_hidden_layers"]
     latent = (config["kv_lora_rank"] + rotary) * layers * 2
     head = config["qk_nope_head_dim"] + rotary + config["v_head_dim"]
-    plain = heads * head * layers * 2
+    plain = config["num_attention_heads"] * head * layers * 2
     yield "v3.kv_bytes_per_token", latent, "bytes", "V3's cache per token, 16 bits"
     yield "v3.kv_bytes_per_token_plain", plain, "bytes", "The same with keys and values per head"
     yield "v3.kv_saving", plain / latent, "times", "What the latent saves"

@@ -4,7 +4,6 @@ A file holds `[record."NAME"]` tables (which settings a record must have, and th
 it again), `[[finding]]` entries, and `notebooks`: the lessons that are held to the lint.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ STRENGTHS = ("shown", "suggested", "one run", "not shown here")
 side, and an exact test at 1 in 20. *Suggested*: two seeds or more and the whole interval. *One
 run*: one seed, which says so on its face. *Not shown here*: all else."""
 
-_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
 _PICK = ("record", "column", "where", "at", "per", "after")
 _FIELDS = (
     *("key", "claim", "lesson", "section", "a", "b", "relation", "margin", "ratio", "pair"),
@@ -92,10 +90,8 @@ def _entries(file: Entry) -> Iterator[Entered]:
 
 
 def _entry(entry: Entry, kept: Mapping[str, Kept]) -> Entered:
-    entry.name = entry.text("key")
+    entry.name = entry.key(entry.text("key"))
     entry.only(*_FIELDS)
-    if not _KEY.match(entry.name):
-        raise entry.fail("key", f"{entry.name!r:.60} is not of the form lesson.what_is_found.")
     first, number = _pick(entry, "a"), entry.data.get("b")
     other = float(number) if _is_number(number) else _pick(entry, "b")
     picks = [p for p in (first, other) if isinstance(p, Pick)]

@@ -61,11 +61,6 @@ class Finding:
         return self.entered.seeds
 
     @property
-    def records(self) -> tuple[str, ...]:
-        """The names of the records it rests on."""
-        return tuple(self.entered.kept)
-
-    @property
     def commands(self) -> tuple[str, ...]:
         """What makes its records again."""
         return _commands(self.entered)
@@ -97,8 +92,7 @@ class Finding:
         if found is None:
             return "no number"
         share = self.are_shares
-        sides = (sum(side) / len(side) for side in (found.first, found.second))
-        means = " against ".join(f"{100 * x:.1f} %" if share else f"{x:.4g}" for x in sides)
+        means = " against ".join(f"{100 * x:.1f} %" if share else f"{x:.4g}" for x in found.means)
         unit = "times" if found.ratio else self.entered.unit
         scale, unit = (100, " points") if share else (1, f" {unit}".rstrip())
         between = " to ".join(f"{scale * end:.3g}" for end in found.interval or ())
@@ -299,8 +293,8 @@ def means(finding: Finding) -> list[float]:
     found = finding.statistic
     if found is None:
         return []
-    sides = [sum(side) / len(side) for side in (found.first, found.second)]
-    return [*_as_written(finding, [*sides, abs(found.value)]), found.wins, len(found.first)]
+    sides = _as_written(finding, [*found.means, abs(found.value)])
+    return [*sides, found.wins, len(found.first)]
 
 
 def ends(finding: Finding) -> list[float]:

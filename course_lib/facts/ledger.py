@@ -1,5 +1,7 @@
 """Loads the ledger's files once, checks them as a whole, and answers by key."""
 
+import difflib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -44,8 +46,6 @@ def load(folder: Path = DATA) -> Ledger:
 
 def parse(path: Path) -> dict[str, Any]:
     """A TOML file's content. Raises LedgerError, which names the file, where it is none."""
-    import tomllib  # here, so that importing the room stays cheap
-
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,8 +117,6 @@ def nearest(
     key: str, known: Mapping[str, object], kind: str = "fact", none: str = "facts.all() lists them."
 ) -> KeyError:
     """The error for an unknown `key`: up to three known ones that look like it, or `none`."""
-    import difflib
-
     close = difflib.get_close_matches(str(key), list(known), n=3, cutoff=0.5)
     hint = f"Nearest: {', '.join(close)}." if close else none
     return UnknownFact(f"no {kind} has the key {key!r:.80}. {hint}")

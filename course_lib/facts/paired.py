@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 ENOUGH = 5
 """Pairs that a finding takes to be *shown*: with fewer, no exact test of signs reaches 1 in 20."""
 
@@ -34,6 +36,11 @@ class Statistic:
     p: float
     wins: int
     on_the_side: bool
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Both sides' means."""
+        return sum(self.first) / len(self.first), sum(self.second) / len(self.second)
 
     def __str__(self) -> str:
         """How the number comes about, in words."""
@@ -109,7 +116,6 @@ def _interval(gaps: list[float]) -> tuple[float, float] | None:
 
 def _p(gaps: list[float]) -> float:
     """Fisher's exact test: the share of all ways to turn the signs with a sum as large."""
-    import numpy as np
     from scipy import stats
 
     if len(gaps) == 1:

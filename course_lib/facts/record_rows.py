@@ -6,9 +6,10 @@ A row is one run: a dict with `seed`, with what tells it from the other runs of 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import itemgetter
 from statistics import mean
 from typing import Any
 
@@ -17,11 +18,6 @@ import numpy as np
 from course_lib.records import Record
 
 Row = dict[str, Any]
-
-
-def _listed(record: Record) -> Iterator[Row]:
-    """`distill-*.json`, and whatever else has `rows` with a `seed` each: the rows themselves."""
-    yield from record["rows"]
 
 
 def _experiment(record: Record) -> Iterator[Row]:
@@ -71,9 +67,9 @@ def rows(record: Record) -> list[Row]:
     return list(_reader(record)(record))
 
 
-def _reader(record: Record) -> Callable[[Record], Iterator[Row]]:
-    if "rows" in record:
-        return _listed
+def _reader(record: Record) -> Callable[[Record], Iterable[Row]]:
+    if "rows" in record:  # `distill-*.json`, and whatever else has one or more a seed
+        return itemgetter("rows")
     if "models" in record:
         return _tries
     if "moments" in record:
@@ -128,12 +124,7 @@ class Pick:
     after: float | None = None
 
 
-_OVER: dict[str, Callable[[list[float]], float]] = {
-    "max": max,
-    "min": min,
-    "mean": mean,
-    "sum": sum,
-}
+_OVER: dict[str, Callable[[list[float]], float]] = dict(max=max, min=min, mean=mean, sum=sum)
 
 
 def figures(record: Record, pick: Pick, pair: str = "seed") -> dict[Any, float]:

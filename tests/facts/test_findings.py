@@ -105,7 +105,7 @@ def test_no_sentence_says_more_than_its_records(key):
 @pytest.mark.parametrize("key", ENTRIES)
 def test_every_finding_has_what_a_reader_needs(key):
     found = findings.get(key)
-    assert found.key == key and found.claim and found.records and found.seeds
+    assert found.key == key and found.claim and found.entered.kept and found.seeds
     assert found.strength in findings.STRENGTHS and found.entered.refuted_by
     assert all(c.startswith("python -m course_lib ") for c in found.commands)
     for name, wanted in found.entered.kept.items():
