@@ -257,8 +257,6 @@ class Reader:
         units = table.mapping("units")
         data = _shared(table) | {"value": cell}
         data["unit"] = units.get(row, units.get(column, table.text("unit", "")))
-        first, second = (
-            (column, row) if pattern.index("{column}") < pattern.index("{row}") else (row, column)
-        )
-        about = f"{self.labels.get(first, first)}: {self.labels.get(second, second)}"
+        places = (pattern.index("{row}"), row), (pattern.index("{column}"), column)
+        about = ": ".join(self.labels.get(name, name) for _, name in sorted(places))
         return self._fact(Entry(self.file, key, data), key, about)
