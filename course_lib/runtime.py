@@ -145,14 +145,13 @@ def _systems(kind: str) -> Path | None:
     """The system's folder for a person's "data" or "cache", if they have a home of their own."""
     own = _users_home()
     if sys.platform == "win32":
-        named = os.environ.get("LOCALAPPDATA")
-        base = Path(named) if named else own and own / "AppData" / "Local"
+        named, usual = os.environ.get("LOCALAPPDATA", ""), "AppData/Local"
     elif sys.platform == "darwin":
-        base = own and own / "Library" / {"data": "Application Support", "cache": "Caches"}[kind]
+        named, usual = "", {"data": "Library/Application Support", "cache": "Library/Caches"}[kind]
     else:
-        named = os.environ.get({"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME"}[kind])
+        named = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
         usual = {"data": ".local/share", "cache": ".cache"}[kind]
-        base = Path(named) if named and Path(named).is_absolute() else own and own / usual
+    base = Path(named) if Path(named).is_absolute() else own and own / usual
     return base / "inside-r1" if base and not _whose(own if own in base.parents else base) else None
 
 
@@ -263,7 +262,8 @@ def free_cores() -> int:
     What others use is looked up again when a second has passed. `INSIDE_R1_THREADS` overrides the
     choice, `OMP_NUM_THREADS` limits it; pytest-xdist workers get one core each.
     """
-    own, administrators = (_count(n) for n in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS"))
+    given = (os.environ.get(name, "") for name in ("INSIDE_R1_THREADS", "OMP_NUM_THREADS"))
+    own, administrators = (_whole(text.split(",")[0].strip()) for text in given)
     said = os.environ.get("INSIDE_R1_THREADS", "")
     if not own and said.strip("0 \t\r\n"):
         raise CourseError(f"INSIDE_R1_THREADS is {said!r}; it is a whole number, or not set.")
@@ -322,11 +322,6 @@ def _our_cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
-
-
-def _count(name: str) -> int:
-    """The whole number above 0 in a variable of the environment, or 0 where there is none."""
-    return _whole(os.environ.get(name, "").split(",")[0].strip())
 
 
 def device() -> torch.device:
