@@ -68,24 +68,15 @@ def compute(facts: Mapping[str, Fact]) -> list[Fact]:
     """Every derived fact, from the facts that were read. `where` names the keys that were used."""
     known = dict(facts)
     for rule in _RULES:
-        inputs = Inputs(known)
-        for key, value, unit, about in rule(inputs):
-            where = "from " + _trail(list(inputs.used))
-            known[key] = Fact(
-                key, "derived", value, unit, about, *_dates(inputs), SOURCE, where, read="derived"
-            )
+        get = Inputs(known)
+        for key, value, unit, about in rule(get):
+            used = [known[name] for name in get.used]
+            # The latest date of all, and the day since which none was looked at again.
+            dates = max(fact.date for fact in used), min(fact.known_on for fact in used)
+            more = f" and {len(used) - 6} more" if len(used) > 6 else ""
+            where = f"from {', '.join([*get.used][:6])}{more}"
+            known[key] = Fact(key, "derived", value, unit, about, *dates, SOURCE, where, "derived")
     return [fact for key, fact in known.items() if key not in facts]
-
-
-def _trail(keys: list[str]) -> str:
-    shown = ", ".join(keys[:6])
-    return f"{shown} and {len(keys) - 6} more" if len(keys) > 6 else shown
-
-
-def _dates(inputs: Inputs) -> tuple[str, str]:
-    """The latest date of the inputs, and the day since which none of them was looked at again."""
-    used = [inputs.facts[key] for key in inputs.used]
-    return max(fact.date for fact in used), min(fact.known_on for fact in used)
 
 
 def _prices(get: Inputs) -> Iterator[Row]:

@@ -4,7 +4,7 @@ A file holds `[record."NAME"]` tables (which settings a record must have, and th
 it again), `[[finding]]` entries, and `notebooks`: the lessons that are held to the lint.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -72,21 +72,19 @@ def read(folder: Path = FOLDER) -> tuple[dict[str, Entered], tuple[str, ...]]:
         file = Entry(path.name, "the file", parse(path))
         file.only("notebooks", "record", "finding")
         held += file.texts("notebooks")
-        for entry in _entries(file):
+        kept = {name: _kept(path.name, name, of) for name, of in file.mapping("record").items()}
+        for number, data in enumerate(file.data.get("finding", []), 1):
+            entry = _entry(Entry(path.name, f"finding {number}", data), kept)
             if entry.key in entries:
                 raise LedgerError(f"{path.name}, {entry.key}, field 'key': given twice.")
             entries[entry.key] = entry
     return entries, tuple(held)
 
 
-def _entries(file: Entry) -> Iterator[Entered]:
-    kept = {}
-    for name, data in file.mapping("record").items():
-        record = Entry(file.file, f"record {name}", data)
-        record.only("settings", "command")
-        kept[name] = Kept(record.text("settings"), record.text("command"))
-    for number, data in enumerate(file.data.get("finding", []), 1):
-        yield _entry(Entry(file.file, f"finding {number}", data), kept)
+def _kept(file: str, name: str, data: object) -> Kept:
+    record = Entry(file, f"record {name}", data)
+    record.only("settings", "command")
+    return Kept(record.text("settings"), record.text("command"))
 
 
 def _entry(entry: Entry, kept: Mapping[str, Kept]) -> Entered:

@@ -35,7 +35,10 @@ def load(folder: Path = DATA) -> Ledger:
         name: read_source("sources.toml", name, data)
         for name, data in parse(folder / "sources.toml").items()
     }
-    labels = _labels(folder / "labels.toml")
+    labels = parse(folder / "labels.toml")
+    for name, label in labels.items():
+        if not isinstance(label, str):
+            raise LedgerError(f"labels.toml, {name}: a label must be text, got {label!r:.60}.")
     facts: dict[str, Fact] = {}
     tables: dict[str, Table] = {}
     for path in sorted(folder.glob("*.toml")):
@@ -52,14 +55,6 @@ def parse(path: Path) -> dict[str, Any]:
         raise LedgerError(f"{path.name}: cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError(f"{path.name}: not a TOML file ({error}).") from error
-
-
-def _labels(path: Path) -> dict[str, str]:
-    labels = parse(path)
-    for name, label in labels.items():
-        if not isinstance(label, str):
-            raise LedgerError(f"{path.name}, {name}: a label must be text, got {label!r:.60}.")
-    return labels
 
 
 def _read_file(

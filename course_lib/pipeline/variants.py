@@ -30,14 +30,14 @@ class Variant:
     work: Callable[[Path, Path, PipelineConfig], Lines]
 
 
-def _reason(start: str, rule: rewards.RuleReward) -> Callable[..., Lines]:
+def _reason(about: str, start: str, rule: rewards.RuleReward) -> Variant:
     """Reasoning RL with `rule` from another model than Dev1, or with another reward."""
 
     def work(out: Path, folder: Path, config: PipelineConfig) -> Lines:
         settings = rl_config(config, config.reasoning_steps)
         yield from rule_rl(folder, out / start / "checkpoint", settings, rule)
 
-    return work
+    return Variant(about, (start,), work)
 
 
 def _sift_zero(out: Path, folder: Path, config: PipelineConfig) -> Lines:
@@ -71,16 +71,12 @@ def _for_long(out: Path, folder: Path, config: PipelineConfig, task: zero.Task) 
 
 
 VARIANTS: dict[str, Variant] = {
-    "dev2_no_language": Variant(
-        "Dev2 without the language reward", ("dev1",), _reason("dev1", NO_LANGUAGE)
+    "dev2_no_language": _reason("Dev2 without the language reward", "dev1", NO_LANGUAGE),
+    "zero_rules": _reason(
+        "R1-Zero, RL continued with accuracy, format and language", "zero", RULES
     ),
-    "zero_rules": Variant(
-        "R1-Zero, RL continued with accuracy, format and language",
-        ("zero",),
-        _reason("zero", RULES),
-    ),
-    "zero_no_language": Variant(
-        "R1-Zero, RL continued with accuracy and format", ("zero",), _reason("zero", NO_LANGUAGE)
+    "zero_no_language": _reason(
+        "R1-Zero, RL continued with accuracy and format", "zero", NO_LANGUAGE
     ),
     "zero_sft": Variant("SFT on R1-Zero's sifted answers", ("zero",), _sift_zero),
     "dev2_preference": Variant(
