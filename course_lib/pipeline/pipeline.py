@@ -46,15 +46,8 @@ def run(
     for name in only or STAGES:
         stage, done = STAGES[name], is_done(out, name, config)
         if not done:
-            require(out, name)
+            require_made(out, stage.needs, f"stage {name}")
         yield from told(name, stage.about, () if done else stage.work(out, config))
-
-
-def require(out: Path, name: str) -> None:
-    """Raise CourseError if an input of stage `name` is missing, with the command that makes it."""
-    for path in STAGES[name].needs:
-        maker = next(key for key, stage in STAGES.items() if stage.makes == path)
-        require_made(out, maker, f"stage {name}")
 
 
 def is_done(out: Path, name: str, config: PipelineConfig) -> bool:

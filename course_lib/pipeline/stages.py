@@ -84,7 +84,7 @@ RULES = rewards.RuleReward()
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what it needs (paths under the run's folder), what it leaves, and what it does."""
+    """One stage: those that it needs, what it leaves in the run's folder, and what it does."""
 
     needs: tuple[str, ...]
     makes: str
@@ -271,25 +271,24 @@ _COLD, _KEPT, _R1 = "cold_start/samples.jsonl", "rejection/samples.jsonl", "r1/c
 
 STAGES: dict[str, Stage] = {
     "zero": Stage((), _ZERO, _zero, "R1-Zero: RL on the base, right answers alone rewarded"),
-    "cold_start": Stage((_ZERO,), _COLD, _cold_start, "R1-Zero's good answers, rewritten"),
-    "dev1": Stage((_COLD,), _DEV1, _dev1, "the base, fine-tuned on the cold start"),
-    "dev2": Stage((_DEV1,), _DEV2, _dev2, "RL with accuracy, format and language rewards"),
-    "rejection": Stage((_DEV2,), _KEPT, _rejection, "Dev2's answers, sifted"),
-    "dev3": Stage((_KEPT,), _DEV3, _dev3, "the base, fine-tuned on those and conversation"),
-    "reward_model": Stage((_DEV3,), _JUDGE, _reward_model, "what conversation is preferred"),
-    "r1": Stage((_DEV3, _JUDGE), _R1, _r1, "RL with rules, at the end with preferences too"),
-    "table": Stage(
-        (_ZERO, _DEV1, _DEV2, _DEV3, _JUDGE, _R1), "table.json", _table, "every stage, measured"
-    ),
+    "cold_start": Stage(("zero",), _COLD, _cold_start, "R1-Zero's good answers, rewritten"),
+    "dev1": Stage(("cold_start",), _DEV1, _dev1, "the base, fine-tuned on the cold start"),
+    "dev2": Stage(("dev1",), _DEV2, _dev2, "RL with accuracy, format and language rewards"),
+    "rejection": Stage(("dev2",), _KEPT, _rejection, "Dev2's answers, sifted"),
+    "dev3": Stage(("rejection",), _DEV3, _dev3, "the base, fine-tuned on those and conversation"),
+    "reward_model": Stage(("dev3",), _JUDGE, _reward_model, "what conversation is preferred"),
+    "r1": Stage(("dev3", "reward_model"), _R1, _r1, "RL with rules, at last with preferences too"),
+    "table": Stage((*MODELS[1:], "reward_model"), "table.json", _table, "every stage, measured"),
 }
 
 
-def require_made(out: Path, maker: str, who: str) -> None:
-    """Raise CourseError if stage `maker` has left nothing in `out`, which `who` needs."""
-    path = out / STAGES[maker].makes
-    if not path.exists():
-        raise CourseError(
-            f"{path} is missing, which {who} needs; make it with "
-            f"`python -m course_lib pipeline --out {shlex.quote(str(out))} --only {maker}`, with "
-            "the same --seed and --tiny as here."
-        )
+def require_made(out: Path, needs: Iterable[str], who: str) -> None:
+    """Raise CourseError if one of the stages that `who` needs has left nothing in `out`."""
+    for maker in needs:
+        path = out / STAGES[maker].makes
+        if not path.exists():
+            again = f"python -m course_lib pipeline --out {shlex.quote(str(out))} --only {maker}"
+            raise CourseError(
+                f"{path} is missing, which {who} needs; make it with `{again}`, with the same "
+                "--seed and --tiny as here."
+            )

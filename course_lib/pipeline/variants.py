@@ -103,8 +103,7 @@ def run(out: str | Path, config: PipelineConfig, only: tuple[str, ...] = ()) -> 
         )
     for name in only or VARIANTS:
         variant, folder = VARIANTS[name], out / FOLDER / name
-        for stage in variant.needs:
-            stages.require_made(out, stage, f"variant {name}")
+        stages.require_made(out, variant.needs, f"variant {name}")
         yield from stages.told(name, variant.about, _made(variant, out, folder, config))
 
 

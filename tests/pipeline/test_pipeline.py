@@ -32,8 +32,8 @@ def test_every_stage_runs_in_order_and_leaves_what_the_next_needs(finished):
     out, lines = finished
     assert [line["stage"] for line in lines if line.get("done")] == list(STAGES)
     assert all((out / stage.makes).exists() for stage in STAGES.values())
-    made = {stage.makes for stage in STAGES.values()}
-    assert all(set(stage.needs) <= made for stage in STAGES.values())
+    names = list(STAGES)
+    assert all(set(stage.needs) <= set(names[:i]) for i, stage in enumerate(STAGES.values()))
 
 
 def test_the_table_has_every_model_and_figure(finished):
