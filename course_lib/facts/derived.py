@@ -10,16 +10,6 @@ from typing import Any
 from course_lib.facts.model import Fact, Source, Value
 from course_lib.model import accounting
 
-DISTILLS = (
-    "distill_qwen_1_5b",
-    "distill_qwen_7b",
-    "distill_llama_8b",
-    "distill_qwen_14b",
-    "distill_qwen_32b",
-    "distill_llama_70b",
-)
-"""The six distills of January 2025, smallest first, as they are called in keys."""
-
 OLLAMA_TAGS = {
     "1_5b": "distill_qwen_1_5b",
     "7b": "distill_qwen_7b",
@@ -31,6 +21,10 @@ OLLAMA_TAGS = {
     "671b": "v3",
 }
 """Which model each of Ollama's tags is, both as they are called in keys."""
+
+_JANUARY = ("distill_qwen_", "distill_llama_")
+DISTILLS = tuple(name for name in OLLAMA_TAGS.values() if name.startswith(_JANUARY))
+"""The six distills of January 2025, smallest first."""
 
 CONTEXTS = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "128k": 131072}
 """Contexts in tokens of the table of file plus cache."""
