@@ -74,10 +74,9 @@ def compare(
         raise ValueError(f"pairs and one of the relations {', '.join(RELATIONS)} are needed")
     if not all(map(math.isfinite, (*first, *second, margin or 0.0))):
         raise ValueError("figures and margin must be finite numbers, not nan or inf")
-    pairs = list(zip(first, second, strict=True))
     if ratio and min(*first, *second) <= 0:
         raise ValueError("a quotient needs figures above 0")
-    gaps = [math.log(a / b) if ratio else a - b for a, b in pairs]
+    gaps = [math.log(a / b) if ratio else a - b for a, b in zip(first, second, strict=True)]
     edge = math.log(margin or 1.0) if ratio else margin or 0.0
     tests = _tested(gaps, relation, edge)
     ends = _interval(gaps)
