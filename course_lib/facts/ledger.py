@@ -19,9 +19,9 @@ _FORMS = ("group", "table", "claim")
 class Ledger:
     """Every fact by key (derived ones not included), every table by name, and the labels."""
 
-    facts: Mapping[str, Fact]
-    tables: Mapping[str, Table]
-    labels: Mapping[str, str]
+    facts: dict[str, Fact]
+    tables: dict[str, Table]
+    labels: dict[str, str]
 
 
 def load(folder: Path = DATA) -> Ledger:
@@ -39,12 +39,11 @@ def load(folder: Path = DATA) -> Ledger:
     for name, label in labels.items():
         if not isinstance(label, str):
             raise LedgerError(f"labels.toml, {name}: a label must be text, got {label!r:.60}.")
-    facts: dict[str, Fact] = {}
-    tables: dict[str, Table] = {}
+    book = Ledger({}, {}, labels)
     for path in sorted(folder.glob("*.toml")):
         if path.name not in ("sources.toml", "labels.toml"):
-            _read_file(path, sources, labels, facts, tables)
-    return Ledger(facts, tables, labels)
+            _read_file(path, sources, book)
+    return book
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -57,34 +56,28 @@ def parse(path: Path) -> dict[str, Any]:
         raise LedgerError(f"{path.name}: not a TOML file ({error}).") from error
 
 
-def _read_file(
-    path: Path,
-    sources: Mapping[str, Source],
-    labels: Mapping[str, str],
-    facts: dict[str, Fact],
-    tables: dict[str, Table],
-) -> None:
+def _read_file(path: Path, sources: Mapping[str, Source], book: Ledger) -> None:
     forms = parse(path)
     for form, entries in forms.items():
         if form not in _FORMS or not isinstance(entries, list):
             raise LedgerError(f"{path.name}, {form}: only [[{']], [['.join(_FORMS)}]] are allowed.")
-    reader = Reader(path.name, sources, labels)
+    reader = Reader(path.name, sources, book.labels)
     for number, data in enumerate(forms.get("group", []), 1):
         for fact in reader.group(number, data):
-            _add(path.name, facts, fact)
+            _add(path.name, book, fact)
     for number, data in enumerate(forms.get("claim", []), 1):
-        _add(path.name, facts, reader.claim(number, data))
+        _add(path.name, book, reader.claim(number, data))
     for number, data in enumerate(forms.get("table", []), 1):
         table, cells = reader.table(number, data)
-        if table.name in tables:
+        if table.name in book.tables:
             raise LedgerError(f"{path.name}, table {table.name}, field 'name': given twice.")
-        tables[table.name] = table
+        book.tables[table.name] = table
         for fact in cells:
-            _add(path.name, facts, fact, repeat=True)
+            _add(path.name, book, fact, repeat=True)
 
 
-def _add(file: str, facts: dict[str, Fact], fact: Fact, repeat: bool = False) -> None:
-    known = facts.setdefault(fact.key, fact)
+def _add(file: str, book: Ledger, fact: Fact, repeat: bool = False) -> None:
+    known = book.facts.setdefault(fact.key, fact)
     if known is not fact and not (repeat and known.value == fact.value):
         raise LedgerError(
             f"{file}, {fact.key}, field 'value': {fact.value!r:.40} here, but the key already has "
