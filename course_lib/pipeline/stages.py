@@ -277,7 +277,9 @@ STAGES: dict[str, Stage] = {
     "rejection": Stage(("dev2",), _KEPT, _rejection, "Dev2's answers, sifted"),
     "dev3": Stage(("rejection",), _DEV3, _dev3, "the base, fine-tuned on those and conversation"),
     "reward_model": Stage(("dev3",), _JUDGE, _reward_model, "what conversation is preferred"),
-    "r1": Stage(("dev3", "reward_model"), _R1, _r1, "RL with rules, at last with preferences too"),
+    "r1": Stage(
+        ("dev3", "reward_model"), _R1, _r1, "RL with rules, at the end with preferences too"
+    ),
     "table": Stage((*MODELS[1:], "reward_model"), "table.json", _table, "every stage, measured"),
 }
 
