@@ -5,9 +5,9 @@ for a tool, and where a test must know the answer beforehand.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from course_lib.local.engines.base import Clock, Engine, Messages, Request, Stream, Summary
+from course_lib.local.engines.base import Clock, Engine, Messages, Pieces, Request, Stream, Summary
 
 _PIECE = re.compile(r"\s*\S+\s*|\s+")
 
@@ -24,7 +24,7 @@ class RuleEngine(Engine):
     def _stream(self, request: Request) -> Stream:
         return Stream(self._answer(request))
 
-    def _answer(self, request: Request) -> Iterator[str | Summary]:
+    def _answer(self, request: Request) -> Pieces:
         clock, most = Clock(), request.max_tokens
         pieces = _PIECE.findall(self._rule(request.messages))
         clock.first_token()

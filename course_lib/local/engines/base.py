@@ -115,6 +115,10 @@ class Summary:
         )
 
 
+Pieces = Iterator[str | Summary]
+"""An answer as an engine makes it: its text, and the summary last."""
+
+
 class Stream:
     """An answer as it comes: iterate over its pieces; `summary` is there when they have ended.
 
@@ -124,7 +128,7 @@ class Stream:
     server made the prompt, that is known only when the text has come whole.
     """
 
-    def __init__(self, pieces: Iterator[str | Summary], *, prefilled: bool = False) -> None:
+    def __init__(self, pieces: Pieces, *, prefilled: bool = False) -> None:
         self._pieces = pieces
         self._received: list[str] = []
         self._half = ""  # of a sign that two pieces share

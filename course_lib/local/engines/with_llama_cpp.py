@@ -3,27 +3,17 @@
 The server listens on this machine only (127.0.0.1, a port of its own choice).
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.local.engines.base import (
-    CONTEXT,
-    Engine,
-    Request,
-    Stream,
-    Summary,
-    force_thinking,
-    refuse_too_large,
-    room,
-)
+from course_lib.local.engines import base
 from course_lib.local.engines.wire import Wire
 from course_lib.local.gguf_header import require_whole
 from course_lib.runtime import use_threads
 
 
-class LlamaCppEngine(Engine):
+class LlamaCppEngine(base.Engine):
     """A GGUF file in llama.cpp."""
 
     kind = "llama.cpp"
@@ -43,11 +33,11 @@ class LlamaCppEngine(Engine):
         if adapter is not None:
             require_whole(Path(adapter))
         header = require_whole(path)
-        refuse_too_large(path.name, header.file_bytes)
+        base.refuse_too_large(path.name, header.file_bytes)
         self.model = name or path.name
         architecture = header.metadata.get("general.architecture", "")
         self.context = min(
-            context or CONTEXT, header.told(f"{architecture}.context_length", CONTEXT)
+            context or base.CONTEXT, header.told(f"{architecture}.context_length", base.CONTEXT)
         )
         self.vocabulary = len(header.told("tokenizer.ggml.tokens", []))
         whole = any(tensor.type == "F32" and len(tensor.shape) > 1 for tensor in header.tensors)
@@ -55,13 +45,13 @@ class LlamaCppEngine(Engine):
         self.address = str(self._server.listening_address)
         self._wire = Wire("llama.cpp", self.address, again="open it again")
 
-    def _stream(self, request: Request) -> Stream:
+    def _stream(self, request: base.Request) -> base.Stream:
         messages = [dict(message) for message in request.messages]
         rendered = str(self._wire.ask("/apply-template", {"messages": messages}).get("prompt"))
-        prompt, prefilled = force_thinking(rendered, self.model)
+        prompt, prefilled = base.force_thinking(rendered, self.model)
         text = {"content": prompt, "add_special": True, "parse_special": True}
         ids = self._wire.ask("/tokenize", text)["tokens"]
-        most = room(len(ids), self.context, request.max_tokens)
+        most = base.room(len(ids), self.context, request.max_tokens)
         body = {
             "prompt": ids,
             "n_predict": most,
@@ -74,9 +64,9 @@ class LlamaCppEngine(Engine):
             "seed": -1 if request.seed is None else request.seed,
             "stream": True,
         }
-        return Stream(self._answer(body, len(ids)), prefilled=prefilled)
+        return base.Stream(self._answer(body, len(ids)), prefilled=prefilled)
 
-    def _answer(self, body: dict[str, Any], prompt_tokens: int) -> Iterator[str | Summary]:
+    def _answer(self, body: dict[str, Any], prompt_tokens: int) -> base.Pieces:
         for event in self._wire.objects("/completion", body, body["n_predict"]):
             try:
                 piece, ends = str(event["content"]), event["stop"]
@@ -89,9 +79,9 @@ class LlamaCppEngine(Engine):
                 return
         raise self._wire.fault("broke off in the middle of its answer")
 
-    def _summary(self, event: dict[str, Any], prompt_tokens: int) -> Summary:
+    def _summary(self, event: dict[str, Any], prompt_tokens: int) -> base.Summary:
         timings = event["timings"]
-        return Summary(
+        return base.Summary(
             engine=self.kind,
             model=self.model,
             finish="length" if event["stop_type"] == "limit" else "stop",

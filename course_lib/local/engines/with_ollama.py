@@ -7,22 +7,11 @@ context, where Ollama would drop the oldest tokens, the question among them, and
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from course_lib.errors import CourseError
-from course_lib.local.engines.base import (
-    CONTEXT,
-    Clock,
-    Engine,
-    Request,
-    Stream,
-    Summary,
-    Tags,
-    is_deepseek,
-    room,
-    without_thoughts,
-)
+from course_lib.local.engines import base
 from course_lib.local.engines.wire import PATIENCE, Refusal, Wire, host_of, number_in, objects_in
 from course_lib.task.traces import OPEN
 
@@ -41,7 +30,7 @@ class Tag(NamedTuple):
     elsewhere: str = ""
 
 
-class OllamaEngine(Engine):
+class OllamaEngine(base.Engine):
     """A model that Ollama has."""
 
     kind = "Ollama"
@@ -59,7 +48,7 @@ class OllamaEngine(Engine):
 
         A model that lives elsewhere is refused unless `send_to` names the host that it lives on.
         """
-        self.model, self.context = model, context or CONTEXT
+        self.model, self.context = model, context or base.CONTEXT
         self._wire = wire(host, patience)
         self._confirmed = send_to.lower()
         self._confirm(_elsewhere(model, {}))  # by its name, before a word is said about it
@@ -91,8 +80,8 @@ class OllamaEngine(Engine):
             "fetches it."
         )
 
-    def _stream(self, request: Request) -> Stream:
-        messages = without_thoughts(request.messages)
+    def _stream(self, request: base.Request) -> base.Stream:
+        messages = base.without_thoughts(request.messages)
         least = sum(least_tokens(message["content"]) for message in messages)
         options: dict[str, Any] = {
             "temperature": request.temperature,
@@ -101,23 +90,23 @@ class OllamaEngine(Engine):
             "min_p": 0.0,
             "repeat_penalty": 1.0,  # older servers add 1.1, which long working suffers from
             "num_ctx": self.context,
-            "num_predict": room(least, self.context, request.max_tokens),
+            "num_predict": base.room(least, self.context, request.max_tokens),
             "stop": list(request.stop),
         }
         if request.seed is not None:
             options["seed"] = request.seed
-        forced = is_deepseek(self.model) and not self._thinks
+        forced = base.is_deepseek(self.model) and not self._thinks
         if forced:
             messages.append({"role": "assistant", "content": f"{OPEN}\n"})
         body = {"model": self.model, "messages": messages, "stream": True, "options": options}
         body |= {"truncate": False, "shift": False}  # refuse and stop: drop nothing in silence
         if self._thinks:
             body["think"] = True
-        return Stream(self._answer(body, least), prefilled=forced)
+        return base.Stream(self._answer(body, least), prefilled=forced)
 
-    def _answer(self, body: dict[str, Any], least: int) -> Iterator[str | Summary]:
+    def _answer(self, body: dict[str, Any], least: int) -> base.Pieces:
         """The text as other engines give it: Ollama sends a thought without its tags."""
-        clock, tags = Clock(), Tags()
+        clock, tags = base.Clock(), base.Tags()
         for part in self._wire.objects("/api/chat", body, body["options"]["num_predict"]):
             self._confirm(_elsewhere("", part), "It has the question; nothing more is sent.")
             message = part.get("message") or {}
@@ -135,10 +124,10 @@ class OllamaEngine(Engine):
             raise self._wire.fault(f"sent a message whose {name} is no text")
         return found or ""
 
-    def _summary(self, part: dict[str, Any], clock: Clock, least: int) -> Summary:
+    def _summary(self, part: dict[str, Any], clock: base.Clock, least: int) -> base.Summary:
         read, written, reading, writing = (number_in(part.get(name)) for name in _COUNTS)
         reason = part.get("done_reason")
-        return Summary(
+        return base.Summary(
             engine=self.kind,
             model=self.model,
             finish=reason if isinstance(reason, str) and reason else "stop",

@@ -5,22 +5,11 @@ of all who ask into one batch, and asks for a key. The interface here stays the 
 """
 
 import os
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from course_lib.errors import CourseError
-from course_lib.local.engines.base import (
-    CONTEXT,
-    Clock,
-    Engine,
-    Request,
-    Stream,
-    Summary,
-    Tags,
-    room,
-    without_thoughts,
-)
+from course_lib.local.engines import base
 from course_lib.local.engines.wire import PATIENCE, Wire, number_in, objects_in
 from course_lib.local.engines.with_ollama import least_tokens
 
@@ -29,7 +18,7 @@ _HINT = "ask whoever runs the server, or choose another engine"
 _THOUGHT = ("reasoning_content", "reasoning")  # what llama.cpp and SGLang, and what vLLM call it
 
 
-class OpenAIEngine(Engine):
+class OpenAIEngine(base.Engine):
     """A model behind an OpenAI-compatible server at `url`, with or without its `/v1`.
 
     Where a server has several models, `#NAME` behind its URL is one of them, as `model` is.
@@ -58,7 +47,7 @@ class OpenAIEngine(Engine):
         found = self._chosen(objects_in(self._wire.ask("/v1/models").get("data")), model or chosen)
         self.model = str(found.get("id", ""))
         self._limit = number_in(found.get("max_model_len"))  # vLLM and SGLang say it
-        self.context = context or self._limit or CONTEXT
+        self.context = context or self._limit or base.CONTEXT
 
     def _chosen(self, models: list[dict[str, Any]], model: str) -> dict[str, Any]:
         wanted = [one for one in models if not model or one.get("id") == model]
@@ -70,8 +59,8 @@ class OpenAIEngine(Engine):
             f"{self._wire.address}#NAME."
         )
 
-    def _stream(self, request: Request) -> Stream:
-        messages = without_thoughts(request.messages)
+    def _stream(self, request: base.Request) -> base.Stream:
+        messages = base.without_thoughts(request.messages)
         least = sum(least_tokens(message["content"]) for message in messages)
         body: dict[str, Any] = {
             "model": self.model,
@@ -81,7 +70,7 @@ class OpenAIEngine(Engine):
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        most = room(least, self.context, request.max_tokens)
+        most = base.room(least, self.context, request.max_tokens)
         if request.max_tokens is not None or not self._limit:
             body["max_tokens"] = most
         # Else the server fills its context: it alone has counted the prompt, and refuses a number
@@ -91,10 +80,10 @@ class OpenAIEngine(Engine):
             body["stop"] = list(request.stop)
         if request.seed is not None:
             body["seed"] = request.seed
-        return Stream(self._answer(body, most))
+        return base.Stream(self._answer(body, most))
 
-    def _answer(self, body: dict[str, Any], most: int) -> Iterator[str | Summary]:
-        clock, tags, finish, pieces = Clock(), Tags(), "", 0
+    def _answer(self, body: dict[str, Any], most: int) -> base.Pieces:
+        clock, tags, finish, pieces = base.Clock(), base.Tags(), "", 0
         usage: dict[str, Any] = {}
         try:
             for event in self._wire.objects("/v1/chat/completions", body, most):
@@ -127,13 +116,13 @@ class OpenAIEngine(Engine):
             raise self._wire.fault("sent a piece that is no text")
         return thought, content
 
-    def _summary(self, finish: str, usage: dict[str, Any], pieces: int, clock: Clock) -> Summary:
+    def _summary(self, finish: str, usage: Any, pieces: int, clock: base.Clock) -> base.Summary:
         counts = usage if isinstance(usage, dict) else {}
         reading, writing = clock.seconds()
         read, written = (number_in(counts.get(f"{one}_tokens")) for one in ("prompt", "completion"))
         details = counts.get("prompt_tokens_details")
         known = number_in(details.get("cached_tokens")) if isinstance(details, dict) else 0
-        return Summary(
+        return base.Summary(
             engine=self.kind,
             model=self.model,
             finish=finish,

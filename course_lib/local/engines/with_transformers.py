@@ -6,24 +6,13 @@ from pathlib import Path
 import torch
 from tokenizers.decoders import DecodeStream
 
-from course_lib.local.engines.base import (
-    CONTEXT,
-    Clock,
-    Engine,
-    Request,
-    Stream,
-    Summary,
-    force_thinking,
-    overlap,
-    refuse_too_large,
-    room,
-)
+from course_lib.local.engines import base
 from course_lib.local.engines.download import bytes_in_float32
 from course_lib.model import models
 from course_lib.runtime import use_threads
 
 
-class TransformersEngine(Engine):
+class TransformersEngine(base.Engine):
     """A model folder with safetensors. Weights are held in float32, which is fastest on a CPU."""
 
     kind = "transformers"
@@ -31,12 +20,12 @@ class TransformersEngine(Engine):
     def __init__(self, folder: str | Path, name: str | None = None, context: int | None = None):
         """Load `folder`. Raises CourseError where it is no model, or too large for the memory."""
         folder = Path(folder)
-        refuse_too_large(folder.name, bytes_in_float32(folder))
+        base.refuse_too_large(folder.name, bytes_in_float32(folder))
         use_threads()
         self.model = name or folder.resolve().name
         self._model, self._tokenizer = models.load(folder)
         limit = self._model.config.max_position_embeddings
-        self.context = min(context or CONTEXT, limit)
+        self.context = min(context or base.CONTEXT, limit)
         self.vocabulary = len(self._tokenizer)
         self._ends = {
             end
@@ -44,19 +33,19 @@ class TransformersEngine(Engine):
             for end in _listed(getattr(told, "eos_token_id", None))
         }
 
-    def _stream(self, request: Request) -> Stream:
+    def _stream(self, request: base.Request) -> base.Stream:
         messages = [dict(message) for message in request.messages]
         rendered = self._tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
-        prompt, prefilled = force_thinking(str(rendered), self.model)
+        prompt, prefilled = base.force_thinking(str(rendered), self.model)
         # silent: what is too long is said by `room`, in one sentence
         ids = self._tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
-        most = room(len(ids), self.context, request.max_tokens)
-        return Stream(self._answer(ids, most, request), prefilled=prefilled)
+        most = base.room(len(ids), self.context, request.max_tokens)
+        return base.Stream(self._answer(ids, most, request), prefilled=prefilled)
 
-    def _answer(self, ids: list[int], most: int, request: Request) -> Iterator[str | Summary]:
-        clock, count, finish = Clock(), 0, "length"
+    def _answer(self, ids: list[int], most: int, request: base.Request) -> base.Pieces:
+        clock, count, finish = base.Clock(), 0, "length"
         decoder = DecodeStream(skip_special_tokens=True)
         stops = StopFilter(request.stop)
         for count, token in enumerate(self._tokens(ids, request), 1):
@@ -71,10 +60,10 @@ class TransformersEngine(Engine):
             if count == most:
                 break
         yield stops.rest()
-        yield Summary(self.kind, self.model, finish, len(ids), count, *clock.seconds())
+        yield base.Summary(self.kind, self.model, finish, len(ids), count, *clock.seconds())
 
     @torch.inference_mode()
-    def _tokens(self, ids: list[int], request: Request) -> Iterator[int]:
+    def _tokens(self, ids: list[int], request: base.Request) -> Iterator[int]:
         generator = torch.Generator(self._model.device)
         if request.seed is None:
             generator.seed()
@@ -124,7 +113,7 @@ class StopFilter:
         if found:
             self.stopped, self._held = True, ""
             return text[: sum(min(found))]
-        keep = max((overlap(text, stop) for stop in self._stops), default=0)
+        keep = max((base.overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
