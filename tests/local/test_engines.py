@@ -534,7 +534,7 @@ def test_a_distill_in_the_hugging_face_cache_comes_first(alone, tmp_path, studen
 def test_one_that_fails_is_passed_over_and_none_is_said_so(alone, tmp_path, monkeypatch):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF")
-    monkeypatch.setattr(catalogue, "_downloads", lambda: catalogue._named(broken))
+    monkeypatch.setattr(catalogue, "_downloads", lambda: [catalogue._gguf(broken)])
     assert engines.best(ollama=alone).model == "student"
     monkeypatch.setattr(models, "ASSETS", tmp_path / "nothing")
     with pytest.raises(CourseError, match=r"No model can answer here\. broken\.gguf"):

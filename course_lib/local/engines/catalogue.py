@@ -11,6 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.local import memory
 from course_lib.local.engines import download
 from course_lib.local.engines.base import Engine, is_deepseek
+from course_lib.local.engines.convert import converted
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_ollama import (
     ADDRESS,
@@ -103,9 +104,9 @@ def available(*, ollama: str = ADDRESS) -> list[Option]:
             [*(one for one in near if is_deepseek(one.model)), *_in_hub_cache()],
             key=lambda option: -option.bytes,
         ),
-        *_named(os.environ.get(GGUF_VARIABLE)),
+        *map(_gguf, filter(None, [os.environ.get(GGUF_VARIABLE)])),
         *_downloads(),
-        *_shipped(),
+        *(one for folder in students() for one in _folder(folder, folder.name, "MIT")),
         *_taught(),
         *(one for one in near if not is_deepseek(one.model)),
         *(one for one in in_ollama if one.state == ELSEWHERE),
@@ -128,7 +129,7 @@ def best(
     if server:
         return OpenAIEngine(server)
     if named := gguf or os.environ.get(GGUF_VARIABLE):
-        return next(_named(named)).open()
+        return _gguf(named).open()
     failures = []
     for option in available(ollama=ollama):
         if option.fits and (option.state == HERE or (yes and option.state == DOWNLOAD)):
@@ -155,7 +156,7 @@ def named(
     if path.is_dir():
         return TransformersEngine(path, context=context)
     if path.is_file() or path.suffix == ".gguf":
-        _ = next(_named(path))  # says where it is missing
+        _gguf(path)  # says where it is missing
         return LlamaCppEngine(path, context=context)
     if (":" in model and not looks_like_a_path(model)) or installed(ollama):
         return OllamaEngine(model, ollama, context, send_to=send_to)
@@ -205,18 +206,12 @@ def _folder(folder: Path, name: str, licence: str = "MIT and its base model's") 
         )  # fmt: skip
 
 
-def _named(gguf: str | Path | None) -> Iterator[Option]:
-    if gguf is None:
-        return
+def _gguf(gguf: str | Path) -> Option:
     path = Path(gguf)
-    try:
-        size = path.stat().st_size if path.is_file() else -1
-    except (OSError, ValueError):
-        size = -1
-    if size < 0:
+    if not os.path.isfile(path):  # no for a name that cannot be one, where pathlib may raise
         raise CourseError(f"There is no GGUF file at {path}; name one that is there.")
-    licence = "the file's own licence"
-    yield Option(path.name, "llama.cpp", HERE, size, licence, lambda _: LlamaCppEngine(path))
+    size, licence = path.stat().st_size, "the file's own licence"
+    return Option(path.name, "llama.cpp", HERE, size, licence, lambda _: LlamaCppEngine(path))
 
 
 def _downloads() -> Iterator[Option]:
@@ -258,24 +253,15 @@ def _taught() -> Iterator[Option]:
     folder = models.shipped(TAUGHT)
     if not lora.is_adapter(folder):
         return
+
+    def opened(yes: bool) -> Engine:
+        converted(download.smollm2(yes=yes))
+        return TransformersEngine(folder, TAUGHT)
+
     try:
-        here, size = True, download.bytes_in_float32(folder)
+        held = size = download.bytes_in_float32(folder)
+        state = HERE
     except CourseError:
-        here, size = False, 6 * download.SMOLLM2_BYTES  # 4-bit weights, held in float32
-    yield Option(
-        TAUGHT, "transformers", HERE if here else DOWNLOAD,
-        size if here else download.SMOLLM2_BYTES, "Apache-2.0",
-        lambda yes: _open_taught(folder, yes), memory=size,
-    )  # fmt: skip
-
-
-def _open_taught(folder: Path, yes: bool) -> Engine:
-    from course_lib.local.engines.convert import converted
-
-    converted(download.smollm2(yes=yes))
-    return TransformersEngine(folder, TAUGHT)
-
-
-def _shipped() -> Iterator[Option]:
-    for folder in students():
-        yield from _folder(folder, folder.name, "MIT")
+        size, state = download.SMOLLM2_BYTES, DOWNLOAD
+        held = 6 * size  # 4-bit weights, held in float32
+    yield Option(TAUGHT, "transformers", state, size, "Apache-2.0", opened, held)

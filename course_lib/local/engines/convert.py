@@ -40,16 +40,13 @@ def converted(path: str | Path) -> Path:
         reason = str(error).strip().split("\n")[0][:200]
         raise CourseError(f"transformers cannot read {path.name} ({reason}).") from error
     if header.metadata.get("tokenizer.ggml.pre") == "smollm":
-        tokenizer.backend_tokenizer.pre_tokenizer = smollm_cut()
+        # SmolLM2 cuts text into digits, one by one, before it merges; its file only names that.
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
     _check_tokenizer(tokenizer, header, path.name)
     models.save(model, tokenizer, folder)
     return folder
-
-
-def smollm_cut() -> pre_tokenizers.PreTokenizer:
-    """How SmolLM2 cuts text before it merges: digits one by one, which its GGUF file names only."""
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
 
 
 def _fingerprint(path: Path) -> str:

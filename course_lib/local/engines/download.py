@@ -56,8 +56,7 @@ def ask(what: str, size: int, yes: bool, kept: int = 0) -> None:
 
 def _kept(part: Path) -> int:
     """Bytes that an earlier download has left in a file or a folder."""
-    files = part.rglob("*") if part.is_dir() else [part]
-    return sum(one.stat().st_size for one in files if one.is_file())
+    return sum(one.stat().st_size for one in (part, *part.rglob("*")) if one.is_file())
 
 
 def _free_disk(folder: Path) -> int:
@@ -120,8 +119,6 @@ def fetch(
         ) as client:
             _continue(client, url, part, size)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError, OSError) as error:
-        if isinstance(error, CourseError):
-            raise
         raise CourseError(
             f"The download of {target.name} broke off ({error or type(error).__name__}); asked for "
             "again, it goes on from where it was."
@@ -235,9 +232,7 @@ def _listed(repository: str) -> tuple[str, list[RepoSibling]]:
 
     try:
         info = HfApi().model_info(repository, files_metadata=True)
-    except (
-        Exception
-    ) as error:  # the hub's package brings an HTTP client, and its errors, of its own
+    except Exception as error:  # the hub's package has an HTTP client, and errors, of its own
         raise CourseError(
             f"The Hugging Face hub cannot be reached for {repository} ({type(error).__name__}); "
             "nothing was downloaded. Look to the network or its proxy, and ask again."
