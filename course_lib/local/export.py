@@ -201,14 +201,10 @@ def _turned(name: str, weights: Array, model: PreTrainedModel) -> Array:
     """Queries and keys of a Llama in llama.cpp's order of rows; all else as it is."""
     config, part = model.config, name.split(".")[-2]
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-    if config.model_type == "llama" and part in heads:
-        return _interleave(weights, heads[part])
-    return weights
-
-
-def _interleave(weights: Array, heads: int) -> Array:
-    """llama.cpp turns Llama's queries and keys by neighbouring pairs, transformers by halves."""
-    halves = weights.reshape(heads, 2, -1, *weights.shape[1:])
+    if config.model_type != "llama" or part not in heads:
+        return weights
+    # llama.cpp turns Llama's queries and keys by neighbouring pairs, transformers by halves.
+    halves = weights.reshape(heads[part], 2, -1, *weights.shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(weights.shape)
 
 
@@ -235,7 +231,6 @@ _TURNS = f"""{{{{- if .System }}}}{{{{ .System }}}}{{{{ end }}}}
 {{{{- if and $last (ne .Role "assistant") }}}}{models.ASSISTANT}{{{{ end }}}}
 {{{{- end }}}}"""
 
-
 _CHATML = """{{- range .Messages }}<|im_start|>{{ .Role }}
 {{ .Content }}<|im_end|>
 {{ end }}<|im_start|>assistant
@@ -256,8 +251,9 @@ def _turns(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
 
 def _modelfile(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     """What `ollama create` reads. Ollama writes templates in another language than transformers."""
-    lines = [f"FROM ./{name}", *_turns(tokenizer)]
-    lines += [
+    lines = [
+        f"FROM ./{name}",
+        *_turns(tokenizer),
         f"PARAMETER num_ctx {model.config.max_position_embeddings}",
         "PARAMETER temperature 0.6",
         "PARAMETER top_p 0.95",

@@ -186,12 +186,6 @@ class _Cursor:
             raise self.fail(f"{what} is {value}, and more than {most} cannot be")
         return value
 
-    def spend(self, values: int) -> None:
-        """Take so many values off those that a header may have."""
-        self.values_left -= values
-        if self.values_left < 0:
-            raise self.fail(f"its metadata holds more than {_MOST_VALUES} values")
-
     def cut(self) -> GgufError:
         return self.fail(f"it ends within its header, after {self.size} bytes; get it again")
 
@@ -222,14 +216,8 @@ def _read(cursor: _Cursor) -> GgufHeader:
         raise cursor.fail("two of its tensors have one name")
     alignment = _alignment(cursor, metadata)
     end = _data_end(cursor, alignment, places)
-    return GgufHeader(
-        version=version,
-        metadata=metadata,
-        tensors=tensors,
-        file_bytes=_aligned(end, alignment) if places else end,
-        needed_bytes=end,
-        present_bytes=cursor.size,
-    )
+    whole = _aligned(end, alignment) if places else end
+    return GgufHeader(version, metadata, tensors, whole, end, present_bytes=cursor.size)
 
 
 def _short(text: str) -> str:
@@ -248,7 +236,9 @@ def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Any:
     count = cursor.number(_U64, _MOST_ITEMS, "the length of an array")
     if item in _SCALARS:
         return _numbers(cursor, _SCALARS[item], count)
-    cursor.spend(count * (_NESTED if item == _ARRAY else 1))
+    cursor.values_left -= count * (_NESTED if item == _ARRAY else 1)
+    if cursor.values_left < 0:
+        raise cursor.fail(f"its metadata holds more than {_MOST_VALUES} values")
     if item == _STRING:
         return [cursor.string() for _ in range(count)]
     return [_value(cursor, item, depth + 1) for _ in range(count)]

@@ -150,20 +150,11 @@ def speed(engine: Engine, questions: Sequence[str], *, max_tokens: int | None = 
     for question in [questions[-1], *questions]:  # who has just read the first knows it
         asked = [{"role": "user", "content": question}]
         stream = engine.stream(asked, max_tokens=max_tokens, seed=0)
-        for _ in stream:
-            pass
+        "".join(stream)
         summaries.append(stream.summary)
-    counted = [summary for summary in summaries[1:] if summary is not None]
-    return Summary(
-        engine=engine.kind,
-        model=engine.model,
-        finish="stop",
-        prompt_tokens=sum(summary.prompt_tokens for summary in counted),
-        completion_tokens=sum(summary.completion_tokens for summary in counted),
-        prompt_seconds=sum(summary.prompt_seconds for summary in counted),
-        seconds=sum(summary.seconds for summary in counted),
-        known=sum(summary.known for summary in counted),
-    )
+    figures = ("prompt_tokens", "completion_tokens", "prompt_seconds", "seconds", "known")
+    sums = {name: sum(getattr(one, name) for one in summaries[1:]) for name in figures}
+    return Summary(engine.kind, engine.model, "stop", **sums)
 
 
 def batch_speed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from course_lib.local import memory
 from course_lib.local.hardware import Machine
-from course_lib.local.weights import Weight, stored_bytes, weight_tensors
+from course_lib.local.weights import stored_bytes, weight_tensors
 from course_lib.model.accounting import Config
 
 TYPICAL = 0.65
@@ -149,13 +149,10 @@ def _items(written: str, quantisation: str) -> tuple[int, list[_Item]]:
                 continue  # else its copy is the output matrix
         at = layers if weight.name in ("token_embd", "output", "output_norm") else weight.layer
         sizes[at] += size
-        touched[at] += size * _chosen(weight, config)
+        # of routed experts a token goes through the chosen ones alone
+        chosen = config["num_experts_per_tok"] / weight.copies if weight.copies > 1 else 1.0
+        touched[at] += size * chosen
     return table, [_Item(*one) for one in zip(sizes, touched, strict=True)]
-
-
-def _chosen(weight: Weight, config: Config) -> float:
-    """The share of a tensor that one token goes through: of routed experts, the chosen ones."""
-    return config["num_experts_per_tok"] / weight.copies if weight.copies > 1 else 1.0
 
 
 def _deal(
