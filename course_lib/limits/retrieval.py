@@ -32,14 +32,11 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _SIGN = "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_SIGN}]|[^\W_{_SIGN}]+(?:[.,-][^\W_{_SIGN}]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be by did do does for from had has have he how in is it its much many "
-        "of on or she so than that the their them then there these they this to was were what when "
-        "where which who whose why will with you",
-    )
-)
+_COMMON = frozenset(re.findall(r"\w+", """
+    a an and are as at be by did do does for from had has have he how in is it its much many of on
+    or she so than that the their them then there these they this to was were what when where which
+    who whose why will with you
+"""))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -177,15 +177,10 @@ def evaluate(
         raise ValueError("there are no prompts; give at least one.")
     judged = []
     for prompt in prompts:
-        reply = _ask(engine, prompt.text, max_tokens)
+        asked = [{"role": "user", "content": prompt.text}]
+        try:
+            reply = whole_reply(engine.stream(asked, max_tokens=max_tokens, temperature=0))
+        except CourseError:
+            reply = ""
         judged.append(Judged(prompt, reply, judge(reply)))
     return Report(str(engine), judged)
-
-
-def _ask(engine: Engine, text: str, max_tokens: int) -> str:
-    try:
-        messages = [{"role": "user", "content": text}]
-        stream = engine.stream(messages, max_tokens=max_tokens, temperature=0)
-        return whole_reply(stream)
-    except CourseError:
-        return ""

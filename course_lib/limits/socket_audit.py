@@ -19,12 +19,7 @@ _KINDS = {
     "socket.sendto": "send",
     "socket.sendmsg": "send",
 }
-_LOOKUPS = {
-    "socket.getaddrinfo",
-    "socket.gethostbyname",
-    "socket.gethostbyaddr",
-    "socket.getnameinfo",
-}
+_LOOKUPS = {f"socket.get{what}" for what in ("addrinfo", "hostbyname", "hostbyaddr", "nameinfo")}
 STARTS = ("subprocess.Popen", "os.posix_spawn", "os.system", "os.exec", "os.fork", "os.forkpty")
 
 

@@ -11,7 +11,7 @@ A model that cannot even ask is checked from outside instead: see `ask_checked`.
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from course_lib.errors import CourseError, printable
 from course_lib.limits import calculator
@@ -156,14 +156,11 @@ def find_call(reply: str, tools: Sequence[Tool], limits: Limits) -> Call | None:
     name, argument = match[1], match[2].strip()
     known = [tool.name for tool in tools]
     if name not in known:
-        raise Refused(f"the model asked for {name}, which it may not use; {_list(known)}.")
+        allowed = f"allowed are {', '.join(known)}" if known else "no tool is allowed"
+        raise Refused(f"the model asked for {name}, which it may not use; {allowed}.")
     if len(argument) > limits.argument:
         raise Refused(f"the argument of {name} has more than {limits.argument} characters.")
     return Call(name, argument)
-
-
-def _list(names: Sequence[str]) -> str:
-    return f"allowed are {', '.join(names)}" if names else "no tool is allowed"
 
 
 def run_call(call: Call, tools: Sequence[Tool], limits: Limits) -> Call:
@@ -177,7 +174,7 @@ def run_call(call: Call, tools: Sequence[Tool], limits: Limits) -> Call:
         result = f"error: the tool failed ({type(error).__name__})"
     if len(result) > limits.result:
         result = f"{result[: limits.result]} [cut at {limits.result} characters]"
-    return Call(call.name, call.argument, result)
+    return replace(call, result=result)
 
 
 def as_data(call: Call) -> str:
@@ -231,9 +228,9 @@ def ask_checked(
         reply = whole_reply(stream)
         complaint = complain(reply)
         if not complaint:
-            return Checked(reply, True, tuple(complaints))
+            break
         complaints.append(complaint)
-    return Checked(reply, False, tuple(complaints))
+    return Checked(reply, not complaint, tuple(complaints))
 
 
 def answer_complaint(puzzle: Puzzle, reply: str) -> str:
