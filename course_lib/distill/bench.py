@@ -28,21 +28,12 @@ COUNTS = (50, 300, 1800)
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Student:
-    """The shape of a student."""
-
-    family: str
-    hidden: int
-    layers: int
-
-
-STUDENTS: dict[str, Student] = {
-    "qwen2 96x3": Student("qwen2", 96, 3),
-    "llama 64x3": Student("llama", 64, 3),
-    "qwen2 48x2": Student("qwen2", 48, 2),
+STUDENTS: dict[str, dict[str, Any]] = {
+    "qwen2 96x3": {"family": "qwen2", "hidden": 96, "layers": 3},
+    "llama 64x3": {"family": "llama", "hidden": 64, "layers": 3},
+    "qwen2 48x2": {"family": "qwen2", "hidden": 48, "layers": 2},
 }
-"""The students of `sizes` by family, width and layers; all have read the same."""
+"""The students of `sizes` and their shapes; all have read the same."""
 
 PRETRAINED = 2500
 """Updates of pretraining for each of them, so that a difference is one of size and not of reading.
@@ -105,11 +96,8 @@ class Bench:
         """The folder of a student's base: the shipped one, or one pretrained here (once)."""
         if name == SHIPPED:
             return models.shipped("qwen2-base")
-        student = STUDENTS[name]
         folder = self.out / "bases" / name.replace(" ", "-")
-        shape = models.student_config(
-            self.tokenizer, student.family, hidden=student.hidden, layers=student.layers
-        )
+        shape = models.student_config(self.tokenizer, **STUDENTS[name])
         for _ in pretrain.run(folder, pretrain.PretrainConfig(steps=PRETRAINED), shape):
             pass
         return folder / "checkpoint"

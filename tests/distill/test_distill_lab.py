@@ -10,7 +10,7 @@ import torch
 
 from course_lib.distill import bench as benches
 from course_lib.distill import distill_lab, experiments, fight, lost, soft_labels, trace_sft
-from course_lib.distill.bench import Bench, Student
+from course_lib.distill.bench import Bench
 from course_lib.distill.distill_lab import EXPERIMENTS
 from course_lib.errors import CourseError
 from course_lib.model import models
@@ -28,7 +28,10 @@ TINY = trace_sft.DistillConfig(
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """The base as a teacher that is seldom right, and students that have read almost nothing."""
-    small = {"qwen2 32x1": Student("qwen2", 32, 1), "llama 16x1": Student("llama", 16, 1)}
+    small = {
+        "qwen2 32x1": {"family": "qwen2", "hidden": 32, "layers": 1},
+        "llama 16x1": {"family": "llama", "hidden": 16, "layers": 1},
+    }
     monkeypatch.setattr(benches, "PRETRAINED", 2)
     for module in (benches, experiments):
         monkeypatch.setattr(module, "STUDENTS", small)
