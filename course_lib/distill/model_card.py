@@ -10,6 +10,16 @@ from transformers import PreTrainedModel
 
 from course_lib.model import lora, models
 
+_FIGURES = """| figure | value |
+|---|---|
+| right answers | {accuracy:.1%} |
+| thinking, tokens | {thinking_tokens:.1f} |
+| attempts | {attempts:.2f} |
+| attempts made before | {repeats:.2f} |
+| wrong steps in the working | {wrong_steps:.2f} |
+
+## What it does not"""
+
 _TEXT = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -34,15 +44,7 @@ teacher. The run took {seconds:.0f} s.
 
 On {puzzles:,} held-out puzzles, one answer each at temperature 1:
 
-| figure | value |
-|---|---|
-| right answers | {accuracy:.1%} |
-| thinking, tokens | {thinking_tokens:.1f} |
-| attempts | {attempts:.2f} |
-| attempts made before | {repeats:.2f} |
-| wrong steps in the working | {wrong_steps:.2f} |
-
-## What it does not
+{figures}
 
 It was taught these puzzles and nothing else, and may have forgotten what its base could say
 besides. Its working may be wrong where its answer is right, so read a trace as a habit and not as
@@ -77,15 +79,7 @@ times each at temperature {temperature:g}; {kept:,} answers were right, tidy and
 On {puzzles:,} held-out puzzles, one answer each at temperature {answer_temperature:g}, of {room}
 tokens at most, and the base as the course reads it (SmolLM2 from a file of 4-bit weights):
 
-| figure | value |
-|---|---|
-| right answers | {accuracy:.1%} |
-| thinking, tokens | {thinking_tokens:.1f} |
-| attempts | {attempts:.2f} |
-| attempts made before | {repeats:.2f} |
-| wrong steps in the working | {wrong_steps:.2f} |
-
-## What it does not
+{figures}
 
 It learnt from puzzles alone, and what else the base could do may suffer while it is on. Its working
 may be wrong where its answer is right, so read a trace as a habit and not as a proof.
@@ -113,6 +107,7 @@ def write(
         rate=config["learning_rate"],
         puzzles=config["evaluate_puzzles"],
         room=config["answer_tokens"],
+        figures=_FIGURES.format(**last),
         **{**config, **last, "kept": first["kept"], "steps": last["step"]},
     )
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")
