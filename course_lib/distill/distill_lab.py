@@ -151,12 +151,9 @@ def _head(name: str, bench: Bench, machine: str) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list) else value
+def _rounded(row: Row) -> Row:
+    """A row as JSON has it, its figures to four places."""
+    return json.loads(json.dumps(row), parse_float=lambda text: round(float(text), 4))
 
 
 def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -121,12 +122,11 @@ def gather(
     for start in range(0, len(items), batch):
         part = items[start : start + batch]
         found = zero.collect(teacher, tokenizer, zero.PUZZLES, part, config, generator)
-        ids = found.rollout.ids.tolist()
-        for row, puzzle in enumerate(part):
-            length = int(found.rollout.lengths[row])
+        rows = zip(part, found.rollout.ids.tolist(), found.rollout.lengths.tolist(), strict=True)
+        for puzzle, ids, length in rows:
             prompt = models.chat_ids(tokenizer, puzzles.prompt(puzzle))
-            traces.append(Trace(prompt, ids[row][:length]))
-        right += [reward == 1.0 for reward in found.rewards.flatten().tolist()]
+            traces.append(Trace(prompt, ids[:length]))
+        right += (found.rewards.flatten() == 1.0).tolist()
     return traces, right
 
 
@@ -293,12 +293,8 @@ def stream(
         temperature=temperature,
         generator=torch.Generator().manual_seed(seed),
     )
-    ids: list[int] = []
-    shown = ""
+    decoder = DecodeStream(skip_special_tokens=False)
     for token in tokens:
         if token == tokenizer.eos_token_id:
             return
-        ids.append(token)
-        whole = models.decode(tokenizer, [ids])[0]
-        yield whole[len(shown) :]
-        shown = whole
+        yield decoder.step(tokenizer.backend_tokenizer, token) or ""

@@ -6,6 +6,7 @@ at the same temperature. Distillation and the answers without thoughts read equa
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -143,8 +144,7 @@ def _reinforced(out: Path, base: Path, rl: ZeroConfig, config: DistillConfig, be
     for _ in zero.run(out, rl, base=base, task=_UNWATCHED, method=fight.Counting):
         pass
     lines = [x for x in checkpoints.read_log(out / "metrics.jsonl") if x["step"]]
-    ends = [(folder / lora.WEIGHTS).read_bytes() for folder in (base, out / "checkpoint")]
-    still = ends[0] == ends[1]
+    still = filecmp.cmp(base / lora.WEIGHTS, out / "checkpoint" / lora.WEIGHTS, shallow=False)
     told = {
         "updates": len(lines),
         "sampled": sum(x["sampled"] for x in lines),

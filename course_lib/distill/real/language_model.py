@@ -34,7 +34,9 @@ EXAMPLE = "<think> +3=10 -5=5 no -3=-4 yes</think> - + +"
 """All that a trace is written with: what a tokenizer must be able to write."""
 
 _LONGEST = 256  # tokens of a prompt and an answer
-_OVERHEAD = 1.7e9  # bytes beside the weights: activations, keys and values, the program itself
+# Bytes beside the weights: activations, keys and values, the program itself. What a pass keeps for
+# its gradient is held below a bound (`learner.tokens_at_once`): it does not grow with the model.
+_OVERHEAD = 1.7e9
 
 
 def here() -> bool:
@@ -126,21 +128,12 @@ def _tokenizer(model: Path) -> PreTrainedTokenizerBase:
 
 
 def _require_memory(model: Path) -> None:
-    needed, free = memory_needed(model), runtime.memory()[1]
+    needed, free = download.bytes_in_float32(model) + _OVERHEAD, runtime.memory()[1]
     if not models.on_gpu() and needed > free:
         raise CourseError(
             f"To train an adapter on {model.name} takes about {needed / 1e9:.1f} GB of memory and "
             f"{free / 1e9:.1f} GB are free; close other programs, or take a smaller model."
         )
-
-
-def memory_needed(model: Path) -> float:
-    """About how many bytes a run takes: the weights in float32, and what is worked out with them.
-
-    What a pass keeps for its gradient is held below a bound (`learner.tokens_at_once`), so it does
-    not grow with the model.
-    """
-    return download.bytes_in_float32(model) + _OVERHEAD
 
 
 def start(

@@ -26,7 +26,7 @@ from course_lib.distill.bench import Bench, Row
 from course_lib.distill.real import language_model, stories
 from course_lib.distill.real.stories import Story
 from course_lib.distill.trace_sft import DistillConfig
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, refuse_below
 from course_lib.model import checkpoints, models, rollout
 from course_lib.model.lora import Lora
 from course_lib.runtime import use_threads
@@ -57,9 +57,8 @@ class StarConfig:
     held_out: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "stories", "samples", "max_new_tokens", "most", "steps", "held_out"):
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name} is {getattr(self, name)}; allowed is 1 or more.")
+        least = ("rounds", "stories", "samples", "max_new_tokens", "most", "steps", "held_out")
+        refuse_below(self, dict.fromkeys(least, 1))
         if self.keep not in get_args(Learnt):
             raise CourseError(f"keep is {self.keep!r}; allowed are 'right' and 'answered'.")
 
@@ -156,13 +155,8 @@ def teach(
         )
     model, tokenizer = models.load(folder)
     traces = [trace_sft.in_tokens_of(tokenizer, str(one.story), one.text) for one in kept]
-    how = DistillConfig(
-        seed=config.seed,
-        steps=config.steps,
-        tokens=config.tokens,
-        learning_rate=config.learning_rate,
-        warmup=5,
-    )
+    shared = {n: getattr(config, n) for n in ("seed", "steps", "tokens", "learning_rate")}
+    how = DistillConfig(**shared, warmup=5)
     for _ in trace_sft.finetune(model, traces, how, tokenizer.eos_token_id):
         pass
     models.save(model, tokenizer, folder)
