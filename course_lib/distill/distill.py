@@ -22,8 +22,7 @@ from course_lib.model import checkpoints, lora, models, pretrain
 from course_lib.rl import zero
 from course_lib.runtime import use_threads
 
-TRACES = "traces.json"
-"""The file in a run's folder that holds what the teacher said that was right."""
+TRACES = "traces.json"  # the file in a run's folder that holds what the teacher said that was right
 _PARTS = ("checkpoint", "metrics.jsonl", "model", checkpoints.ABOUT, TRACES)
 
 _EVERY = 20  # updates from one checkpoint to the next

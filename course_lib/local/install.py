@@ -28,8 +28,7 @@ PYTHONS = ((3, 11), (3, 14))
 MACOS = 14
 DISK, SCRATCH = 4e9, 3e9
 """Bytes that the course takes, and that an installation wants for a while beside it."""
-CUDA = 9e9
-"""Bytes that an installation with CUDA's build of torch takes at its peak."""
+CUDA = 9e9  # bytes that an installation with CUDA's build of torch takes at its peak
 
 _NO_BUILD = {
     ("Darwin", "x86_64"): "an Intel Mac: PyTorch makes no builds for it since 2.3",

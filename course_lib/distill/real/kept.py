@@ -29,8 +29,7 @@ from course_lib.model import lora, models, rollout
 RUNS = ((recipe.LORA.rank, recipe.DISTIL.steps), (8, 120), (8, 40), (2, 120), (32, 120))
 """Rank and updates of the runs of `experiment`: the lesson's own, by data, and by rank."""
 
-PUZZLES = 128
-"""Held-out puzzles of the shorter runs."""
+PUZZLES = 128  # held-out puzzles of the shorter runs
 
 _FILE = Path(__file__).with_suffix(".toml")
 _LONGEST = 256  # tokens of a text that are read: as many as the smallest model here can hold

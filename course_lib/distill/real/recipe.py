@@ -4,8 +4,7 @@ from course_lib.distill.trace_sft import DistillConfig
 from course_lib.model.lora import Lora
 from course_lib.rl.settings import ZeroConfig
 
-LORA = Lora(rank=8, alpha=16)
-"""On all linear layers: 2.4M numbers, 4.9 MB in half precision."""
+LORA = Lora(rank=8, alpha=16)  # on all linear layers: 2.4M numbers, 4.9 MB in half precision
 
 DISTIL = DistillConfig(
     traces=3456,

@@ -20,8 +20,7 @@ import numpy as np
 
 from course_lib.task.puzzles import SPLITS
 
-HIGHEST = 10
-"""No number and no total on the way is above: what a model of this size can add."""
+HIGHEST = 10  # no number and no total on the way is above: what a model of this size can add
 
 _EXAMPLES = 2  # the seed of the worked examples
 _FILE = Path(__file__).with_suffix(".toml")

@@ -30,8 +30,7 @@ _DOWNLOAD_SPEED = 50e6 / 8  # bytes a second of an ordinary line, for the estima
 _READ_SPEED = 200e6  # bytes a second from disk into memory, for the estimate
 _DENSE = ("qwen2", "llama")
 
-TAUGHT = "smollm2-r1-lora"
-"""The adapter by which SmolLM2 reasons about puzzles (lesson 9)."""
+TAUGHT = "smollm2-r1-lora"  # the adapter by which SmolLM2 reasons about puzzles (lesson 9)
 
 
 HERE, DOWNLOAD, ELSEWHERE = "here", "download", "elsewhere"
