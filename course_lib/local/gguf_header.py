@@ -165,12 +165,18 @@ class _Cursor:
     def fail(self, what: str) -> GgufError:
         return GgufError(f"{self.name} is not a sound GGUF file: {what}.")
 
-    def take(self, layout: struct.Struct) -> Any:
-        if self.at + layout.size > self.size:
+    def numbers(self, letter: str, count: int) -> list[Any]:
+        """So many numbers of a kind, by the letter that `struct` has for it."""
+        layout = f"<{count}{letter}"
+        end = self.at + struct.calcsize(layout)
+        if end > self.size:
             raise self.cut()
-        (value,) = layout.unpack_from(self.content, self.at)
-        self.at += layout.size
-        return value
+        values = struct.unpack_from(layout, self.content, self.at)
+        self.at = end
+        return list(values)
+
+    def take(self, letter: str) -> Any:
+        return self.numbers(letter, 1)[0]
 
     def string(self) -> str:
         length = self.take(_U64)
@@ -180,8 +186,8 @@ class _Cursor:
         # Tokens of a byte-level vocabulary need not be valid text.
         return self.content[self.at - length : self.at].decode("utf-8", errors="replace")
 
-    def number(self, layout: struct.Struct, most: int, what: str) -> int:
-        value = self.take(layout)
+    def number(self, letter: str, most: int, what: str) -> int:
+        value = self.take(letter)
         if value > most:
             raise self.fail(f"{what} is {value}, and more than {most} cannot be")
         return value
@@ -190,12 +196,9 @@ class _Cursor:
         return self.fail(f"it ends within its header, after {self.size} bytes; get it again")
 
 
-_U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
+_U32, _U64 = "I", "Q"
 _STRING, _ARRAY = 8, 9
-_SCALARS = {
-    kind: struct.Struct(f"<{letter}")
-    for kind, letter in zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True)
-}
+_SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 
 
 def _read(cursor: _Cursor) -> GgufHeader:
@@ -235,21 +238,13 @@ def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Any:
     item = cursor.take(_U32)
     count = cursor.number(_U64, _MOST_ITEMS, "the length of an array")
     if item in _SCALARS:
-        return _numbers(cursor, _SCALARS[item], count)
+        return cursor.numbers(_SCALARS[item], count)
     cursor.values_left -= count * (_NESTED if item == _ARRAY else 1)
     if cursor.values_left < 0:
         raise cursor.fail(f"its metadata holds more than {_MOST_VALUES} values")
     if item == _STRING:
         return [cursor.string() for _ in range(count)]
     return [_value(cursor, item, depth + 1) for _ in range(count)]
-
-
-def _numbers(cursor: _Cursor, layout: struct.Struct, count: int) -> list[Any]:
-    if count * layout.size > cursor.size - cursor.at:
-        raise cursor.cut()
-    values = struct.unpack_from(f"<{count}{layout.format[-1]}", cursor.content, cursor.at)
-    cursor.at += count * layout.size
-    return list(values)
 
 
 def _tensor(cursor: _Cursor) -> tuple[GgufTensor, int]:
