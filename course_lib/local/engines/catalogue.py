@@ -9,17 +9,10 @@ from pathlib import Path
 from course_lib import runtime
 from course_lib.errors import CourseError
 from course_lib.local import memory
-from course_lib.local.engines import download
+from course_lib.local.engines import download, with_ollama
 from course_lib.local.engines.base import Engine, is_deepseek
 from course_lib.local.engines.convert import converted
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
-from course_lib.local.engines.with_ollama import (
-    ADDRESS,
-    OllamaEngine,
-    Tag,
-    installed,
-    looks_like_a_path,
-)
 from course_lib.local.engines.with_openai import OpenAIEngine
 from course_lib.local.engines.with_transformers import TransformersEngine
 from course_lib.model import lora, models
@@ -88,7 +81,7 @@ class Option:
         return f"{self.model} in {self.engine}: {size}, {self.licence}, {ready}{fits}"
 
 
-def available(*, ollama: str = ADDRESS) -> list[Option]:
+def available(*, ollama: str = with_ollama.ADDRESS) -> list[Option]:
     """Every model that could answer, in order of preference.
 
     DeepSeek's own distills in Ollama or in the Hugging Face cache; the GGUF file that
@@ -96,7 +89,7 @@ def available(*, ollama: str = ADDRESS) -> list[Option]:
     distill, and the SmolLM2 that its R1-Zero taught; whatever else Ollama has; last what Ollama
     lists and does not have: its cloud's models.
     """
-    in_ollama = [_in_ollama(tag, ollama) for tag in installed(ollama)]
+    in_ollama = [_in_ollama(tag, ollama) for tag in with_ollama.installed(ollama)]
     near = [option for option in in_ollama if option.state == HERE]
     return [
         *sorted(
@@ -116,7 +109,7 @@ def best(
     *,
     gguf: str | Path | None = None,
     server: str = "",
-    ollama: str = ADDRESS,
+    ollama: str = with_ollama.ADDRESS,
     yes: bool = False,
 ) -> Engine:
     """Open what is named, or the first of `available` that is here and fits into memory.
@@ -140,7 +133,7 @@ def best(
 
 
 def named(
-    model: str, *, ollama: str = ADDRESS, context: int | None = None, send_to: str = ""
+    model: str, *, ollama: str = with_ollama.ADDRESS, context: int | None = None, send_to: str = ""
 ) -> Engine:
     """What `model` names: a folder, a GGUF file, a server's URL, or a tag that Ollama has.
 
@@ -157,15 +150,15 @@ def named(
     if path.is_file() or path.suffix == ".gguf":
         _gguf(path)  # says where it is missing
         return LlamaCppEngine(path, context=context)
-    if (":" in model and not looks_like_a_path(model)) or installed(ollama):
-        return OllamaEngine(model, ollama, context, send_to=send_to)
+    if (":" in model and not with_ollama.looks_like_a_path(model)) or with_ollama.installed(ollama):
+        return with_ollama.OllamaEngine(model, ollama, context, send_to=send_to)
     raise CourseError(
         f"{model!r} is no folder with a model, no GGUF file and no URL, and no Ollama that could "
         f"know it answers at {ollama}."
     )
 
 
-def _in_ollama(tag: Tag, host: str) -> Option:
+def _in_ollama(tag: with_ollama.Tag, host: str) -> Option:
     licence = "MIT and its base model's" if is_deepseek(tag.name) else "see `ollama show`"
     return Option(
         model=tag.name,
@@ -173,7 +166,7 @@ def _in_ollama(tag: Tag, host: str) -> Option:
         state=ELSEWHERE if tag.elsewhere else HERE,
         bytes=tag.size,
         licence=licence,
-        opener=lambda _: OllamaEngine(tag.name, host),
+        opener=lambda _: with_ollama.OllamaEngine(tag.name, host),
         place=tag.elsewhere,
     )
 

@@ -24,7 +24,6 @@ from course_lib.errors import CourseError
 LONGEST_LINE = 1 << 20
 LONGEST_REPLY = 1 << 24
 PATIENCE = 600.0  # seconds without a line; a slow machine may read a long prompt for minutes
-CONNECTING = 3.0
 _SLACK = 64  # objects beyond one a token: the last one, and those that only end a thought
 _LINE = 4096  # bytes of an object, on average
 _FIELDS = (b"data", b"error", b"event", b"id", b"retry", b"")  # of an event; b"" begins a comment
@@ -72,7 +71,7 @@ class Wire:
         again: str = "ask again",
         key: str = "",
         patience: float = PATIENCE,
-        connecting: float = CONNECTING,
+        connecting: float = 3.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.name, self._hint, self._again = name, hint, again
@@ -154,20 +153,15 @@ class Wire:
             yield self._sound(data)
 
     def _sound(self, text: bytes) -> dict[str, Any]:
-        """The JSON object in `text`, if it does not tell of a failure."""
-        found = self.read(text)
-        if _failure(found) is not None:
-            raise self.fault(f"failed ({_reason(text)})")
-        return found
-
-    def read(self, text: bytes | str) -> dict[str, Any]:
-        """The JSON object in `text`; CourseError for anything else, however deep or odd."""
+        """The JSON object in `text`; CourseError for a failure and all else, however odd."""
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self.fault("sent something that is no JSON") from error
         if not isinstance(found, dict):
             raise self.fault(f"sent {_kind(found)} where its protocol has an object")
+        if _failure(found) is not None:
+            raise self.fault(f"failed ({_reason(text)})")
         return found
 
     def fault(self, what: str) -> CourseError:

@@ -8,6 +8,7 @@ context, where Ollama would drop the oldest tokens, the question among them, and
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from course_lib.errors import CourseError
@@ -155,11 +156,8 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
     """
     host_of(host)
     try:
-        connection = wire(host, patience=3, connecting=0.5)
-        try:
+        with closing(wire(host, patience=3, connecting=0.5)) as connection:
             models = connection.ask("/api/tags").get("models")
-        finally:
-            connection.close()
     except CourseError:
         return []
     named = [(one.get("model") or one.get("name"), one) for one in objects_in(models)]

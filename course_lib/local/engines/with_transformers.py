@@ -27,11 +27,9 @@ class TransformersEngine(base.Engine):
         limit = self._model.config.max_position_embeddings
         self.context = min(context or base.CONTEXT, limit)
         self.vocabulary = len(self._tokenizer)
-        self._ends = {
-            end
-            for told in (self._model.generation_config, self._model.config, self._tokenizer)
-            for end in _listed(getattr(told, "eos_token_id", None))
-        }
+        tellers = (self._model.generation_config, self._model.config, self._tokenizer)
+        told = [getattr(one, "eos_token_id", None) for one in tellers]  # a number, several or none
+        self._ends = {e for end in told for e in (end if isinstance(end, list) else [end])} - {None}
 
     def _stream(self, request: base.Request) -> base.Stream:
         messages = [dict(message) for message in request.messages]
@@ -120,7 +118,3 @@ class StopFilter:
     def rest(self) -> str:
         """What was held back, at the end."""
         return self._held
-
-
-def _listed(ends: int | list[int] | None) -> list[int]:
-    return ends if isinstance(ends, list) else [] if ends is None else [ends]
