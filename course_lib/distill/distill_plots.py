@@ -24,8 +24,6 @@ DISTILLS = tuple(f"distill_{n}" for n in (
 CLOSED = ("gpt_4o_0513", "o1_mini", "o1_1217", "r1")
 """What they are compared with; of the closed ones nobody outside knows the size."""
 
-_COLOURS = tuple(PALETTE.values())
-
 
 def real_distills(metric: str = "aime_2024.pass_at_1") -> Figure:
     """Score against true size for the six distills, with level lines for larger models."""
@@ -148,7 +146,9 @@ def bars(record: Record, key: str, figure_of: str, title: str) -> Figure:
     middle = [mean(values) for values in found.values()]
     whisker = _whisker(list(found.values()))
     figure = go.Figure(
-        go.Bar(x=middle, y=list(found), orientation="h", error_x=whisker, marker_color=_COLOURS[0])
+        go.Bar(
+            x=middle, y=list(found), orientation="h", error_x=whisker, marker_color=PALETTE["teal"]
+        )
     )
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     figure.update_yaxes(autorange="reversed")

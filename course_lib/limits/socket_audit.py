@@ -60,12 +60,8 @@ def read_event(event: str, args: tuple[Any, ...]) -> dict[str, Any] | None:
 
 def _entry(kind: str, host: object, port: object, where: str) -> dict[str, Any]:
     name = host.decode("utf-8", "replace") if isinstance(host, bytes) else str(host)
-    return {
-        "kind": kind,
-        "address": name,
-        "port": port if isinstance(port, int) else None,
-        "where": where,
-    }
+    number = port if isinstance(port, int) else None
+    return {"kind": kind, "address": name, "port": number, "where": where}
 
 
 def append(path: str, entry: dict[str, Any]) -> None:

@@ -48,8 +48,11 @@ def export_gguf(folder: str | Path, out: str | Path, kind: str = "f32") -> Path:
     with _writing(out, model) as writer:
         _describe_model(writer, model)
         _describe_tokenizer(writer, tokenizer, model.config.vocab_size)
-        for name, weights in _tensors(model):
-            _add_tensor(writer, name, weights, kind)
+        for name, tensor in model.state_dict().items():
+            if name == "lm_head.weight" and model.config.tie_word_embeddings:
+                continue
+            theirs = _their_name(name, model)
+            _add_tensor(writer, theirs, _turned(theirs, _numbers(tensor), model), kind)
     modelfile = out.with_name("Modelfile")
     modelfile.write_text(_modelfile(out.name, model, tokenizer), encoding="utf-8")
     return modelfile
@@ -175,15 +178,6 @@ def _describe_tokenizer(
     writer.add_add_bos_token(False)  # the chat template writes it
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
-
-
-def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
-    """Every weight under its GGUF name, in float32."""
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and model.config.tie_word_embeddings:
-            continue
-        theirs = _their_name(name, model)
-        yield theirs, _turned(theirs, _numbers(tensor), model)
 
 
 def _their_name(name: str, model: PreTrainedModel) -> str:

@@ -5,7 +5,6 @@ a tooltip, and a step that is wrong says why.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
 from course_lib.show.theme import PALETTE, escape
 from course_lib.task.puzzles import Puzzle
@@ -31,7 +30,10 @@ def render(
 
     All text is escaped: a trace is a stranger's words.
     """
-    start = _answer_start(text, prefilled) if fold else 0
+    start = 0
+    if fold:
+        trace = parse_trace(text, prefilled=prefilled)
+        start = len(text) - len(trace.answer) if trace.opened or prefilled else 0
     steps = label_steps(text, puzzle, prefilled=prefilled)
     parts = ["<em>[thinking folded]</em>"] if start else []
     at = start
@@ -42,11 +44,6 @@ def render(
     parts.append(escape(text[at:]))
     body = "".join(parts)
     return f'<div style="white-space:pre-wrap;font-family:monospace;line-height:2">{body}</div>'
-
-
-def _answer_start(text: str, prefilled: bool) -> int:
-    trace = parse_trace(text, prefilled=prefilled)
-    return len(text) - len(trace.answer) if trace.opened or prefilled else 0
 
 
 def _mark(text: str, step: Step, focused: bool) -> str:
@@ -72,7 +69,8 @@ def describe(
 ) -> str:
     """The counts of a trace in words, its tokens beside the budget, and a warning of a loop."""
     steps = label_steps(text, puzzle, prefilled=prefilled)
-    said = [f"{_counted(steps)}."]
+    counts = Counter(label for step in steps for label in step.labels)
+    said = [", ".join(f"{name}: {counts[name]}" for name in LABELS) + "."]
     wrong = [step for step in steps if step.right is False]
     if wrong:
         said.append(f"{len(wrong)} of them wrong, first: {wrong[0].note}.")
@@ -84,8 +82,3 @@ def describe(
     if (trace.opened or prefilled) and not trace.closed:
         said.append("The thought has not ended.")
     return " ".join(said)
-
-
-def _counted(steps: Sequence[Step]) -> str:
-    counts = Counter(label for step in steps for label in step.labels)
-    return ", ".join(f"{name}: {counts[name]}" for name in LABELS)
