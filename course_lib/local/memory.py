@@ -75,17 +75,14 @@ def compute_bytes(
     prints, and exact to a few KB for dense models; for R1 it is no more than an estimate.
     """
     width, heads = config["hidden_size"], config["num_attention_heads"]
-    inside = 3 * _widest(config) + 5 * width
+    # the widest feed-forward step that one token goes through
+    chosen = config.get("num_experts_per_tok", 0) + (config.get("n_shared_experts") or 0)
+    widest = max(config["intermediate_size"], chosen * config.get("moe_intermediate_size", 0))
+    inside = 3 * widest + 5 * width
     mask = copies * (context / 2 if flash else context)  # 16 bits a place, or 32
     attention = 0 if flash else heads * context + 6 * width + 2 * _key_width(config)
     scores = config["vocab_size"] + width if every_score else 0
     return round(4 * min(BATCH, context) * max(inside + mask, attention + mask, scores))
-
-
-def _widest(config: Config) -> int:
-    """The width of the widest feed-forward step that one token goes through."""
-    chosen = config.get("num_experts_per_tok", 0) + (config.get("n_shared_experts") or 0)
-    return max(config["intermediate_size"], chosen * config.get("moe_intermediate_size", 0))
 
 
 def cells(context: int) -> int:
@@ -110,8 +107,7 @@ class Estimate:
 
     def text(self) -> str:
         """One line for each part, in GB and in GiB."""
-        parts = {"weights": self.weights, "cache": self.cache, "overhead": self.overhead}
-        parts["total"] = self.total
+        parts = {**vars(self), "total": self.total}
         rows = (f"{name:9}{n / GB:8.2f} GB {n / GIB:8.2f} GiB" for name, n in parts.items())
         return "\n".join(rows)
 

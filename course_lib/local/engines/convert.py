@@ -26,7 +26,9 @@ def converted(path: str | Path) -> Path:
     header = require_whole(path)
     if header.metadata.get("split.count", 0) > 1:
         raise CourseError(f"{path.name} is split, and transformers reads one file; use llama.cpp.")
-    folder = cache_folder() / f"{path.stem}-{_fingerprint(path)}"
+    with path.open("rb") as file:
+        told = _VERSION + file.read(1 << 22) + str(path.stat().st_size).encode()
+    folder = cache_folder() / f"{path.stem}-{hashlib.sha256(told).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     quantisation = GgufConfig(dequantize=True)
@@ -47,13 +49,6 @@ def converted(path: str | Path) -> Path:
     _check_tokenizer(tokenizer, header, path.name)
     models.save(model, tokenizer, folder)
     return folder
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        beginning = file.read(1 << 22)
-    size = path.stat().st_size
-    return hashlib.sha256(_VERSION + beginning + str(size).encode()).hexdigest()[:12]
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, header: GgufHeader, name: str) -> None:

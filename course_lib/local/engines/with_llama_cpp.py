@@ -80,16 +80,11 @@ class LlamaCppEngine(base.Engine):
         raise self._wire.fault("broke off in the middle of its answer")
 
     def _summary(self, event: dict[str, Any], prompt_tokens: int) -> base.Summary:
-        timings = event["timings"]
+        finish, timings = "length" if event["stop_type"] == "limit" else "stop", event["timings"]
+        written, known = event["tokens_predicted"], prompt_tokens - timings["prompt_n"]
+        spent = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
         return base.Summary(
-            engine=self.kind,
-            model=self.model,
-            finish="length" if event["stop_type"] == "limit" else "stop",
-            prompt_tokens=prompt_tokens,
-            completion_tokens=event["tokens_predicted"],
-            prompt_seconds=timings["prompt_ms"] / 1000,
-            seconds=timings["predicted_ms"] / 1000,
-            known=prompt_tokens - timings["prompt_n"],
+            self.kind, self.model, finish, prompt_tokens, written, *spent, known=known
         )
 
     def close(self) -> None:

@@ -128,16 +128,10 @@ class OllamaEngine(base.Engine):
     def _summary(self, part: dict[str, Any], clock: base.Clock, least: int) -> base.Summary:
         read, written, reading, writing = (number_in(part.get(name)) for name in _COUNTS)
         reason = part.get("done_reason")
-        return base.Summary(
-            engine=self.kind,
-            model=self.model,
-            finish=reason if isinstance(reason, str) and reason else "stop",
-            prompt_tokens=read,
-            completion_tokens=written,
-            prompt_seconds=reading / 1e9,
-            seconds=writing / 1e9 if writing else sum(clock.seconds()),
-            cut=max(0, least - read) if read else 0,
-        )
+        finish = reason if isinstance(reason, str) and reason else "stop"
+        spent = reading / 1e9, writing / 1e9 if writing else sum(clock.seconds())
+        cut = max(0, least - read) if read else 0
+        return base.Summary(self.kind, self.model, finish, read, written, *spent, cut=cut)
 
     def close(self) -> None:
         """Close the connection; Ollama keeps the model in memory for some minutes."""

@@ -118,20 +118,12 @@ class OpenAIEngine(base.Engine):
 
     def _summary(self, finish: str, usage: Any, pieces: int, clock: base.Clock) -> base.Summary:
         counts = usage if isinstance(usage, dict) else {}
-        reading, writing = clock.seconds()
         read, written = (number_in(counts.get(f"{one}_tokens")) for one in ("prompt", "completion"))
         details = counts.get("prompt_tokens_details")
         known = number_in(details.get("cached_tokens")) if isinstance(details, dict) else 0
-        return base.Summary(
-            engine=self.kind,
-            model=self.model,
-            finish=finish,
-            prompt_tokens=read,
-            completion_tokens=written or pieces,
-            prompt_seconds=reading,
-            seconds=writing,
-            known=min(known, read),
-        )
+        spent, known = clock.seconds(), min(known, read)
+        written = written or pieces
+        return base.Summary(self.kind, self.model, finish, read, written, *spent, known=known)
 
     def close(self) -> None:
         """Close the connection."""
