@@ -83,9 +83,7 @@ def _go_on(
     eos = other.eos_token_id
     steps = trace_sft.finetune(student, learnt, config, eos, optimizer=optimizer, start=start)
     for step, loss in steps:
-        found = {}
-        if step == config.steps:
-            found = measure(student, other, config)
+        found = measure(student, other, config) if step == config.steps else {}
         # The line first, then the checkpoint that counts it: no kill leaves a hole in the log.
         line = _note(log, began, step=step, loss=loss, **found)
         if step == config.steps:

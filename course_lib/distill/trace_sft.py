@@ -147,8 +147,6 @@ def right_ones(
         ]
         kept += [(p, trace) for p, trace, ok in zip(open_ones, traces, good, strict=True) if ok]
         open_ones = [puzzle for puzzle, ok in zip(open_ones, good, strict=True) if not ok]
-        if not open_ones:
-            break
     return kept
 
 

@@ -110,9 +110,8 @@ class Recording:
         import pandas as pd
 
         columns = ["kind", "address", "port", "where", "seen_by"]
-        rows = [[getattr(event, name) for name in columns] for event in self.events]
-        headings = [name.replace("_", " ") for name in columns]
-        return pd.DataFrame(rows, columns=headings, dtype=object)
+        frame = pd.DataFrame(map(vars, self.events), columns=columns, dtype=object)
+        return frame.rename(columns={"seen_by": "seen by"})
 
     def text(self) -> str:
         """What was recorded, in words."""

@@ -82,8 +82,7 @@ def _paragraphs(path: Path) -> list[str]:
         text = _COMMENT.sub("", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise CourseError(f"{path.name} is not UTF-8 text; save it as such.") from error
-    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
-    blocks = [block for block in blocks if block]
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text) if block.strip()]
     return blocks if blocks and blocks[0].startswith("#") else [path.stem, *blocks]
 
 

@@ -45,13 +45,11 @@ class Prompt:
 
 _TABLE = tomllib.loads(Path(__file__).with_name("prompts.toml").read_text(encoding="utf-8"))
 
+_WRAPPED = [how.format(text) for how in _TABLE["wrappers"] for text in _TABLE["harmful"]]
+
 PROMPTS = (
     *(Prompt(HARMFUL, text) for text in _TABLE["harmful"]),
-    *(
-        Prompt(JAILBREAK, how.format(text))
-        for how in _TABLE["wrappers"]
-        for text in _TABLE["harmful"]
-    ),
+    *(Prompt(JAILBREAK, text) for text in _WRAPPED),
     *(Prompt(**one) for one in _TABLE["prompt"]),
 )
 """The course's prompts, in its own words; the political ones come in pairs of two countries."""
