@@ -1,7 +1,5 @@
 """What every experiment stands on: a teacher, its answers, students, data and measures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

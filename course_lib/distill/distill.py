@@ -5,8 +5,6 @@ way), `metrics.jsonl` (a line a step), `model` (the finished student with its ca
 (what the run is made of).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -5,8 +5,6 @@ and writes `DIR/distill-NAME.json` after every row; give the command again and i
 seeds that are missing. The course's own records stand in `assets/recorded/`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

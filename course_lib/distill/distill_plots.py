@@ -1,7 +1,5 @@
 """The pictures of the lesson on distillation: each a figure and its twin in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any

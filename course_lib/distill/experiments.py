@@ -1,7 +1,5 @@
 """The experiments on size, data, soft labels and guesses: for one seed, the rows that answer."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -4,8 +4,6 @@ Each side has the learning rate that did best in a small search (`rates`), on se
 itself does not use. What the teacher's own training cost is in neither side's tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate

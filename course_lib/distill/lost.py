@@ -4,8 +4,6 @@ The control of every figure is the base. A student is taught from the teacher's 
 or with conversation mixed in, as DeepSeek mixed 200,000 other samples into its 800,000.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import cycle, islice

@@ -1,7 +1,5 @@
 """A student's model card, written from its run: nothing in it is typed in by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

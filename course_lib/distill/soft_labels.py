@@ -7,8 +7,6 @@ fine-tuned on sampled traces (`trace_sft`), which needs the teacher's text alone
 models to have one vocabulary; ULD (arXiv 2402.12030) and TRL's GOLD do without.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

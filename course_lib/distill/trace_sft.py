@@ -5,8 +5,6 @@ as the mini-V3, mostly bare guesses at their end. It sees no reward and no logit
 only text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

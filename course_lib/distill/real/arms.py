@@ -4,8 +4,6 @@ All arms of a seed begin with the same fresh adapter, and are measured on the sa
 at the same temperature. Distillation and the answers without thoughts read equally many tokens.
 """
 
-from __future__ import annotations
-
 import filecmp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

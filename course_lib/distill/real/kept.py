@@ -4,8 +4,6 @@ Two measures, both with the adapter on and off: the perplexity of a text written
 a dozen ordinary requests, answered at temperature 0. The text and the requests are in `kept.toml`.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shutil
@@ -75,17 +73,11 @@ def perplexity(
     return math.exp(loss / counted)
 
 
-def replies(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int = 32
-) -> list[str]:
+def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The model's replies to the requests, the likeliest token each time."""
-    sampled = rollout.generate(
-        model,
-        [models.chat_ids(tokenizer, asked) for asked, _ in requests()],
-        max_new_tokens=max_new_tokens,
-        eos=tokenizer.eos_token_id,
-        temperature=0.0,
-    )
+    prompts = [models.chat_ids(tokenizer, asked) for asked, _ in requests()]
+    eos = tokenizer.eos_token_id
+    sampled = rollout.generate(model, prompts, max_new_tokens=32, eos=eos, temperature=0.0)
     return models.decode(tokenizer, sampled.ids.tolist())
 
 

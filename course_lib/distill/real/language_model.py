@@ -4,8 +4,6 @@ Whatever is wrong with a model is said before it is loaded: a folder that is no 
 model, a tokenizer that cannot write the traces, too little memory.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 GRPO from there (`zero.run`); each goes on when it was stopped. `adapter` is what one takes away.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

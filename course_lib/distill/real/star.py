@@ -8,8 +8,6 @@ and go round again. Nobody shows it a solution but the worked examples in the fi
 `python -m course_lib distill-lab real-star --out DIR` runs it; it goes on when it was stopped.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence

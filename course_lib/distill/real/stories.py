@@ -6,8 +6,6 @@ of the held-out split are others. The verifier is exact and strict: a completion
 `Answer: 11`.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from dataclasses import dataclass
