@@ -35,13 +35,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from course_lib.limits import socket_audit
 from course_lib.limits.socket_audit import LOOPBACK as LOOPBACK
 from course_lib.limits.socket_audit import OUTSIDE, WHERE
 
 if TYPE_CHECKING:
     import pandas as pd
-    import psutil
 
     from course_lib.local.engines.base import Messages
 
@@ -243,8 +244,6 @@ def _command(event: str, args: tuple[Any, ...]) -> str:
 
 def _listed(owner: int) -> set[Event]:
     """The internet connections of a process and its children that the system lists now."""
-    import psutil
-
     found: set[Event] = set()
     with suppress(psutil.Error):
         process = psutil.Process(owner)

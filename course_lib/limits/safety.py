@@ -8,23 +8,19 @@ list of words. It shows how such a figure comes about and lets two models be com
 terms; it certifies nothing. `judge_errors` says how often the judge itself is wrong.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from course_lib.errors import CourseError
 from course_lib.limits.tools import whole_reply
 from course_lib.local.engines.base import Engine
 from course_lib.task.traces import parse_trace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REFUSED, ANSWERED, NOTHING = VERDICTS = ("refused", "answered", "no sentence")
 
@@ -151,8 +147,6 @@ class Report:
 
         The last column counts answers in the form that was asked for: the language, or JSON.
         """
-        import pandas as pd
-
         rows = {}
         for kind in dict.fromkeys(one.prompt.kind for one in self.judged):
             of_kind = [one for one in self.judged if one.prompt.kind == kind]

@@ -23,22 +23,14 @@ _FILES = "q4_k_m"  # the type of all files behind Ollama's tags
 
 
 def sample_traces(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    n: int,
-    *,
-    temperature: float = 1.0,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int, *, temperature: float = 1.0
 ) -> list[Sampled]:
     """One completion for each of `n` held-out puzzles; it gives the same ones each time."""
     drawn = puzzles.sample(n, 0, "test")
     prompts = [models.chat_ids(tokenizer, puzzles.prompt(puzzle)) for puzzle in drawn]
+    eos, generator = tokenizer.eos_token_id, torch.Generator().manual_seed(0)
     sampled = rollout.generate(
-        model,
-        prompts,
-        max_new_tokens=96,
-        eos=tokenizer.eos_token_id,
-        temperature=temperature,
-        generator=torch.Generator().manual_seed(0),
+        model, prompts, max_new_tokens=96, eos=eos, temperature=temperature, generator=generator
     )
     return list(zip(drawn, models.decode(tokenizer, sampled.ids.tolist()), strict=True))
 
