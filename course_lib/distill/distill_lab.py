@@ -22,7 +22,6 @@ from course_lib.runtime import use_threads
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
-RECORDED = records.RECORDED
 TEACHER = "mini-r1-zero"
 
 
@@ -154,7 +153,7 @@ def _rounded(row: Row) -> Row:
     return json.loads(json.dumps(row), parse_float=lambda text: round(float(text), 4))
 
 
-def load_record(name: str, folder: str | Path = RECORDED) -> dict[str, Any]:
+def load_record(name: str, folder: str | Path = records.RECORDED) -> dict[str, Any]:
     """A record by name. Raises CourseError, with the command to make one, where there is none."""
     find(name)
     command = f"python -m course_lib distill-lab {name} --out DIR"

@@ -90,8 +90,8 @@ def write(
     teacher: PreTrainedModel,
     config: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
-) -> str:
-    """Write `folder/README.md` from a run's models, settings and log; returns its text.
+) -> None:
+    """Write `folder/README.md` from a run's models, settings and log.
 
     `lines` is the log of `distill.run`: the first has `kept`, the last the figures measured.
     """
@@ -109,7 +109,6 @@ def write(
         **{**config, **last, "kept": first["kept"], "steps": last["step"]},
     )
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")
-    return text
 
 
 def _of_student(student: PreTrainedModel, teacher: PreTrainedModel) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the processor. What does not fit on the cards stays with it too (`-ngl` says how
 """
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -159,8 +159,7 @@ def _deal(
     machine: Machine, table: int, items: list[_Item], layers: int, cache: int, buffers: int
 ) -> tuple[Share, ...]:
     """The shares of every place, with the last `layers` of the items on the cards."""
-    places = list(_places(machine))
-    processor, cards = places[0], places[1:]
+    processor, *cards = _places(machine)
     processor.weights += table
     lent = sum(one.free for one in cards) or 1  # cards may lend nothing
     ends = [end / lent for end in accumulate(one.free for one in cards)]
@@ -172,12 +171,10 @@ def _deal(
         at.weights += item.weights
         at.touched += item.touched
         at.cache += cache if number < len(items) - 1 else 0
-    for one in places:
-        if one in cards:
-            one.buffers = machine.context_bytes + (buffers if one.weights else 0)
-        elif layers < len(items):
-            one.buffers = buffers
-    return tuple(places)
+    processor.buffers = buffers if layers < len(items) else 0
+    for card in cards:
+        card.buffers = machine.context_bytes + (buffers if card.weights else 0)
+    return (processor, *cards)
 
 
 def _places(machine: Machine) -> Iterator[Share]:
@@ -193,9 +190,9 @@ def longest_context(
 ) -> int:
     """Tokens, in steps of 256, that fit with every layer where it is fast; 0 if none do."""
     limit = config.get("max_position_embeddings") or 1 << 17
-    low, high = 0, limit // 256
-    while low < high:
-        middle = (low + high + 1) // 2
-        made = plan(config, quantisation, 256 * middle, machine, cache_type=cache_type, slots=slots)
-        low, high = (middle, high) if made.whole else (low, middle - 1)
-    return 256 * low
+
+    def too_long(context: int) -> bool:
+        made = plan(config, quantisation, context, machine, cache_type=cache_type, slots=slots)
+        return not made.whole
+
+    return 256 * bisect_left(range(256, limit + 1, 256), True, key=too_long)
