@@ -15,7 +15,6 @@ from course_lib.model import models, pretrain
 from course_lib.rl import zero
 from course_lib.runtime import processor_seconds
 from course_lib.task import puzzles, traces
-from course_lib.task.puzzles import Puzzle
 
 SHORT = DistillConfig(steps=150, tokens=2048, traces=2000, warmup=10, evaluate_puzzles=512)
 """A comparison: half of the lesson's updates, in smaller batches."""
@@ -47,7 +46,7 @@ SHIPPED = "qwen2 96x3, shipped base"
 class Answer:
     """One answer of the teacher: the puzzle, its trace in tokens and whether it is right."""
 
-    puzzle: Puzzle
+    puzzle: puzzles.Puzzle
     trace: Trace
     right: bool
 
@@ -163,7 +162,7 @@ def other_lengths(
 def answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[Puzzle],
+    items: Sequence[puzzles.Puzzle],
     most: int,
     seed: int,
     temperature: float = 1.0,
@@ -174,7 +173,7 @@ def answers(
     return zero.collect(model, tokenizer, zero.PUZZLES, items, config, generator)
 
 
-def lucky(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
+def lucky(items: Sequence[puzzles.Puzzle], texts: Sequence[str]) -> float:
     """The share of right answers whose thought has a wrong step or a wrong verdict, or no thought.
 
     0.0 where no answer is right.
@@ -185,7 +184,7 @@ def lucky(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
     return sum(wrong) / len(wrong) if wrong else 0.0
 
 
-def step_errors(items: Sequence[Puzzle], texts: Sequence[str]) -> float:
+def step_errors(items: Sequence[puzzles.Puzzle], texts: Sequence[str]) -> float:
     """The share of steps of working that are wrong, 0.0 where there are none.
 
     Wrong is a digit that is not the puzzle's next, or a total that does not follow.

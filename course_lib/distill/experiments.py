@@ -15,7 +15,6 @@ from course_lib.model import models
 from course_lib.rl import zero
 from course_lib.runtime import processor_seconds
 from course_lib.task import puzzles
-from course_lib.task.puzzles import Puzzle
 
 
 def sizes(bench: Bench) -> Iterator[Row]:
@@ -90,7 +89,7 @@ def _softly(bench: Bench, name: str, rate: float) -> tuple[PreTrainedModel, int]
 # What is to be had without reasoning: guesses on the very items that models were tested on. A coin
 # is no fair rival for a model that has read right answers: some signs, and some numbers, are right
 # more often than others, and that much can be learnt without doing a sum.
-Guess = Callable[[Puzzle], tuple[str, ...]]
+Guess = Callable[[puzzles.Puzzle], tuple[str, ...]]
 
 SEEN = 20_000
 """How many training puzzles the guesses by frequency are made from; of stories, a tenth."""

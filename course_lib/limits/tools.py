@@ -17,8 +17,6 @@ from course_lib.errors import CourseError, printable
 from course_lib.limits import calculator
 from course_lib.local.engines.base import Engine, Messages, Stream
 from course_lib.task import puzzles, traces
-from course_lib.task.puzzles import Puzzle
-from course_lib.task.traces import OPEN, parse_trace
 
 _CALL = re.compile(r"<tool>([A-Za-z_]\w{0,40}):(.*?)</tool>", re.DOTALL | re.ASCII)
 
@@ -96,7 +94,7 @@ def use_tools(
             reply = listen(engine, messages, end, limits)
             call = find_call(reply, tools, limits)
             if call is None:
-                return Outcome(parse_trace(reply).answer.strip(), True, calls)
+                return Outcome(traces.parse_trace(reply).answer.strip(), True, calls)
             if len(calls) == limits.calls:
                 raise Refused(f"the model asked for tools more than {limits.calls} times.")
             calls.append(run_call(call, tools, limits))
@@ -133,7 +131,7 @@ def whole_reply(stream: Stream) -> str:
     """All of a reply once it has ended, with the opening tag that its prompt ended with, if any."""
     for _ in stream:
         pass
-    return OPEN * stream.prefilled + stream.text
+    return traces.OPEN * stream.prefilled + stream.text
 
 
 def find_call(reply: str, tools: Sequence[Tool], limits: Limits) -> Call | None:
@@ -142,7 +140,7 @@ def find_call(reply: str, tools: Sequence[Tool], limits: Limits) -> Call | None:
     Raises Refused for a call that is malformed, too long, not alone, or of an unknown tool, and
     for a reply that holds no answer at all, such as a thought that was cut off.
     """
-    answer = parse_trace(reply).answer
+    answer = traces.parse_trace(reply).answer
     if not answer.strip():
         raise Refused("the model gave no answer: its reply ended with its thought.")
     asked = answer.count("<tool")
@@ -233,7 +231,7 @@ def ask_checked(
     return Checked(reply, not complaint, tuple(complaints))
 
 
-def answer_complaint(puzzle: Puzzle, reply: str) -> str:
+def answer_complaint(puzzle: puzzles.Puzzle, reply: str) -> str:
     """What the calculator finds wrong with the answer to a puzzle; nothing: an empty text.
 
     The target is part of the question, so this is a full check. Few questions offer one.
@@ -246,7 +244,7 @@ def answer_complaint(puzzle: Puzzle, reply: str) -> str:
     return "" if value == puzzle.target else f"{written} is {value}, not {puzzle.target}"
 
 
-def working_complaint(puzzle: Puzzle, reply: str) -> str:
+def working_complaint(puzzle: puzzles.Puzzle, reply: str) -> str:
     """What the calculator finds wrong with the steps of the thought; the answer is not looked at.
 
     This check needs no knowledge of the right answer. A reply without steps has none to find fault

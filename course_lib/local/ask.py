@@ -7,7 +7,6 @@ from course_lib.local import engines
 from course_lib.local.engines.base import CONTEXT, Engine
 from course_lib.local.engines.with_ollama import ADDRESS
 from course_lib.task import puzzles, traces
-from course_lib.task.puzzles import Puzzle
 
 _LOOK = 50  # pieces from one look for a circle to the next
 _SHORT, _LONG, _LONGER = 12, 800, 1900  # characters: rows of zeros or blanks may go on for longer
@@ -62,7 +61,7 @@ def _open(args: argparse.Namespace) -> Engine:
     return engines.best(ollama=args.ollama)
 
 
-def _puzzle(question: str) -> Puzzle | None:
+def _puzzle(question: str) -> puzzles.Puzzle | None:
     """The puzzle that a question is, or None where it is words."""
     try:
         return puzzles.parse(question)
@@ -72,7 +71,7 @@ def _puzzle(question: str) -> Puzzle | None:
         return None
 
 
-def verdict(puzzle: Puzzle, completion: str) -> str:
+def verdict(puzzle: puzzles.Puzzle, completion: str) -> str:
     """What the verifier says of a completion, in a sentence."""
     signs = puzzles.answer(completion)
     if not puzzles.solutions(puzzle):

@@ -9,15 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from course_lib.local import memory, placement
 from course_lib.local.engines import Engine, Summary
 from course_lib.local.hardware import Machine, presets
-from course_lib.local.placement import Plan
 from course_lib.model import models, rollout
 from course_lib.model.accounting import Config, count_parameters
 from course_lib.moe.architectures import CONFIGS, OLLAMA_TAGS
 from course_lib.show import svg
 from course_lib.task import puzzles, traces
-from course_lib.task.puzzles import Puzzle
 
-Sampled = tuple[Puzzle, str]
+Sampled = tuple[puzzles.Puzzle, str]
 
 _FILES = "q4_k_m"  # the type of all files behind Ollama's tags
 
@@ -122,7 +120,7 @@ def _row(machine: Machine) -> dict[str, str | float]:
     return row
 
 
-def _largest(machine: Machine) -> tuple[str, Plan]:
+def _largest(machine: Machine) -> tuple[str, placement.Plan]:
     """The tag to take and its plan; where none is quick enough or fits, the smallest."""
     by_size = sorted(OLLAMA_TAGS, key=lambda one: count_parameters(CONFIGS[OLLAMA_TAGS[one]]).total)
     for context in (16_384, _SMALLEST_CONTEXT):

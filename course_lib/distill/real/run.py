@@ -19,7 +19,6 @@ from course_lib.distill.trace_sft import DistillConfig
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import lora, models
 from course_lib.rl import zero
-from course_lib.rl.settings import ZeroConfig
 from course_lib.runtime import new_folder
 
 TEACHER = "mini-r1-zero"
@@ -34,9 +33,9 @@ class Plan:
     seed: int = 0
     adapter: lora.Lora = recipe.LORA
     distil: DistillConfig = recipe.DISTIL
-    rl: ZeroConfig = recipe.REINFORCE
+    rl: zero.ZeroConfig = recipe.REINFORCE
 
-    def stages(self) -> tuple[DistillConfig, ZeroConfig]:
+    def stages(self) -> tuple[DistillConfig, zero.ZeroConfig]:
         """Both stages' settings, with the run's seed."""
         return replace(self.distil, seed=self.seed), replace(self.rl, seed=self.seed)
 

@@ -23,7 +23,6 @@ from course_lib.distill import trace_sft
 from course_lib.distill.bench import Bench, Row
 from course_lib.distill.real import language_model, stories
 from course_lib.distill.real.stories import Story
-from course_lib.distill.trace_sft import DistillConfig
 from course_lib.errors import CourseError, refuse_below
 from course_lib.model import checkpoints, models, rollout
 from course_lib.model.lora import Lora
@@ -154,7 +153,7 @@ def teach(
     model, tokenizer = models.load(folder)
     traces = [trace_sft.in_tokens_of(tokenizer, str(one.story), one.text) for one in kept]
     shared = {n: getattr(config, n) for n in ("seed", "steps", "tokens", "learning_rate")}
-    how = DistillConfig(**shared, warmup=5)
+    how = trace_sft.DistillConfig(**shared, warmup=5)
     for _ in trace_sft.finetune(model, traces, how, tokenizer.eos_token_id):
         pass
     models.save(model, tokenizer, folder)
