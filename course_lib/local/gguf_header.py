@@ -66,7 +66,6 @@ class GgufHeader:
 
     @property
     def parameters(self) -> int:
-        """Parameters in all tensors."""
         return sum(tensor.parameters for tensor in self.tensors)
 
     @property

@@ -171,7 +171,6 @@ class Wire:
         )
 
     def close(self) -> None:
-        """Close every connection."""
         self._client.close()
 
     @contextmanager

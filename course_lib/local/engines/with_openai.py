@@ -126,5 +126,4 @@ class OpenAIEngine(base.Engine):
         return base.Summary(self.kind, self.model, finish, read, written, *spent, known=known)
 
     def close(self) -> None:
-        """Close the connection."""
         self._wire.close()
