@@ -103,11 +103,9 @@ def choice(
     label: str, options: Sequence[Any] | Mapping[str, Any], value: Any = None
 ) -> ipw.Dropdown:
     """A drop-down list with its label beside it; `options` are values, or label -> value."""
-    pairs = (
-        list(options.items()) if isinstance(options, Mapping) else [(str(o), o) for o in options]
-    )
-    first = pairs[0][1] if value is None else value
-    return ipw.Dropdown(options=pairs, value=first, **_labelled(label))
+    named = options if isinstance(options, Mapping) else {str(one): one for one in options}
+    first = next(iter(named.values())) if value is None else value
+    return ipw.Dropdown(options=list(named.items()), value=first, **_labelled(label))
 
 
 def tick(label: str, value: bool = False) -> ipw.Checkbox:
@@ -168,12 +166,6 @@ class Widget:
     def __init__(self, key: str = "", **first: Any) -> None:
         self.key = f"{type(self).__name__}-{key}" if key else type(self).__name__
         self._controls = self.controls()
-        unknown = sorted(set(first) - set(self._controls))
-        if unknown:
-            raise ValueError(
-                f"{type(self).__name__} has no control named {', '.join(unknown)}: "
-                f"its controls are {', '.join(self._controls) or 'none'}"
-            )
         self._put(first, asked=True)
         self._first = self._read()
         self._put(_STATES.get(self.key, {}))
@@ -219,9 +211,6 @@ class Widget:
 
     def set(self, **values: Any) -> None:
         """Move controls from code, as the reader's hand would. Raises ValueError as `__init__`."""
-        unknown = sorted(set(values) - set(self._controls))
-        if unknown:
-            raise ValueError(f"no control named {', '.join(unknown)}")
         before = self._read()
         try:
             self._put(values, asked=True)
@@ -329,20 +318,27 @@ class Widget:
 
         One that was `asked` for raises ValueError: else the words would be about another.
         """
-        for name, value in values.items():
-            if name in self._controls:
-                try:
-                    self._controls[name].value = value
-                except traitlets.TraitError as error:
-                    if asked:
-                        allowed = self._allowed(name)
-                        raise ValueError(f"{name} cannot be {value!r:.60}{allowed}.") from error
+        unknown = sorted(set(values) - set(self._controls))
+        if asked and unknown:
+            raise ValueError(
+                f"{type(self).__name__} has no control named {', '.join(unknown)}: "
+                f"its controls are {', '.join(self._controls) or 'none'}"
+            )
+        for name, control in ((n, self._controls[n]) for n in values if n in self._controls):
+            try:
+                control.value = values[name]
+            except traitlets.TraitError as error:
+                if asked:
+                    options = getattr(control, "options", ())
+                    known = [repr(one[-1] if isinstance(one, tuple) else one) for one in options]
+                    allowed = f"; allowed are {', '.join(known)}" if known else ""
+                    raise ValueError(f"{name} cannot be {values[name]!r:.60}{allowed}.") from error
 
-    def _allowed(self, name: str) -> str:
-        """What a control can be, where that is one of a few."""
-        options = getattr(self._controls[name], "options", ())
-        values = [one[-1] if isinstance(one, tuple) else one for one in options]
-        return f"; allowed are {', '.join(map(repr, values))}" if values else ""
+    def _recall(self, kept: Mapping[str, Any]) -> None:
+        """Show what was kept of an earlier session, unless the reader has set something here."""
+        if self.state == self._first:
+            self._put(kept)
+            self.state = self._read()
 
 
 def _box(name: str, parts: Sequence[ipw.Widget]) -> ipw.VBox:

@@ -33,9 +33,7 @@ class Guess(base.Widget):
             raise ValueError("ask for a number, with its unit, or give two options or more")
         self.name, self.prompt, self.options, self.unit = name, prompt, list(options), unit or ""
         super().__init__(name)
-        if self.state == self._first:
-            self._put({"answer": predictions.kept(name)})
-            self.state = self._read()
+        self._recall({"answer": predictions.kept(name)})
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         said = f"I predict ({self.unit})" if self.unit else "I predict"

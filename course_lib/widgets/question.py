@@ -61,7 +61,7 @@ class Way(base.Widget):
         self._notice = ""
         self.checked: Callable[[], object] = lambda: None
         super().__init__(f"{phase}-{self.name}")
-        self._recall()
+        self._show_again()
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         if isinstance(self.ask, Choice):
@@ -144,14 +144,12 @@ class Way(base.Widget):
         super()._changed()
         self.checked()
 
-    def _recall(self) -> None:
+    def _show_again(self) -> None:
         """Show again what was answered and said before, if the answer is still that one."""
         entry = progress.load().entry(self.phase, self.name)
         if not isinstance(entry.get("answer"), dict):
             return
-        if self.state == self._first:
-            self._put(entry["answer"])
-            self.state = self._read()
+        self._recall(entry["answer"])
         if self.state == entry["answer"] and entry["outcome"] in set(Outcome):
             self.verdict = Verdict(Outcome(entry["outcome"]), str(entry.get("reply", "")))
 
@@ -198,11 +196,8 @@ class OwnWords(base.Widget):
     def __init__(self, questions: Iterable[Question]) -> None:
         self.questions = list(questions)
         super().__init__()
-        if self.state == self._first:
-            kept = progress.load()
-            said = {name: str(kept.entry("words", name).get("text", "")) for name in self.state}
-            self._put(said)
-            self.state = self._read()
+        kept = progress.load()
+        self._recall({n: str(kept.entry("words", n).get("text", "")) for n in self.state})
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         made: dict[str, ipw.ValueWidget] = {
