@@ -43,6 +43,12 @@ class Run:
     accuracy: tuple[float, float]
     thinking: tuple[float, float]
 
+    def __str__(self) -> str:
+        """What it came to, in words."""
+        (first, last), (before, after) = self.accuracy, self.thinking
+        grown = f"from {before:.1f} to {after:.1f} tokens of thinking"
+        return f"from {first:.0%} to {last:.0%} right, {grown}"
+
 
 @dataclass(frozen=True)
 class Student:
@@ -76,10 +82,9 @@ def gather(folder: Path | None = None) -> Evidence:
     configs that cannot be read count as not there.
     """
     kept = [folder] if folder else [runtime.runs(), Path("runs")]
-    found = next((run for run in map(newest_run, kept) if run is not None), None)
+    found = next(filter(None, map(newest_run, kept)), None)
     folders = [found.folder / "checkpoint"] if found else []
-    folders += [ASSETS / "mini-v3-base"]
-    config = next((c for c in map(read_config, folders) if c is not None), None)
+    config = next(filter(None, map(read_config, [*folders, ASSETS / "mini-v3-base"])), None)
     memory, graphics, bandwidth = machine()
     return Evidence(memory, config, found, _student(kept), graphics, bandwidth)
 
@@ -117,12 +122,7 @@ def described(evidence: Evidence) -> dict[str, str]:
     if evidence.bandwidth:
         said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s on all cores"
     if evidence.run:
-        first, last = evidence.run.accuracy
-        before, after = evidence.run.thinking
-        said["own R1-Zero"] = (
-            f"{evidence.run.steps} steps: from {first:.0%} to {last:.0%} right, from {before:.1f} "
-            f"to {after:.1f} tokens of thinking"
-        )
+        said["own R1-Zero"] = f"{evidence.run.steps} steps: {evidence.run}"
     if evidence.config:
         count = accounting.count_parameters(evidence.config)
         whose = "own mixture of experts" if evidence.run else "mixture of experts of the course"
@@ -136,9 +136,9 @@ def described(evidence: Evidence) -> dict[str, str]:
 
 def newest_run(folder: Path) -> Run | None:
     """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
-    logs = sorted(folder.glob("**/metrics.jsonl"), key=_age)
-    read = (read_run(path) for path in reversed(logs) if _is_zero(path.relative_to(folder).parts))
-    return next((run for run in read if run is not None), None)
+    logs = sorted(folder.glob("**/metrics.jsonl"), key=_age, reverse=True)
+    read = (read_run(path) for path in logs if _is_zero(path.relative_to(folder).parts))
+    return next(filter(None, read), None)
 
 
 def _is_zero(parts: tuple[str, ...]) -> bool:
@@ -181,12 +181,9 @@ def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict
     """`config.json` of a model of one of `kinds`, DeepSeek-V3's class; None for anything else."""
     try:
         config = records.loaded(folder / "config.json")
-    except (OSError, ValueError):
-        return None
-    if not isinstance(config, dict) or config.get("model_type") not in kinds:
-        return None
-    try:
-        accounting.count_parameters(config)
-    except (KeyError, TypeError, ValueError):
-        return None
-    return config
+        if config["model_type"] in kinds:
+            accounting.count_parameters(config)
+            return config
+    except (OSError, KeyError, TypeError, ValueError):
+        pass
+    return None

@@ -7,12 +7,12 @@ model that comes with the course stands in for a distill that has not been made 
 
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from course_lib.checklist import live_checks
-from course_lib.checklist.evidence import Evidence, Run, Student
+from course_lib.checklist.evidence import Evidence, Student
 from course_lib.checklist.quiz import (
     Ask,
     Choice,
@@ -43,24 +43,9 @@ LEAST_THINKING = 0.1
 """Mean tokens of thinking in an answer; below it a ratio says nothing."""
 
 
-def of(question: str, now: Evidence, states: States) -> tuple[Ask, ...]:
+def of(question: str, now: Evidence, states: States) -> list[Ask]:
     """What a question asks about the learner's own things, as far as they are there."""
-    made: dict[str, tuple[Ask, ...]] = {
-        "cost": own_bill(now),
-        "training": own_growth(now),
-        "distills": own_distill(now, states),
-        "local": (*ceiling(now), *own_speed(now, states)),
-        "data": audit(now, states),
-    }
-    return made.get(question, ())
-
-
-def story(run: Run) -> str:
-    """What a run of R1-Zero came to, in a sentence."""
-    return (
-        f"Your run: from {run.accuracy[0]:.0%} to {run.accuracy[1]:.0%} right, from "
-        f"{run.thinking[0]:.1f} to {run.thinking[1]:.1f} tokens of thinking."
-    )
+    return [ask for make in _OWN.get(question, ()) if (ask := make(now, states))]
 
 
 @cache
@@ -70,63 +55,59 @@ def words_of(name: str) -> Mapping[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def _number(
-    name: str, right: Callable[[State], float], slips: Mapping[str, float], **known: Any
-) -> Number:
+def _number(name: str, right: Callable[[State], float], known: Mapping[str, Any]) -> Number:
     """The question `name` of `own.toml`, `known` filled in, with those slips that have a number."""
-    words = words_of("own")[name]
-    made = [
-        Slip(fixed(slips[one["value"]]), one["mistake"], one["reply"])
+    words = {**words_of("own")[name], **known}
+    slips = [
+        Slip(fixed(words[one["value"]]), one["mistake"], one["reply"])
         for one in words["slips"]
-        if one["value"] in slips
+        if one["value"] in words
     ]
-    given = {key: words[key] for key in ("tolerance", "near") if key in words}
+    given = {key: words[key] for key in ("tolerance", "near", "factor") if key in words}
     prompt, reply = (words[part].format_map(known) for part in ("prompt", "reply"))
-    factor = known.get("factor", 1.0)
-    return Number(name, prompt, words["unit"], right, reply, slips=made, factor=factor, **given)
+    return Number(name, prompt, words["unit"], right, reply, slips=slips, **given)
 
 
-def own_bill(now: Evidence) -> tuple[Prediction, ...]:
-    """How many times dearer an answer became while reasoning grew; nothing without a run.
+def own_bill(now: Evidence, _: States) -> Prediction | None:
+    """How many times dearer an answer became while reasoning grew; None without a run.
 
     Nor is there a ratio to ask for where the run began with hardly any thinking at all.
     """
     run = now.run
     if run is None or run.thinking[0] < LEAST_THINKING:
-        return ()
-    ratio, price = run.thinking[1] / run.thinking[0], value("api.r1_launch.output")
-    slips = {"price": 1, "better": run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio}
+        return None
+    ratio = run.thinking[1] / run.thinking[0]
+    better = run.accuracy[1] / run.accuracy[0] if run.accuracy[0] else ratio
+    price = value("api.r1_launch.output")
     known = {"before": run.thinking[0], "price": price, "steps": run.steps}
-    ask = _number("own_bill", lambda s: s["ratio"], slips, **known)
-    return (Prediction(ask, lambda: {"ratio": ratio}, lambda _: story(run)),)
+    known |= {"better": better, "price_ratio": 1}
+    ask = _number("own_bill", lambda s: s["ratio"], known)
+    return Prediction(ask, lambda: {"ratio": ratio}, lambda _: f"Your run: {run}.")
 
 
-def own_growth(now: Evidence) -> tuple[Prediction, ...]:
-    """What the learner's own R1-Zero came to; nothing without a run."""
+def own_growth(now: Evidence, _: States) -> Prediction | None:
+    """What the learner's own R1-Zero came to; None without a run."""
     run = now.run
     if run is None:
-        return ()
+        return None
     first, last = run.accuracy
-    slips = {"first": 100 * first}
-    ask = _number("own_growth", lambda s: s["accuracy"], slips, first=first, steps=run.steps)
-    return (Prediction(ask, lambda: {"accuracy": 100 * last}, lambda _: story(run)),)
+    known = {"first": first, "first_percent": 100 * first, "steps": run.steps}
+    ask = _number("own_growth", lambda s: s["accuracy"], known)
+    return Prediction(ask, lambda: {"accuracy": 100 * last}, lambda _: f"Your run: {run}.")
 
 
-def own_distill(now: Evidence, states: States) -> tuple[Prediction, ...]:
+def own_distill(now: Evidence, states: States) -> Prediction | None:
     """How much of its teacher a distill has kept: it is put to the test there and then."""
     if now.student is None or now.config is None:
-        return ()
+        return None
     size, teacher = map(_trained, (now.student.config, now.config))
-    share = 100 * size / teacher
-    slips = {"share": share, "guessing": GUESSING}
-    known = {"size": size, "share": share, "teacher": teacher, "puzzles": live_checks.PUZZLES}
-    whose = _whose(now.student)
-    ask = _number("own_distill", lambda s: 100 * s["right"], slips, whose=whose, **known)
-
-    def run() -> State:
-        return {"right": live_checks.accuracy(_student(states))}
-
-    return (Prediction(ask, run, lambda s: f"It got {s['right']:.1%} of them right, just now."),)
+    known = {"whose": _whose(now.student), "size": size, "share": 100 * size / teacher}
+    known |= {"teacher": teacher, "puzzles": live_checks.PUZZLES, "guessing": GUESSING}
+    return Prediction(
+        _number("own_distill", lambda s: 100 * s["right"], known),
+        lambda: {"right": live_checks.accuracy(_student(states))},
+        lambda s: f"It got {s['right']:.1%} of them right, just now.",
+    )
 
 
 def _whose(student: Student) -> str:
@@ -144,10 +125,10 @@ def _student(states: States) -> Path:
     return states()["evidence"].student.folder
 
 
-def ceiling(now: Evidence) -> tuple[Number, ...]:
-    """The speed that this machine's memory allows; nothing where it has not been measured."""
+def ceiling(now: Evidence, _: States) -> Number | None:
+    """The speed that this machine's memory allows; None where it has not been measured."""
     if not now.bandwidth:
-        return ()
+        return None
     config = CONFIGS["R1-Distill-Qwen-7B"]
     context = int(value("ollama.context.under_24_gib"))
     held = memory.weights_bytes(config, "q4_k_m") / memory.GB
@@ -155,32 +136,30 @@ def ceiling(now: Evidence) -> tuple[Number, ...]:
     def most(quantisation: str, bandwidth: float = now.bandwidth) -> float:
         return memory.ceiling_tokens_per_second(config, quantisation, context, bandwidth)
 
-    slips = {name: most(name) for name in ("bf16", "fp8")}
     known = {"reads": now.bandwidth / 1e9, "held": held, "most": most("q4_k_m")}
-    right = partial(most, "q4_k_m")
-    return (_number("ceiling", lambda s: right(s["evidence"].bandwidth), slips, **known),)
+    known |= {name: most(name) for name in ("bf16", "fp8")}
+    return _number("ceiling", lambda s: most("q4_k_m", s["evidence"].bandwidth), known)
 
 
-def own_speed(now: Evidence, states: States) -> tuple[Prediction, ...]:
+def own_speed(now: Evidence, states: States) -> Prediction | None:
     """How fast the learner's distill writes here: it is timed there and then."""
     if now.student is None:
-        return ()
+        return None
     read = accounting.count_parameters(now.student.config).total * 4
-    slips = {"memory": now.bandwidth / read} if now.bandwidth else {}
     name = _whose(now.student)
     known = {"whose": name[0].lower() + name[1:], "read": read / 1e6, "factor": BUSY}
-    ask = _number("own_speed", lambda s: s["speed"].speed, slips, **known)
+    known |= {"memory": now.bandwidth / read} if now.bandwidth else {}
+    return Prediction(
+        _number("own_speed", lambda s: s["speed"].speed, known),
+        lambda: {"speed": live_checks.speed(_student(states))},
+        lambda s: f"Just now: {s['speed'].text()}.",
+    )
 
-    def run() -> State:
-        return {"speed": live_checks.speed(_student(states))}
 
-    return (Prediction(ask, run, lambda s: f"Just now: {s['speed'].text()}."),)
-
-
-def audit(now: Evidence, states: States) -> tuple[Prediction, ...]:
+def audit(now: Evidence, states: States) -> Prediction | None:
     """What is asked of the network while the learner's distill answers: it is watched doing so."""
     if now.student is None:
-        return ()
+        return None
     options = {
         "nothing": Option("Nothing at all", _found),
         "here": Option("Connections within this machine only", _found),
@@ -194,11 +173,20 @@ def audit(now: Evidence, states: States) -> tuple[Prediction, ...]:
         lambda s: reach(s["flow"]),
         as_listed=True,
     )
+    return Prediction(
+        ask,
+        lambda: {"flow": live_checks.audit(_student(states))},
+        lambda s: f"Just now: {s['flow'].text()}",
+    )
 
-    def run() -> State:
-        return {"flow": live_checks.audit(_student(states))}
 
-    return (Prediction(ask, run, lambda s: f"Just now: {s['flow'].text()}"),)
+_OWN: dict[str, tuple[Callable[[Evidence, States], Ask | None], ...]] = {
+    "cost": (own_bill,),
+    "training": (own_growth,),
+    "distills": (own_distill,),
+    "local": (ceiling, own_speed),
+    "data": (audit,),
+}
 
 
 def reach(flow: Recording) -> str:
@@ -216,9 +204,6 @@ def _found(state: State) -> str:
     if flow.events:
         return f"It stayed on this machine ({LOOPBACK} and the like)."
     return "The weights are in a file and the arithmetic is done here: there is nobody to ask."
-
-
-# --- what fits ------------------------------------------------------------------------------------
 
 
 def needed_gib(tag: str, context: int) -> float:
@@ -241,7 +226,8 @@ def largest_that_fits(machine: Evidence, context: int) -> str:
 def fits(context: int, now: Evidence) -> Choice:
     """Which is the largest distill that this machine holds with a context of so many tokens."""
     options = {
-        tag: Option(f"{tag} ({OLLAMA_TAGS[tag]})", _fit_reply(tag, context)) for tag in OLLAMA_TAGS
+        tag: Option(f"{tag} ({name})", _fit_reply(tag, context))
+        for tag, name in OLLAMA_TAGS.items()
     }
     smallest = min(OLLAMA_TAGS, key=lambda tag: needed_gib(tag, context))
     options["none"] = Option("None of them", _fit_reply(smallest, context))
