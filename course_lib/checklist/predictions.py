@@ -19,9 +19,8 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
     A blank is no mistake, and neither is a text that is no number: both are said in the reply.
     """
     told = f"“{came}”" if isinstance(came, str) else f"{_figure(came)} {unit}".strip()
-    if not (answer or "").strip():
+    if answer is None or not answer.strip():
         return Verdict(Outcome.BLANK, f"{NONE}; it came to {told}.")
-    assert answer is not None
     if isinstance(came, str):
         outcome = Outcome.RIGHT if answer == came else Outcome.WRONG
         as_said = "as it came" if answer == came else f"and it came to “{came}”"
@@ -29,9 +28,8 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
     try:
         given = read_number(answer, unit)
     except ValueError as error:
-        return Verdict(
-            Outcome.BLANK, f"Your prediction cannot be read: {error}. It came to {told}."
-        )
+        reply = f"Your prediction cannot be read: {error}. It came to {told}."
+        return Verdict(Outcome.BLANK, reply)
     assert given is not None
     said = f"You predicted {_figure(given)} {unit}".strip()
     if abs(given - came) <= near * abs(came) + 1e-12:

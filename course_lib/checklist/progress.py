@@ -120,12 +120,12 @@ def _with(name: str, outcome: str, section: str, details: Mapping[str, Any]) -> 
     before = progress.entry(section, name)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     entry = {**details, "outcome": outcome, "when": now}
-    if section == "exercises" and before and worth(before["outcome"]) > worth(outcome):
-        entry = before
-    elif before.get("outcome") == outcome == RIGHT and section == "exercises":
-        entry = before  # right since then
-    entry = {**entry, "tries": before.get("tries", 0) + 1}
-    progress.sections.setdefault(section, {})[name] = entry
+    if section == "exercises" and before:
+        kept = before["outcome"]
+        if worth(kept) > worth(outcome) or kept == outcome == RIGHT:  # right since then
+            entry = before
+    tries = before.get("tries", 0) + 1
+    progress.sections.setdefault(section, {})[name] = {**entry, "tries": tries}
     return progress
 
 

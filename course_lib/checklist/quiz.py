@@ -34,6 +34,9 @@ class Outcome(StrEnum):
     RIGHT = "right"
 
 
+SIGNS = dict(zip(Outcome, "…✗≠≈✓", strict=True))
+
+
 @dataclass(frozen=True)
 class Verdict:
     """An outcome and the reply that goes with it, in a sentence or two."""

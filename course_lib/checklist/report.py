@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from course_lib import facts, records
 from course_lib.checklist import predictions
 from course_lib.checklist.progress import Progress
 from course_lib.checklist.quiz import (
+    SIGNS,
     Ask,
     Choice,
     Number,
@@ -31,8 +32,6 @@ from course_lib.errors import CourseError
 from course_lib.show import svg
 from course_lib.show.pages import render
 from course_lib.show.theme import NO_MATHS
-
-_HERE = Path(__file__).parent
 
 READ_NEXT = {
     "How it was done, in its makers' words": "r1.aime_2024.pass_at_1",
@@ -48,25 +47,6 @@ WORDS = {
     Outcome.CLOSE: "close",
     Outcome.RIGHT: "right",
 }
-_SIGNS = {
-    Outcome.BLANK: "…",
-    Outcome.WRONG: "✗",
-    Outcome.MISUNDERSTOOD: "≠",
-    Outcome.CLOSE: "≈",
-    Outcome.RIGHT: "✓",
-}
-
-
-class Explored(Protocol):
-    """What a widget gives to the report: its title, its picture (HTML) and its state in words."""
-
-    title: str
-
-    def picture(self) -> str:
-        """The picture as HTML."""
-
-    def text(self) -> str:
-        """What it shows, in words."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +112,13 @@ class Report:
     `sections` are lists under a title: own words, predictions, exercises, what to read next.
     """
 
-    parts: tuple[Part, ...]
-    explored: tuple[tuple[str, str, str], ...]
+    parts: Sequence[Part]
+    explored: Sequence[tuple[str, str, str]]
     when: str
     machine: str
-    numbers: tuple[tuple[str, str], ...] = ()
-    name: str = ""
-    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    numbers: Mapping[str, str]
+    name: str
+    sections: Mapping[str, Sequence[str]]
 
     @property
     def title(self) -> str:
@@ -149,28 +129,32 @@ class Report:
 def build(
     questions: Sequence[Question],
     progress: Progress,
-    explored: Sequence[Explored] = (),
+    explored: Sequence[Any] = (),
     numbers: Mapping[str, str] | None = None,
     exercises: str = "",
 ) -> Report:
     """Gather the report from the progress and from widgets as the learner has set them.
 
+    Of each widget in `explored` the report has title, `picture()` (HTML) and `text()`.
     `numbers` are the learner's own, by what they are of, as `evidence.described` gives them;
     `exercises` are lines on how far they are, as `progress_cli.text` gives them.
     """
-    now = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
-    machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
-    seen = tuple((item.title, item.picture(), item.text()) for item in explored)
-    parts = tuple(part(question, progress) for question in questions)
-    sections = (
-        ("In my own words", tuple(_own_words(questions, progress))),
-        ("What I predicted", tuple(_predicted(progress))),
-        ("Exercises", tuple(exercises.splitlines())),
-        ("What to read next", tuple(_next(questions, parts))),
+    parts = [part(question, progress) for question in questions]
+    sections = {
+        "In my own words": list(_own_words(questions, progress)),
+        "What I predicted": list(_predicted(progress)),
+        "Exercises": exercises.splitlines(),
+        "What to read next": list(_next(questions, parts)),
+    }
+    return Report(
+        parts,
+        [(item.title, item.picture(), item.text()) for item in explored],
+        datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores",
+        numbers or {},
+        _words(progress, "name"),
+        {title: said for title, said in sections.items() if said},
     )
-    filled = tuple(section for section in sections if section[1])
-    own = tuple((numbers or {}).items())
-    return Report(parts, seen, now, machine, own, _words(progress, "name"), filled)
 
 
 def _words(progress: Progress, name: str) -> str:
@@ -221,7 +205,7 @@ def _given(way: Ask, entry: Mapping) -> str:
     answer = entry.get("answer")
     if not isinstance(answer, Mapping):
         return ""
-    names = dict(ask.items) if isinstance(ask, Order) else {}
+    names = ask.items if isinstance(ask, Order) else {}
     if isinstance(ask, Choice):
         names = {key: option.text for key, option in ask.options.items()}
     said = [names.get(str(value), str(value)) for value in answer.values() if value]
@@ -231,8 +215,7 @@ def _given(way: Ask, entry: Mapping) -> str:
 
 
 def _outcome(entry: dict) -> Outcome:
-    known = {str(outcome) for outcome in Outcome}
-    return Outcome(entry["outcome"]) if entry.get("outcome") in known else Outcome.BLANK
+    return Outcome(entry["outcome"]) if entry.get("outcome") in set(Outcome) else Outcome.BLANK
 
 
 def summary(report: Report) -> str:
@@ -246,8 +229,7 @@ def summary(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its pictures are the files that `pictures` names."""
-    values = {"report": report, "summary": summary(report), "shown": _shown(report)}
-    return render(_HERE / "report.md.j2", filters={"plain": _plain}, **values)
+    return _page("report.md", report, filters={"plain": _plain}, shown=_shown(report))
 
 
 def pictures(report: Report) -> dict[str, str]:
@@ -278,7 +260,7 @@ def _plain(text: str) -> str:
 
 def to_html(report: Report) -> str:
     """The report as one HTML page, with the pictures."""
-    return _html("report", report) + "\n"
+    return _page("report.html", report) + "\n"
 
 
 def inside(report: Report) -> str:
@@ -286,13 +268,13 @@ def inside(report: Report) -> str:
 
     The cells of its tables say their alignment, for JupyterLab has another one.
     """
-    html = re.sub(r"<(t[hd])\b", r'<\1 style="text-align:left"', _html("answers", report))
+    html = re.sub(r"<(t[hd])\b", r'<\1 style="text-align:left"', _page("answers.html", report))
     return f'<div class="ir1-report {NO_MATHS}">{html}</div>'
 
 
-def _html(name: str, report: Report) -> str:
-    template = _HERE / f"{name}.html.j2"
-    return render(template, report=report, summary=summary(report), signs=_SIGNS)
+def _page(name: str, report: Report, **more: Any) -> str:
+    template = Path(__file__).with_name(f"{name}.j2")
+    return render(template, report=report, summary=summary(report), signs=SIGNS, **more)
 
 
 def save(report: Report, folder: Path) -> tuple[Path, Path]:

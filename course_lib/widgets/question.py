@@ -13,6 +13,7 @@ from IPython.display import display
 
 from course_lib.checklist import progress
 from course_lib.checklist.quiz import (
+    SIGNS,
     Ask,
     Choice,
     Number,
@@ -30,11 +31,11 @@ PHASES = ("before", "after")
 RUNNING = "Running it now; this takes some seconds."
 
 _WORDS = {
-    Outcome.BLANK: ("…", "Not answered yet"),
-    Outcome.WRONG: ("✗", "Not right"),
-    Outcome.MISUNDERSTOOD: ("≠", "A known misunderstanding"),
-    Outcome.CLOSE: ("≈", "Close"),
-    Outcome.RIGHT: ("✓", "Right"),
+    Outcome.BLANK: "Not answered yet",
+    Outcome.WRONG: "Not right",
+    Outcome.MISUNDERSTOOD: "A known misunderstanding",
+    Outcome.CLOSE: "Close",
+    Outcome.RIGHT: "Right",
 }
 
 
@@ -123,11 +124,12 @@ class Way(base.Widget):
         """The verdict as a card, once there is one."""
         if self.verdict is None:
             return ""
-        sign, word = _WORDS[self.verdict.outcome]
-        kind = "note" if self.verdict.outcome is Outcome.RIGHT else "warning"
-        reply = paragraphs(self.verdict.reply) + paragraphs(self._notice)
-        explore = self.question.explore if self.verdict.outcome is not Outcome.RIGHT else ""
-        return card(kind, f"{sign} {word}", reply + paragraphs(explore))
+        outcome = self.verdict.outcome
+        kind, explore = ("warning", self.question.explore)
+        if outcome is Outcome.RIGHT:
+            kind, explore = "note", ""
+        said = map(paragraphs, (self.verdict.reply, self._notice, explore))
+        return card(kind, f"{SIGNS[outcome]} {_WORDS[outcome]}", "".join(said))
 
     def text(self) -> str:
         """The answer given and, once checked, the verdict."""
@@ -136,7 +138,7 @@ class Way(base.Widget):
             return (
                 f"Your answer: {', '.join(given)}. Not checked yet." if given else "No answer yet."
             )
-        return f"{_WORDS[self.verdict.outcome][1]}: {self.verdict.reply} {self._notice}".strip()
+        return f"{_WORDS[self.verdict.outcome]}: {self.verdict.reply} {self._notice}".strip()
 
     def _changed(self) -> None:
         if self._read() != self.state:
