@@ -47,9 +47,8 @@ class Map:
     links: str
 
     def _repr_html_(self) -> str:
-        return (
-            f'<div class="ir1-map">{svg.as_images(svg.beside([self.svg]))}<p>{self.links}</p></div>'
-        )
+        picture = svg.as_images(svg.beside([self.svg]))
+        return f'<div class="ir1-map">{picture}<p>{self.links}</p></div>'
 
     def __repr__(self) -> str:
         return self.words
@@ -64,15 +63,13 @@ def here(number: str) -> Map:
     if number not in numbers:
         raise ValueError(f"there is no lesson {number!r}: there are {', '.join(numbers)}")
     at = numbers.index(number)
-    beside = {
-        "Before": LESSONS[at - 1] if at else None,
-        "Next": next(iter(LESSONS[at + 1 :]), None),
-    }
-    known = {word: lesson for word, lesson in beside.items() if lesson}
-    said = [f"You are at {LESSONS[at]}", *(f"{word}: {one}" for word, one in known.items())]
+    beside = {"Before": LESSONS[at - 1]} if at else {}
+    if at + 1 < len(LESSONS):
+        beside["Next"] = LESSONS[at + 1]
+    said = [f"You are at {LESSONS[at]}", *(f"{word}: {one}" for word, one in beside.items())]
     words = " ".join(one if one.endswith("?") else f"{one}." for one in said)
     links = [f"<strong>{escape(LESSONS[at])}</strong>"]
-    links += [f"{word}: {lesson.link()}" for word, lesson in known.items()]
+    links += [f"{word}: {lesson.link()}" for word, lesson in beside.items()]
     return Map(_drawn(at, words), words, " · ".join(links))
 
 
@@ -99,9 +96,9 @@ def _stop(lesson: Lesson, x: float, y: float, *, here: bool) -> str:
     radius, width = (17, 5) if here else (13, 2)
     colour = PALETTE["violet" if here else "ocean"]
     dash = ' stroke-dasharray="4 3"' if lesson.deeper and not here else ""
-    circle = (
-        f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" style="fill:{PAGE_COLOUR}" stroke="{colour}" '
-    )
     weight = ' font-weight="bold"' if here else ""
     said = svg.text(x, y + 5, lesson.number, "middle") + svg.text(x, y + 32, lesson.short, "middle")
-    return f'{circle}stroke-width="{width}"{dash}/><g{weight}>{said}</g>'
+    return (
+        f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" style="fill:{PAGE_COLOUR}" stroke="{colour}" '
+        f'stroke-width="{width}"{dash}/><g{weight}>{said}</g>'
+    )

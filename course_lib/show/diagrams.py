@@ -7,10 +7,8 @@ boxes are models, violet ones texts and numbers, orange ones rules, brown ones o
 
 import math
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from course_lib.show import svg
 from course_lib.show.theme import PALETTE
@@ -102,7 +100,10 @@ def draw(name: str, **values: object) -> svg.Picture:
         raise ValueError(f"there is no diagram {name!r}: there are {', '.join(_TABLE)}")
     shown = _TABLE[name]
     try:
-        boxes = {key: _box(one, values) for key, one in shown["boxes"].items()}
+        boxes = {
+            key: Box(**one | {"text": one["text"].format_map(values)})
+            for key, one in shown["boxes"].items()
+        }
         words = shown["words"].format_map(values)
     except KeyError as error:
         raise ValueError(f"the diagram {name!r} needs a value for {error.args[0]}") from error
@@ -115,9 +116,3 @@ def draw(name: str, **values: object) -> svg.Picture:
         height += _LINE
         body.append(svg.text(0, height - 6, note))
     return svg.Picture((svg.frame(shown["title"], words, height, body, svg.NARROW),), words)
-
-
-def _box(one: Mapping[str, Any], values: Mapping[str, object]) -> Box:
-    (x, y), (width, height) = one["at"], one["size"]
-    text = one["text"].format_map(values)
-    return Box((x, y), (width, height), text, one.get("colour", ""), one.get("top", False))

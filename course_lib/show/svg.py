@@ -8,33 +8,25 @@ pattern or a dash. All sizes are in SVG user units (CSS pixels at full width).
 import base64
 import math
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 
-from course_lib.show.theme import (
-    FONT,
-    NO_MATHS,
-    PAGE_COLOUR,
-    PALETTE,
-    STILL,
-    TEXT_COLOUR,
-    escape,
-)
+from course_lib.show.theme import FONT, NO_MATHS, PAGE_COLOUR, PALETTE, STILL, TEXT_COLOUR, escape
 
 WIDTH, NARROW = 640, 480  # of charts; and of what has much text, which a phone shows smaller
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 56
 _COLOURS = tuple(PALETTE.values())
 _DASHES = ("", "8 4", "2 4", "8 4 2 4", "14 4", "14 4 2 4")
+_LETTERS = string.ascii_uppercase
 
 
 def number(value: float) -> str:
     """A number for people: up to four significant digits, thousands marked (12,000; 0.0213)."""
     if not math.isfinite(value):
         return str(value)
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def as_images(html: str) -> str:
@@ -205,24 +197,20 @@ def stacked_bars(
     return frame(title, "; ".join(words), height, body, width)
 
 
-def _letter(index: int) -> str:
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index % 26]
-
-
 def _part(x: float, y: float, width: float, index: int) -> str:
     box = _rect(x, y, width, 28, _COLOURS[index % len(_COLOURS)])
     if width < 16:
         return box
     return box + (
         f'<text x="{x + width / 2:.1f}" y="{y + 19:.1f}" text-anchor="middle" fill="#000" '
-        f'stroke="#fff" stroke-width="4" paint-order="stroke">{_letter(index)}</text>'
+        f'stroke="#fff" stroke-width="4" paint-order="stroke">{_LETTERS[index % 26]}</text>'
     )
 
 
 def _key(part: str, index: int, top: float, width: int) -> str:
     x, y = (index % 2) * width / 2, top + 24 * (index // 2)
     box = _rect(x, y, 14, 14, _COLOURS[index % len(_COLOURS)])
-    return box + text(x + 20, y + 12, f"{_letter(index)}: {part}")
+    return box + text(x + 20, y + 12, f"{_LETTERS[index % 26]}: {part}")
 
 
 def lines(
@@ -279,17 +267,14 @@ def _axes(
     xs: tuple[float, float], ys: tuple[float, float], x_name: str, y_name: str, place: _Place
 ) -> list[str]:
     (left, bottom), (right, top) = place(xs[0], ys[0]), place(xs[1], ys[1])
-    parts = [
-        f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" fill="none" '
-        'stroke="currentColor"/>',
+    corner = f"M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}"
+    return [
+        f'<path d="{corner}" fill="none" stroke="currentColor"/>',
         text((left + right) / 2, bottom + 40, x_name, "middle"),
         text(left, top - 6, y_name),
+        *(text(place(x, ys[0])[0], bottom + 20, number(x), "middle") for x in ticks(*xs)),
+        *(text(left - 6, place(xs[0], y)[1] + 5, number(y), "end") for y in ticks(*ys)),
     ]
-    for x in ticks(*xs):
-        parts.append(text(place(x, ys[0])[0], bottom + 20, number(x), "middle"))
-    for y in ticks(*ys):
-        parts.append(text(left - 6, place(xs[0], y)[1] + 5, number(y), "end"))
-    return parts
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -38,16 +38,14 @@ FONT = "var(--jp-content-font-family, system-ui, sans-serif)"
 NO_MATHS = "tex2jax_ignore mathjax_ignore"
 """HTML classes that keep JupyterLab from reading '$5 and $6' as a formula."""
 
-_KINDS: dict[str, tuple[str, str, str]] = {
+KINDS: dict[str, tuple[str, str, str]] = {
     "question": ("Question", "?", "violet"),
     "exercise": ("Exercise", "✎", "teal"),
     "warning": ("Take care", "!", "orange"),
     "recorded": ("Recorded result", "●", "ocean"),
     "note": ("Note", "i", "brown"),
 }
-
-KINDS = tuple(_KINDS)
-"""The kinds of card there are."""
+"""The kinds of card there are: word, sign and colour."""
 
 STILL = "ir1-still"
 """HTML class of pictures that are images, dark on white."""
@@ -84,9 +82,9 @@ def card(kind: str, title: str, body_html: str) -> str:
     said in words and by a sign as well as by the colour of the edge; dollar signs in it stay
     dollars and start no formula. Raises ValueError for another kind.
     """
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise ValueError(f"unknown kind of card {kind!r}: use one of {', '.join(KINDS)}")
-    word, sign, colour = _KINDS[kind]
+    word, sign, colour = KINDS[kind]
     return (
         f'<div class="ir1-card ir1-{kind} {NO_MATHS}" role="group" '
         f'aria-label="{word}: {escape(title)}" style="'
