@@ -274,13 +274,12 @@ class Widget:
         head = ipw.HTML(f"{hide}<strong>{escape(self.title)}</strong>")
         lead = [ipw.HTML(self.lead())] if self.lead() else []
         extras = self.extras()
-        steering = _box("ir1-controls", [*lead, *self._groups(), *extras])
-        shown = _box("ir1-shown", [self._picture, self._status])
-        body = _box("ir1-beside" if self.beside else "ir1-body", [steering, shown])
-        box = _box("ir1-frame", [head, *self._tour(extras), body])
-        box.add_class(self._mark())
-        box.add_class(f"of-{self._twin_id()}")
-        return box
+        steering = ipw.VBox([*lead, *self._groups(), *extras], _dom_classes=["ir1-controls"])
+        shown = ipw.VBox([self._picture, self._status], _dom_classes=["ir1-shown"])
+        side = "ir1-beside" if self.beside else "ir1-body"
+        body = ipw.VBox([steering, shown], _dom_classes=[side])
+        names = ["ir1-frame", self._mark(), f"of-{self._twin_id()}"]
+        return ipw.VBox([head, *self._tour(extras), body], _dom_classes=names)
 
     def _groups(self) -> list[ipw.GridBox]:
         """The controls' groups, side by side where there is room."""
@@ -292,8 +291,9 @@ class Widget:
             columns = f"repeat(auto-fit, minmax(max(min(100%, {self.column}), {share}), 1fr))"
             title = [ipw.HTML(f"<strong>{escape(heading)}</strong>")] if heading else []
             inside = [*title, *(self._controls[name] for name in names)]
-            made.append(ipw.GridBox(inside, layout={"grid_template_columns": columns}))
-            made[-1].add_class("ir1-group" if heading else "ir1-plain")
+            names = ["ir1-group" if heading else "ir1-plain"]
+            layout = {"grid_template_columns": columns}
+            made.append(ipw.GridBox(inside, layout=layout, _dom_classes=names))
         return made
 
     def _tour(self, extras: Iterable[ipw.Widget]) -> list[tours.Tour]:
@@ -339,12 +339,6 @@ class Widget:
         if self.state == self._first:
             self._put(kept)
             self.state = self._read()
-
-
-def _box(name: str, parts: Sequence[ipw.Widget]) -> ipw.VBox:
-    box = ipw.VBox(list(parts))
-    box.add_class(name)
-    return box
 
 
 def _buttons(parts: Iterable[ipw.Widget]) -> list[ipw.Button]:

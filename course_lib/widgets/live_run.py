@@ -100,10 +100,8 @@ class LiveRun(Widget):
 
     def _build(self) -> ipw.VBox:
         """The tour alone: a live widget's picture waits while a cell runs, the page's copy not."""
-        box = ipw.VBox(tours.offer("LiveRun", {}, f".of-{self._twin_id()}"))
-        box.add_class("ir1-frame")
-        box.add_class(self._mark())
-        return box
+        tour = tours.offer("LiveRun", {}, f".of-{self._twin_id()}")
+        return ipw.VBox(tour, _dom_classes=["ir1-frame", self._mark()])
 
     def _ipython_display_(self) -> None:
         show_live(self.widget, f"A tour of {self.title}", "", "")

@@ -6,7 +6,6 @@ question.show(questions.checklist()["cost"])   # in the checklist; phase="before
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import ipywidgets as ipw
 from IPython.display import display
@@ -29,6 +28,7 @@ from course_lib.widgets import base
 
 PHASES = ("before", "after")
 RUNNING = "Running it now; this takes some seconds."
+_WIDE = "min(100%, 60em)"
 
 _WORDS = {
     Outcome.BLANK: "Not answered yet",
@@ -69,7 +69,12 @@ class Way(base.Widget):
             return {"answer": base.radio("Your answer", self.ask.shown())}
         if isinstance(self.ask, Number):
             return {"answer": base.line(f"Your number ({self.ask.unit})")}
-        return {f"place_{n}": _place(n, self.ask) for n in range(1, len(self.ask.items) + 1)}
+        options = {"(open)": "", **{text: key for key, text in self.ask.items.items()}}
+        places = {}
+        for n in range(1, len(self.ask.items) + 1):
+            places[f"place_{n}"] = base.choice(f"Place {n}", options)
+            places[f"place_{n}"].layout.width = _WIDE
+        return places
 
     def given(self) -> str:
         """The answer, else what there is to choose from: without a kernel it is seen only here."""
@@ -85,10 +90,6 @@ class Way(base.Widget):
         label = "Predict, then run" if isinstance(self.way, Prediction) else "Check my answer"
         return [base.row(base.button(label, self.check))]
 
-    def answer(self) -> Any:
-        """What `way.judge` takes: a key, a text, or keys in order."""
-        return list(self.state.values()) if isinstance(self.way, Order) else self.state["answer"]
-
     def check(self) -> Verdict:
         """Judge the answer as it stands, keep it in the progress, and show the verdict.
 
@@ -96,8 +97,10 @@ class Way(base.Widget):
         """
         if isinstance(self.way, Prediction) and self._live is not None:
             self._status.text = RUNNING
+        ordered = isinstance(self.way, Order)
+        answer = list(self.state.values()) if ordered else self.state["answer"]
         try:
-            self.verdict = self.way.judge(self.answer(), self.question.state())
+            self.verdict = self.way.judge(answer, self.question.state())
         except CourseError as error:  # a prediction's run met a damaged model, for instance
             self.verdict = Verdict(Outcome.BLANK, str(error))
         self._notice = self._keep(self.verdict)
@@ -124,20 +127,17 @@ class Way(base.Widget):
         """The verdict as a card, once there is one."""
         if self.verdict is None:
             return ""
-        outcome = self.verdict.outcome
-        kind, explore = ("warning", self.question.explore)
-        if outcome is Outcome.RIGHT:
-            kind, explore = "note", ""
-        said = map(paragraphs, (self.verdict.reply, self._notice, explore))
+        outcome, explore = self.verdict.outcome, self.question.explore
+        kind, more = ("note", "") if outcome is Outcome.RIGHT else ("warning", explore)
+        said = map(paragraphs, (self.verdict.reply, self._notice, more))
         return card(kind, f"{SIGNS[outcome]} {_WORDS[outcome]}", "".join(said))
 
     def text(self) -> str:
         """The answer given and, once checked, the verdict."""
         if self.verdict is None:
             given = [str(getattr(c, "label", c.value)) for c in self._controls.values() if c.value]
-            return (
-                f"Your answer: {', '.join(given)}. Not checked yet." if given else "No answer yet."
-            )
+            said = f"Your answer: {', '.join(given)}. Not checked yet."
+            return said if given else "No answer yet."
         return f"{_WORDS[self.verdict.outcome]}: {self.verdict.reply} {self._notice}".strip()
 
     def _changed(self) -> None:
@@ -178,8 +178,8 @@ class Topic:
         self._head.value = self.progress()
 
     def _ipython_display_(self) -> None:
-        box = ipw.VBox([self._head, *(way.widget for way in self.ways)])
-        box.add_class("ir1-topic")
+        parts = [self._head, *(way.widget for way in self.ways)]
+        box = ipw.VBox(parts, _dom_classes=["ir1-topic"])
         twins = "".join(way.twin() for way in self.ways)
         said = " ".join(f"{way.title}. {way.text()}" for way in self.ways)
         base.show_live(box, self.question.title, twins, said)
@@ -211,7 +211,7 @@ class OwnWords(base.Widget):
                 tooltip=question.title,
                 continuous_update=False,
                 style={"description_width": "initial"},
-                layout={"width": "min(100%, 60em)"},
+                layout={"width": _WIDE},
             )
         return made
 
@@ -227,10 +227,3 @@ class OwnWords(base.Widget):
             if said != before[name]:
                 self._notice = progress.record(name, "written", "words", text=said)
         super()._changed()
-
-
-def _place(number: int, order: Order) -> ipw.Dropdown:
-    options = {"(open)": "", **{text: key for key, text in order.items.items()}}
-    made = base.choice(f"Place {number}", options)
-    made.layout.width = "min(100%, 60em)"
-    return made

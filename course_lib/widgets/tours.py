@@ -10,7 +10,6 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +62,9 @@ class Step:
         return f"{verdict} {self.why}" if self.right else self.why
 
 
-@cache
-def steps(name: str) -> tuple[Step, ...]:
-    """The tour of the class `name`; empty if it has none. Raises ValueError for a damaged step."""
-    return tuple(Step(**given) for given in _texts().get(name, []))
-
-
-def names() -> list[str]:
-    """The classes that have a tour."""
-    return list(_texts())
-
-
-@cache
-def _texts() -> dict[str, list[dict[str, Any]]]:
-    return tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
+_TABLE = tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
+TOURS = {name: tuple(Step(**given) for given in steps) for name, steps in _TABLE.items()}
+"""The steps of every class that has a tour."""
 
 
 class Tour(Told):
@@ -167,7 +155,7 @@ class Tour(Told):
 
 def offer(name: str, *given: Any) -> list[Tour]:
     """The tour of the class `name`, made with what `Tour` takes; [] if it has none."""
-    return [Tour(steps(name), *given)] if steps(name) else []
+    return [Tour(TOURS[name], *given)] if name in TOURS else []
 
 
 def mark(name: str) -> str:

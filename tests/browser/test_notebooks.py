@@ -236,7 +236,7 @@ def walk_and_leave_the_tour(page):
     """Go through the tour of the first trace viewer of a page, by keyboard."""
     viewer = page.locator(".ir1-of-TraceViewer").first
     tour, place = viewer.locator(".ir1-tour"), viewer.locator(".ir1-tour-place")
-    steps = tours.steps("TraceViewer")
+    steps = tours.TOURS["TraceViewer"]
     tour.locator("button").focus()
     page.keyboard.press("Enter")
     for number, step in enumerate(steps, 1):

@@ -39,7 +39,7 @@ def test_no_widget_says_anything_to_a_script_of_its_own(name, sent):
         if isinstance(control, ipw.Dropdown | ipw.Checkbox | ipw.IntSlider | ipw.FloatSlider):
             control.value = other(control)
     widget.reset()
-    if type(widget).__name__ in tours.names():
+    if type(widget).__name__ in tours.TOURS:
         tour = tour_of(widget)
         say(tour, place=1)
         while tour.step:

@@ -16,7 +16,7 @@ def no_memory(monkeypatch):
     monkeypatch.setattr(base, "_STATES", {})
 
 
-@pytest.fixture(params=tours.names())
+@pytest.fixture(params=tours.TOURS)
 def toured(request):
     return gallery.MAKERS[request.param]()
 
@@ -84,7 +84,7 @@ def walk(widget):
 
 
 def test_six_widgets_have_tours_of_five_to_eight_steps():
-    assert set(tours.names()) == {
+    assert set(tours.TOURS) == {
         "Router",
         "TokenMicroscope",
         "LiveRun",
@@ -92,9 +92,9 @@ def test_six_widgets_have_tours_of_five_to_eight_steps():
         "StageExplorer",
         "TraceViewer",
     }
-    for name in tours.names():
-        assert 5 <= len(tours.steps(name)) <= 8
-        longest = max(len(step.say.split()) for step in tours.steps(name))
+    for name in tours.TOURS:
+        assert 5 <= len(tours.TOURS[name]) <= 8
+        longest = max(len(step.say.split()) for step in tours.TOURS[name])
         assert longest <= 25, f"{name}: one idea a step"
 
 
@@ -134,7 +134,7 @@ def test_what_is_not_asked_for_does_not_go_on():
 
 
 def test_an_element_that_does_not_exist_is_found_out():
-    steps = tours.steps("Router")
+    steps = tours.TOURS["Router"]
     with pytest.raises(ValueError, match="gone"):
         tours.Tour((replace(steps[1], at="gone"),), {}, "")
     with pytest.raises(ValueError, match="gone"):
@@ -198,7 +198,7 @@ def test_weights_and_cache_grow_as_the_tour_of_will_it_run_says():
 
 def test_the_site_has_every_step_in_words():
     page = pages.tours()
-    for name in tours.names():
-        for step in tours.steps(name):
+    for name in tours.TOURS:
+        for step in tours.TOURS[name]:
             for words in (step.say, step.do, step.seen, step.ask, step.right, step.why):
                 assert pages._plain(words) in page

@@ -16,9 +16,9 @@ from course_lib.facts.ledger import course_ledger
 from course_lib.facts.model import Fact
 from course_lib.show import svg
 from course_lib.show.pages import render
-from course_lib.widgets import tours as guided
 from course_lib.widgets.live.page import STILL, growth, still
 from course_lib.widgets.site import docstrings
+from course_lib.widgets.tours import TOURS
 
 _OWN = Path(__file__).parent
 
@@ -52,10 +52,8 @@ def live() -> str:
 
 def tours() -> str:
     """The guided tours of the widgets in words: their steps, and what comes of each."""
-    named = {
-        re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize(): name for name in guided.names()
-    }
-    return _text("tours", tours={said: guided.steps(name) for said, name in named.items()})
+    spaced = {name: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize() for name in TOURS}
+    return _text("tours", tours={said: TOURS[name] for name, said in spaced.items()})
 
 
 def claims(root: Path, book: bool = False) -> str:
