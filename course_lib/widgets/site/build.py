@@ -147,14 +147,11 @@ def _common() -> dict[str, Any]:
         "project": "Inside R1",
         "author": "the course’s authors",
         "html_title": "Inside R1",
-        "language": "en",
-        "root_doc": "index",
         "smartquotes": False,  # it would change the quotes in code that stands in HTML
         "extensions": ["myst_nb", "sphinx.ext.autodoc", "course_lib.widgets.site.extension"],
         "nb_execution_mode": "off",
         "nb_code_prompt_show": "What came out",
         "nb_code_prompt_hide": "What came out",
-        "nb_number_source_lines": False,
         "myst_enable_extensions": ["dollarmath"],
         "myst_dmath_allow_digits": False,
         "myst_dmath_allow_space": False,
@@ -162,10 +159,8 @@ def _common() -> dict[str, Any]:
         "myst_heading_slug_func": "course_lib.widgets.site.sources.slug",
         "default_role": "literal",
         "autodoc_member_order": "bysource",
-        "autodoc_typehints": "signature",
         "autodoc_preserve_defaults": True,
         "html_math_renderer": "mathml",
-        "keep_warnings": False,
     }
 
 
@@ -185,9 +180,7 @@ def _settings(static: Path, launch: dict[str, str]) -> dict[str, Any]:
         "html_domain_indices": False,
         "html_show_sourcelink": False,
         "html_show_sphinx": False,
-        "html_last_updated_fmt": None,
         "html_theme_options": {
-            "show_navbar_depth": 1,
             "show_toc_level": 2,
             "use_download_button": False,
             "use_fullscreen_button": False,

@@ -15,19 +15,11 @@ _NAME = re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?!<mo[^>]*>&#x00028;)")
 FIGURE = 'class="figure"'
 
 
-def _formula(text: str, display: str = "inline") -> str:
+def _formula(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """MathML of a formula, with the space that TeX sets after a function's name."""
-    made: str = mathml(text, display=display)
-    return _NAME.sub(r'\1<mspace width="0.167em"/>', made)
-
-
-def _inline(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(_formula(node.astext()))
-    raise nodes.SkipNode
-
-
-def _block(self: HTML5Translator, node: nodes.math_block) -> None:
-    self.body.append(_formula(node.astext(), display="block"))
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    made = mathml(node.astext(), display=display)
+    self.body.append(_NAME.sub(r'\1<mspace width="0.167em"/>', made))
     raise nodes.SkipNode
 
 
@@ -66,7 +58,7 @@ def _ours(app: Sphinx, what: str, name: str, it: object, skip: bool, options: An
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
-    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("html-page-context", _scripts)
     app.connect("autodoc-process-docstring", _plain)
     app.connect("autodoc-process-signature", _signature)

@@ -36,23 +36,18 @@ def write(folder: Path, root: Path, *, book: bool = False) -> list[tuple[str, li
     A `book` (EPUB) has text where the web page has figures to move. Raises CourseError for a
     notebook that cannot be read.
     """
-    lessons = [_notebook(root, path, folder, book) for path in _lessons(root)]
+    lessons, exercises = (
+        [_notebook(root, path, folder, book) for path in sorted(root.glob(which), key=place)]
+        for which in ("notebooks/*.ipynb", "exercises/*.ipynb")
+    )
     if not lessons:
         raise CourseError(f"There are no notebooks in {root / 'notebooks'}.")
-    exercises = sorted(root.glob("exercises/*.ipynb"), key=place)
-    groups = [
-        ("Lessons", lessons),
-        ("Beside them", list(_beside(root, folder, book))),
-        ("Exercises", [_notebook(root, path, folder, book) for path in exercises]),
-    ]
+    beside = list(_beside(root, folder, book))
+    groups = [("Lessons", lessons), ("Beside them", beside), ("Exercises", exercises)]
     if not book:
         groups.append(("The library", list(_library(folder))))
     (folder / "index.md").write_text(pages.front(groups, book), encoding="utf-8")
     return groups
-
-
-def _lessons(root: Path) -> list[Path]:
-    return sorted(root.glob("notebooks/*.ipynb"), key=place)
 
 
 def place(path: Path) -> tuple[str, str]:
