@@ -78,11 +78,10 @@ def _distance(better: scores.Score, worse: scores.Score, problems: int | None) -
 def _row(score: scores.Score, most: float, errors: bool) -> tuple[str, ...]:
     known = errors and score.low is not None
     span = f"{score.low:.1f}\u00a0to\u00a0{score.high:.1f}" if known else "–"
-    scale = Markup(_whisker(score, most, known))
-    return facts.label(score.model), f"{score.value:g}", span, scale
+    return facts.label(score.model), f"{score.value:g}", span, _whisker(score, most, known)
 
 
-def _whisker(score: scores.Score, most: float, errors: bool) -> str:
+def _whisker(score: scores.Score, most: float, errors: bool) -> Markup:
     """A small picture of one score from 0 to `most`: a bar, and a line for the interval."""
     scale = 240 / most
     parts = [
@@ -95,4 +94,4 @@ def _whisker(score: scores.Score, most: float, errors: bool) -> str:
             f'<path d="M{low:.1f} 10H{high:.1f}M{low:.1f} 4V16M{high:.1f} 4V16" fill="none" '
             'stroke="currentColor" stroke-width="1.5"/>'
         )
-    return f'<svg aria-hidden="true" width="245" height="20">{"".join(parts)}</svg>'
+    return Markup(f'<svg aria-hidden="true" width="245" height="20">{"".join(parts)}</svg>')

@@ -36,12 +36,6 @@ def _rows() -> tuple[Mapping[str, Any], ...]:
     return tuple(row for name in names for row in distill_lab.load_record(name)["rows"])
 
 
-def _source(student: str) -> str:
-    """Where, when and how the figures of a student were recorded."""
-    name = "quality" if student == SHIPPED else "sizes"
-    return distill_lab.said(distill_lab.load_record(name))
-
-
 def find(student: str, data: str) -> list[Mapping[str, Any]]:
     """The recorded rows of a student with its data, one a seed; none if that was not run."""
     return [r for r in _rows() if r["student"] == student and _kind(r) == data]
@@ -110,11 +104,12 @@ class DistillExplorer(Widget):
         one, other = (_means(rows[name]) for name in ("student", "teacher"))
         gap = 100 * (other["accuracy"] - one["accuracy"])
         where = f"{abs(gap):.1f} points {'behind' if gap >= 0 else 'ahead of'} its teacher"
+        student, data = self.state["student"], self.state["data"]
+        record = distill_lab.load_record("quality" if student == SHIPPED else "sizes")
         return (
-            f"{self.state['student']}, learnt from {self.state['data']}: {one['accuracy']:.1%} "
-            f"right with {one['bytes']:,.0f} bytes, {where}, which "
-            f"has {other['bytes']:,.0f}. {len(rows['student'])} seed(s). "
-            f"{_source(self.state['student'])}"
+            f"{student}, learnt from {data}: {one['accuracy']:.1%} right with {one['bytes']:,.0f} "
+            f"bytes, {where}, which has {other['bytes']:,.0f}. {len(rows['student'])} seed(s). "
+            f"{distill_lab.said(record)}"
         )
 
     def _prompt(self) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 import ipywidgets as ipw
 
 from course_lib.rl.microscope import Anatomy, TokenLine, explain, token_lines
-from course_lib.show.theme import PALETTE, escape
+from course_lib.show.theme import MID_GREY, PALETTE, escape
 from course_lib.widgets.base import Widget, choice, slider
 
 _SIGNS = {"up": "▲", "down": "▼", "still": "·"}
-_COLOURS = {"up": PALETTE["teal"], "down": PALETTE["orange"], "still": "#797979"}
+_COLOURS = {"up": PALETTE["teal"], "down": PALETTE["orange"], "still": MID_GREY}
 _HEADS = ("", "token", "chance", "ratio", "clipped", "KL", "adds to the loss", "logit", "gradient")
 
 

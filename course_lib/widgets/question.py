@@ -6,6 +6,7 @@ question.show(questions.checklist()["cost"])   # in the checklist; phase="before
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import ipywidgets as ipw
 from IPython.display import display
@@ -97,8 +98,8 @@ class Way(base.Widget):
         """
         if isinstance(self.way, Prediction) and self._live is not None:
             self._status.text = RUNNING
-        ordered = isinstance(self.way, Order)
-        answer = list(self.state.values()) if ordered else self.state["answer"]
+        given = list(self.state.values())
+        answer: Any = given if isinstance(self.way, Order) else given[0]
         try:
             self.verdict = self.way.judge(answer, self.question.state())
         except CourseError as error:  # a prediction's run met a damaged model, for instance

@@ -1,7 +1,5 @@
 """The router to play with: a token's logits and the experts' bias in, the route worked out."""
 
-from typing import Any
-
 import ipywidgets as ipw
 import torch
 from markupsafe import Markup
@@ -76,7 +74,7 @@ class Router(Widget):
     def text(self) -> str:
         """The route, the broken route if one is asked for, the load, and the model's size."""
         parts = [words(self._table()), self._bug_words(), self._load_words(), self._size_words()]
-        return " ".join(part for part in (self._fit_words(), *parts) if part)
+        return " ".join(filter(None, [self._fit_words(), *parts]))
 
     def _logits(self) -> list[float]:
         return [self.state[f"logit_{i}"] for i in range(EXPERTS)]
@@ -85,7 +83,7 @@ class Router(Widget):
         return [self.state[f"bias_{i}"] for i in range(EXPERTS)]
 
     def _routing(self) -> dict[str, int]:
-        wanted: dict[str, Any] = {n: self.state[n] for n in ("top_k", "n_group", "topk_group")}
+        wanted = {name: self.state[name] for name in ("top_k", "n_group", "topk_group")}
         return dict(zip(wanted, fit(EXPERTS, **wanted), strict=True))
 
     def _table(self) -> RouteTable:

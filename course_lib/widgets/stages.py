@@ -7,14 +7,7 @@ from typing import Any
 import ipywidgets as ipw
 
 from course_lib.pipeline import stage_records
-from course_lib.pipeline.stage_records import (
-    FIGURES,
-    PREFERENCES,
-    RECIPES,
-    REWARDS,
-    Recipe,
-    spread,
-)
+from course_lib.pipeline.stage_records import FIGURES, PREFERENCES, RECIPES, REWARDS, Recipe
 from course_lib.show import tables
 from course_lib.widgets.base import Widget, choice, slider, tick
 
@@ -91,7 +84,7 @@ class StageExplorer(Widget):
 
 
 def _cell(name: str | None, figure: str) -> str:
-    value = spread(_record(), name, figure) if name else None
+    value = stage_records.spread(_record(), name, figure) if name else None
     return str(value) if value else "–"
 
 

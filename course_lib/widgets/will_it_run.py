@@ -46,12 +46,12 @@ class WillItRun(Widget):
         """The machine that is chosen."""
         return next(one for one in self._machines if one.name == self.state["machine"])
 
-    def plan(self, **changes: bool) -> Plan:
+    def plan(self) -> Plan:
         """How the model is spread over the machine."""
         state = self.state
         return placement.plan(
             CONFIGS[state["model"]], state["quantisation"], state["context"], self.machine(),
-            cache_type=state["cache"], slots=state["slots"], **changes,
+            cache_type=state["cache"], slots=state["slots"],
         )  # fmt: skip
 
     def picture(self) -> str:
@@ -67,10 +67,8 @@ class WillItRun(Widget):
         return svg.stacked_bars(title, rows, "GiB")
 
     def text(self) -> str:
-        """Whether it fits, the longest context, the speed, and what thoughts take."""
-        return " ".join(
-            filter(None, [self._fits(), self._latents(), self._speed(), self._beside()])
-        )
+        said = (self._fits(), self._latents(), self._speed(), self._beside())
+        return " ".join(filter(None, said))
 
     def _fits(self) -> str:
         state, plan, machine = self.state, self.plan(), self.machine()

@@ -52,17 +52,17 @@ class Explorer(Widget):
         super().__init__("-".join(folders))
 
     def extras(self) -> list[ipw.Widget]:
-        """The explorer itself."""
-        offers = [
-            {"label": label, "about": self._about(label), "header": header, "weights": weights}
-            for label, (header, weights) in self._packed.items()
-        ]
+        offers = []
+        for label, (header, weights) in self._packed.items():
+            about = f"{header['parameters'] / 1e6:.1f} million parameters"
+            offer = {"label": label, "about": about, "header": header, "weights": weights}
+            offers.append(offer)
         return [_Page(models=offers, puzzle=str(self.puzzle))]
 
     def picture(self) -> str:
         """Each model's likeliest answer, as a table."""
         rows = [
-            (found.label, Markup("<code>{}</code>").format(found.text), self._verdict(found))
+            (found.label, Markup("<code>{}</code>").format(found.text), found.verdict)
             for found in self.answers()
         ]
         caption = f"The likeliest answers to {self.puzzle}"
@@ -71,21 +71,12 @@ class Explorer(Widget):
     def text(self) -> str:
         """Each model's likeliest answer, in words."""
         said = [
-            f"{found.label} takes {found.tokens} token{'s' * (found.tokens != 1)} and is "
-            f"{self._verdict(found)}"
-            for found in self.answers()
+            f"{one.label} takes {one.tokens} token{'s' * (one.tokens != 1)} and is {one.verdict}"
+            for one in self.answers()
         ]
         return f"{self.puzzle}: {'; '.join(said)}."
-
-    @staticmethod
-    def _verdict(found: Greedy) -> str:
-        return "right" if found.right else "wrong"
 
     def answers(self) -> list[Greedy]:
         """What each model answers when it always takes its likeliest token."""
         self._answers = self._answers or answers(self.folders, self.puzzle)
         return self._answers
-
-    def _about(self, label: str) -> str:
-        size = self._packed[label][0]["parameters"]
-        return f"{size / 1e6:.1f} million parameters"

@@ -18,6 +18,11 @@ class Greedy(NamedTuple):
     tokens: int
     right: bool
 
+    @property
+    def verdict(self) -> str:
+        """Whether it is right, in a word."""
+        return "right" if self.right else "wrong"
+
 
 def answers(folders: Mapping[str, Path], puzzle: Puzzle) -> list[Greedy]:
     """Each model's likeliest answer to `puzzle`; `folders` is label -> model folder."""

@@ -9,6 +9,7 @@ import json
 import shutil
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 from markupsafe import Markup
 
@@ -50,11 +51,11 @@ def growth() -> dict[str, str]:
     record = experiments.load_record("outcome")
     runs = list(record["runs"].values())
     steps = runs[0]["step"]
-
-    def mean(name: str) -> list[float]:
-        return [sum(run[name][i] for run in runs) / len(runs) for i in range(len(steps))]
-
-    right, thought = [10 * value for value in mean("reward")], mean("thinking_tokens")
+    reward, thought = (
+        list(map(fmean, zip(*(run[name] for run in runs), strict=True)))
+        for name in ("reward", "thinking_tokens")
+    )
+    right = [10 * value for value in reward]
     series = {"right answers, of 10": right, "thinking tokens": thought}
     words = (
         f"R1-Zero in miniature, the mean of {len(runs)} recorded runs of {record['steps']} steps. "
