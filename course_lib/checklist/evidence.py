@@ -4,6 +4,7 @@
 None, or the model that comes with the course, and the questions then say so.
 """
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import records, runtime
-from course_lib.local import hardware
+from course_lib.local import hardware, memory
 from course_lib.model import accounting
 from course_lib.runtime import ASSETS
 
-GIB = 1 << 30
 NOT_ZERO = frozenset(
     {"dev2", "r1", "r1_rules", "variants", "controls", "hacked", "collapse", "parity"}
 )
@@ -85,8 +85,8 @@ def gather(folder: Path | None = None) -> Evidence:
     found = next(filter(None, map(newest_run, kept)), None)
     folders = [found.folder / "checkpoint"] if found else []
     config = next(filter(None, map(read_config, [*folders, ASSETS / "mini-v3-base"])), None)
-    memory, graphics, bandwidth = machine()
-    return Evidence(memory, config, found, _student(kept), graphics, bandwidth)
+    own, graphics, bandwidth = machine()
+    return Evidence(own, config, found, _student(kept), graphics, bandwidth)
 
 
 @cache
@@ -116,9 +116,9 @@ def _age(path: Path) -> float:
 
 def described(evidence: Evidence) -> dict[str, str]:
     """The learner's own numbers in words, by what they are of; only what is there."""
-    said = {"memory of this machine": f"{evidence.memory / GIB:.1f} GiB"}
+    said = {"memory of this machine": f"{evidence.memory / memory.GIB:.1f} GiB"}
     if evidence.graphics:
-        said["memory of its graphics card"] = f"{evidence.graphics / GIB:.1f} GiB"
+        said["memory of its graphics card"] = f"{evidence.graphics / memory.GIB:.1f} GiB"
     if evidence.bandwidth:
         said["read from memory"] = f"{evidence.bandwidth / 1e9:.0f} GB/s on all cores"
     if evidence.run:
@@ -136,13 +136,12 @@ def described(evidence: Evidence) -> dict[str, str]:
 
 def newest_run(folder: Path) -> Run | None:
     """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
-    logs = sorted(folder.glob("**/metrics.jsonl"), key=_age, reverse=True)
-    read = (read_run(path) for path in logs if _is_zero(path.relative_to(folder).parts))
-    return next(filter(None, read), None)
-
-
-def _is_zero(parts: tuple[str, ...]) -> bool:
-    return not NOT_ZERO & set(parts) and not any(part.startswith(ALTERED) for part in parts)
+    for log in sorted(folder.glob("**/metrics.jsonl"), key=_age, reverse=True):
+        parts = log.relative_to(folder).parts
+        altered = any(part.startswith(ALTERED) for part in parts)
+        if not altered and not NOT_ZERO & set(parts) and (run := read_run(log)):
+            return run
+    return None
 
 
 def read_run(log: Path) -> Run | None:
@@ -150,25 +149,17 @@ def read_run(log: Path) -> Run | None:
 
     The base's own line, of step 0, has the thinking of held-out completions only.
     """
-    lines = [
-        {"thinking_tokens": line.get("test_thinking_tokens")} | line
-        for line in _lines(log)
-        if "attempts" in line or "test_attempts" in line
-    ]
+    lines: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError):
+        for line in islice(records.lines(log), MOST_LINES):
+            if "attempts" in line or "test_attempts" in line:
+                lines.append({"thinking_tokens": line.get("test_thinking_tokens")} | line)
     accuracy, thinking = _numbers(lines, "accuracy"), _numbers(lines, "thinking_tokens")
     if len(accuracy) < 2 or len(thinking) < 2:
         return None
     ends = (accuracy[0], accuracy[-1]), (thinking[0], thinking[-1])
     last = next((step for step in reversed(_numbers(lines, "step")) if step), 0)
     return Run(log.parent, int(last), *ends)
-
-
-def _lines(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log that can be read; none where there is no log."""
-    try:
-        return list(islice(records.lines(log), MOST_LINES))
-    except OSError:
-        return []
 
 
 def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -179,11 +170,9 @@ def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 def read_config(folder: Path, kinds: tuple[str, ...] = ("deepseek_v3",)) -> dict[str, Any] | None:
     """`config.json` of a model of one of `kinds`, DeepSeek-V3's class; None for anything else."""
-    try:
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
         config = records.loaded(folder / "config.json")
         if config["model_type"] in kinds:
             accounting.count_parameters(config)
             return config
-    except (OSError, KeyError, TypeError, ValueError):
-        pass
     return None

@@ -1,6 +1,7 @@
 """Short runs that a prediction is held against: they happen here, on the learner's own model.
 
-Each takes a folder with a distilled student and some seconds, and changes nothing.
+Each takes a folder with a distilled student and some seconds, and changes nothing. It raises
+CourseError for a folder that holds no model.
 """
 
 from __future__ import annotations
@@ -19,10 +20,7 @@ ANSWERS = 8
 
 
 def accuracy(folder: Path, n: int = PUZZLES) -> float:
-    """The share of `n` held-out puzzles that the model in `folder` gets right, one answer each.
-
-    Raises CourseError for a folder that holds no model.
-    """
+    """The share of `n` held-out puzzles that the model in `folder` gets right, one answer each."""
     from course_lib.model import models
     from course_lib.rl import zero
 
@@ -30,10 +28,7 @@ def accuracy(folder: Path, n: int = PUZZLES) -> float:
 
 
 def speed(folder: Path, n: int = ANSWERS) -> Summary:
-    """Tokens and seconds of `n` answers by the model in `folder`, one after the other: best of two.
-
-    Raises CourseError for a folder that holds no model.
-    """
+    """Tokens and seconds of `n` answers by the model in `folder`, in turn: the best of two."""
     from course_lib.local import local_lab
     from course_lib.local.engines.with_transformers import TransformersEngine
 
@@ -44,10 +39,7 @@ def speed(folder: Path, n: int = ANSWERS) -> Summary:
 
 
 def audit(folder: Path) -> Recording:
-    """What is asked of the network while the model in `folder` is loaded and answers once.
-
-    Raises CourseError for a folder that holds no model.
-    """
+    """What is asked of the network while the model in `folder` is loaded and answers once."""
     from course_lib.limits import dataflow
     from course_lib.local.engines.with_transformers import TransformersEngine
 
