@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -48,21 +48,13 @@ class Table:
 
     def _repr_html_(self) -> str:
         values, shown = (f.itertuples(index=False, name=None) for f in (self.frame, self.shown))
-        cells = ([*map(_Cell, *both)] for both in zip(values, shown, strict=True))
-        inner = html(self.caption, [str(name) for name in self.frame], cells, sorts=True)
+        inner = html(self.caption, [str(name) for name in self.frame], shown, values)
         opened = f'<div class="ir1-table {NO_MATHS}" style="overflow-x:auto">'
         return f"{opened}{_STYLE}{inner}</div><script>{_SCRIPT}</script>"
 
 
 # The mark tells JupyterLab that keys pressed here are none of its own.
 _BUTTON = Markup('<button type="button" data-lm-suppress-shortcuts="true">{}</button>')
-
-
-class _Cell(NamedTuple):
-    """What a cell shows, and the value that it is sorted by."""
-
-    value: object
-    shown: str
 
 
 def table(
@@ -85,40 +77,43 @@ def table(
 
 
 def html(
-    caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], *, sorts: bool = False
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    values: Iterable[Sequence[Any]] | None = None,
 ) -> str:
     """A table as HTML: `caption`, a heading for each column, the first cell of a row as its name.
 
-    All text is escaped but `markupsafe.Markup`. `sorts` makes the headings buttons.
+    All text is escaped but `markupsafe.Markup`. With the `values` of all cells the headings are
+    buttons that sort by them.
     """
     body = [list(row) for row in rows]
     aside = (any(map(_is_worded, column)) for column in zip(*body, strict=True))
     words = [' class="ir1-words"' if text else "" for text in aside]
-    named = (_BUTTON.format(head) if sorts and head else head for head in heads)
+    named = (_BUTTON.format(head) if head and values else head for head in heads)
     top = "".join(
         f'<th scope="col"{kind}>{escape(head)}</th>'
         for head, kind in zip(named, words, strict=True)
     )
-    lines = "".join(f"<tr>{_row(row, words)}</tr>" for row in body)
+    both = zip(body, values or body, strict=True)
+    lines = "".join(f"<tr>{_row(row, known, words)}</tr>" for row, known in both)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     inner = f"{said}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody>"
     return f'<table class="ir1-cells">{inner}</table>'
 
 
-def _row(row: Sequence[Any], words: Sequence[str]) -> str:
+def _row(row: Sequence[Any], values: Sequence[Any], words: Sequence[str]) -> str:
     made = []
-    for i, (cell, kind) in enumerate(zip(row, words, strict=True)):
+    for i, (cell, value, kind) in enumerate(zip(row, values, words, strict=True)):
         tag, scope = ("th", ' scope="row"') if i == 0 else ("td", "")
-        value, shown = (cell.value, cell.shown) if isinstance(cell, _Cell) else (cell, cell)
         sort = f' data-value="{value}"' if _is_number(value) else ""
-        made.append(f"<{tag}{scope}{kind}{sort}>{escape(shown)}</{tag}>")
+        made.append(f"<{tag}{scope}{kind}{sort}>{escape(cell)}</{tag}>")
     return "".join(made)
 
 
 def _is_worded(cell: Any) -> bool:
     """Whether a cell shows words, which are set to the left, and not a number."""
-    shown = cell.shown if isinstance(cell, _Cell) else cell
-    return bool(re.search("[^\\W\\d_]{2}", Markup(escape(shown)).striptags()))
+    return bool(re.search("[^\\W\\d_]{2}", Markup(escape(cell)).striptags()))
 
 
 def _is_number(value: Any) -> bool:
