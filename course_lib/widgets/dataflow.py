@@ -23,17 +23,12 @@ class DataFlowInspector(Widget):
     title = "Where does it go?"
 
     def __init__(
-        self,
-        recordings: Mapping[str, Recording],
-        request: bytes = b"",
-        *,
-        key: str = "",
-        **first: Any,
+        self, recordings: Mapping[str, Recording], request: bytes = b"", **first: Any
     ) -> None:
         if not (recordings or request):
             raise ValueError("There is nothing to inspect; give a recording or a request.")
         self.recordings, self.request = dict(recordings), request
-        super().__init__(key, **first)
+        super().__init__(**first)
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Which recording to look into, and whether to leave out what stays on this machine."""
@@ -61,9 +56,10 @@ class DataFlowInspector(Widget):
                 f"{len(self.request)} bytes would leave: {len(head)} of headers, your key among "
                 f"them, and {len(body)} of content, with every word you wrote."
             )
-        outside = len(self.recordings[self.state["of"]].outside)
+        recording = self.recordings[self.state["of"]]
+        outside = len(recording.outside)
         leaves = f"{outside} of them leave this machine." if outside else "Nothing leaves."
-        return f"{self.state['of']}: {self.recordings[self.state['of']].text()} {leaves}"
+        return f"{self.state['of']}: {recording.text()} {leaves}"
 
 
 def _table(events: list[Event]) -> str:
