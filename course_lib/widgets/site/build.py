@@ -63,15 +63,13 @@ def build(out: Path, root: Path = ROOT, launch: dict[str, str] | None = None) ->
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MARK).exists())):
         raise CourseError(f"{out} holds something else than a site: name a new or empty folder.")
     with tempfile.TemporaryDirectory() as made:
-        source, aside = Path(made, "source"), Path(made, "made")
+        source, static, aside = (Path(made, name) for name in ("source", "static", "made"))
         source.mkdir()
-        groups = sources.write(source, root)
-        static = Path(made, "static")
         static.mkdir()
+        groups = sources.write(source, root)
         for file in (_OWN / "page.js", _OWN / "style.css", _PLOTLY_JS):
             shutil.copy(file, static)
-        settings = _settings(static, launch or {})
-        _sphinx(source, aside, "html", settings)
+        _sphinx(source, aside, "html", _settings(static, launch or {}))
         shutil.copytree(aside, out, dirs_exist_ok=True)
     names = [page.name for _, group in groups for page in group]
     found = [out / "index.html", *(out / f"{name}.html" for name in names)]
@@ -115,15 +113,11 @@ def book(out: Path, root: Path = ROOT) -> list[Path]:
         shutil.copy(aside / "book.epub", out / BOOK)
         if printing.browser():
             _sphinx(source, aside, "singlehtml", _common() | {"html_theme": "basic"})
-            _on_paper(aside / "index.html")
-            printing.to_pdf(aside / "index.html", out / PRINTED)
+            page = aside / "index.html"
+            text = page.read_text(encoding="utf-8").replace("<details", "<details open")
+            page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
+            printing.to_pdf(page, out / PRINTED)
     return [out / name for name in (BOOK, PRINTED) if (out / name).exists()]
-
-
-def _on_paper(page: Path) -> None:
-    """Open a page's folds and break its long lines."""
-    text = page.read_text(encoding="utf-8").replace("<details", "<details open")
-    page.write_text(text.replace("</head>", f"{_ON_PAPER}</head>", 1), encoding="utf-8")
 
 
 def _sphinx(source: Path, out: Path, builder: str, settings: dict[str, Any]) -> None:
