@@ -7,23 +7,13 @@ model that comes with the course stands in for a distill that has not been made 
 
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from course_lib.checklist import live_checks
+from course_lib.checklist import live_checks, quiz
 from course_lib.checklist.evidence import Evidence, Student
-from course_lib.checklist.quiz import (
-    Ask,
-    Choice,
-    Number,
-    Option,
-    Prediction,
-    Slip,
-    State,
-    States,
-    fixed,
-)
+from course_lib.checklist.quiz import Ask, Choice, Number, Option, Prediction, State, States
 from course_lib.facts import value
 from course_lib.limits.dataflow import LOOPBACK, Recording
 from course_lib.local import memory
@@ -59,7 +49,7 @@ def _number(name: str, right: Callable[[State], float], known: Mapping[str, Any]
     """The question `name` of `own.toml`, `known` filled in, with those slips that have a number."""
     words = {**words_of("own")[name], **known}
     slips = [
-        Slip(fixed(words[one["value"]]), one["mistake"], one["reply"])
+        quiz.Slip(quiz.fixed(words[one["value"]]), one["mistake"], one["reply"])
         for one in words["slips"]
         if one["value"] in words
     ]
@@ -226,11 +216,11 @@ def largest_that_fits(machine: Evidence, context: int) -> str:
 def fits(context: int, now: Evidence) -> Choice:
     """Which is the largest distill that this machine holds with a context of so many tokens."""
     options = {
-        tag: Option(f"{tag} ({name})", _fit_reply(tag, context))
+        tag: Option(f"{tag} ({name})", partial(_fit_reply, tag, context))
         for tag, name in OLLAMA_TAGS.items()
     }
     smallest = min(OLLAMA_TAGS, key=lambda tag: needed_gib(tag, context))
-    options["none"] = Option("None of them", _fit_reply(smallest, context))
+    options["none"] = Option("None of them", partial(_fit_reply, smallest, context))
     own = f" and a graphics card with {now.graphics / memory.GIB:.1f} GiB of its own"
     card = own if now.graphics else ""
     return Choice(
@@ -244,13 +234,9 @@ def fits(context: int, now: Evidence) -> Choice:
     )
 
 
-def _fit_reply(tag: str, context: int) -> Callable[[State], str]:
-    def reply(state: State) -> str:
-        room = room_in(state["evidence"])
-        needed = needed_gib(tag, context)
-        fits = "it fits" if needed <= room else "it does not fit"
-        best = largest_that_fits(state["evidence"], context)
-        more = "" if needed > room or best == tag else ", and it is not the largest that does"
-        return f"{tag} needs {needed:.1f} GiB and there are {room:.1f}: {fits}{more}."
-
-    return reply
+def _fit_reply(tag: str, context: int, state: State) -> str:
+    room, needed = room_in(state["evidence"]), needed_gib(tag, context)
+    fits = "it fits" if needed <= room else "it does not fit"
+    best = largest_that_fits(state["evidence"], context)
+    more = "" if needed > room or best == tag else ", and it is not the largest that does"
+    return f"{tag} needs {needed:.1f} GiB and there are {room:.1f}: {fits}{more}."

@@ -6,6 +6,7 @@ before the run is what counts, and that nobody forgets it afterwards.
 
 from course_lib.checklist import progress
 from course_lib.checklist.quiz import Outcome, Verdict, read_number
+from course_lib.show.svg import number
 
 SECTION = "predictions"
 NONE = "You predicted nothing"
@@ -18,7 +19,7 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
 
     A blank is no mistake, and neither is a text that is no number: both are said in the reply.
     """
-    told = f"“{came}”" if isinstance(came, str) else f"{_figure(came)} {unit}".strip()
+    told = f"“{came}”" if isinstance(came, str) else f"{number(came, 3)} {unit}".strip()
     if answer is None or not answer.strip():
         return Verdict(Outcome.BLANK, f"{NONE}; it came to {told}.")
     if isinstance(came, str):
@@ -31,7 +32,7 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
         reply = f"Your prediction cannot be read: {error}. It came to {told}."
         return Verdict(Outcome.BLANK, reply)
     assert given is not None
-    said = f"You predicted {_figure(given)} {unit}".strip()
+    said = f"You predicted {number(given, 3)} {unit}".strip()
     if abs(given - came) <= near * abs(came) + 1e-12:
         return Verdict(Outcome.RIGHT, f"{said}; it came to {told}: near.")
     return Verdict(Outcome.WRONG, f"{said}; it came to {told}: {_apart(given, came)}.")
@@ -53,10 +54,6 @@ def kept(name: str) -> str:
     """The prediction of that name that is kept, "" if there is none."""
     answer = progress.load().entry(SECTION, name).get("answer", "")
     return answer if isinstance(answer, str) else ""
-
-
-def _figure(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
 def _apart(given: float, came: float) -> str:

@@ -9,19 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from course_lib.checklist import own_questions
+from course_lib.checklist import own_questions, quiz
 from course_lib.checklist.evidence import Evidence, gather
-from course_lib.checklist.quiz import (
-    Ask,
-    Choice,
-    Mixup,
-    Number,
-    Option,
-    Order,
-    Question,
-    Slip,
-    State,
-)
+from course_lib.checklist.quiz import Ask, Choice, Number, Option, Order, Question, State
 from course_lib.facts import value
 from course_lib.local import memory
 from course_lib.model import accounting
@@ -88,16 +78,12 @@ def _number(words: Mapping[str, Any], values: Callable[[State], Values], now: Va
     def one(name: str) -> Callable[[State], float]:
         return lambda state: values(state)[name]
 
-    slips = [Slip(one(s["value"]), s["mistake"], _fill(s["reply"], values)) for s in words["slips"]]
-    return Number(
-        words["name"],
-        words["prompt"].format_map(now),
-        words["unit"],
-        one("right"),
-        _fill(words["reply"], values),
-        tolerance=words.get("tolerance", 0.05),
-        slips=slips,
-    )
+    slips = [
+        quiz.Slip(one(s["value"]), s["mistake"], _fill(s["reply"], values)) for s in words["slips"]
+    ]
+    prompt, reply = words["prompt"].format_map(now), _fill(words["reply"], values)
+    share = words.get("tolerance", Number.tolerance)
+    return Number(words["name"], prompt, words["unit"], one("right"), reply, share, slips=slips)
 
 
 def _choice(words: Mapping[str, Any], values: Callable[[State], Values], now: Values) -> Choice:
@@ -110,7 +96,7 @@ def _choice(words: Mapping[str, Any], values: Callable[[State], Values], now: Va
 
 
 def _order(words: Mapping[str, Any], values: Callable[[State], Values], now: Values) -> Order:
-    mixups = [Mixup(**mixup) for mixup in words["mixups"]]
+    mixups = [quiz.Mixup(**mixup) for mixup in words["mixups"]]
     reply = _fill(words["reply"], values)
     prompt = words["prompt"].format_map(now)
     return Order(words["name"], prompt, words["items"], lambda _: words["order"], reply, mixups)

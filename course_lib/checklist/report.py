@@ -15,19 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import facts, records
-from course_lib.checklist import predictions
+from course_lib.checklist import predictions, quiz
 from course_lib.checklist.progress import Progress
-from course_lib.checklist.quiz import (
-    SIGNS,
-    Ask,
-    Choice,
-    Number,
-    Order,
-    Outcome,
-    Prediction,
-    Question,
-    overall,
-)
+from course_lib.checklist.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question
 from course_lib.errors import CourseError
 from course_lib.show import svg
 from course_lib.show.pages import render
@@ -83,12 +73,12 @@ class Part:
     @property
     def before(self) -> Outcome:
         """The outcome of the question as a whole in the pre-test, as far as it was asked there."""
-        return overall(self.outcomes("before"))
+        return quiz.overall(self.outcomes("before"))
 
     @property
     def after(self) -> Outcome:
         """The outcome of the question as a whole at the end."""
-        return overall(self.outcomes("after"))
+        return quiz.overall(self.outcomes("after"))
 
     def outcomes(self, phase: str) -> list[Outcome]:
         """The outcomes of the ways that were asked in a phase, `before` or `after`."""
@@ -274,7 +264,7 @@ def inside(report: Report) -> str:
 
 def _page(name: str, report: Report, **more: Any) -> str:
     template = Path(__file__).with_name(f"{name}.j2")
-    return render(template, report=report, summary=summary(report), signs=SIGNS, **more)
+    return render(template, report=report, summary=summary(report), signs=quiz.SIGNS, **more)
 
 
 def save(report: Report, folder: Path) -> tuple[Path, Path]:

@@ -22,11 +22,11 @@ _DASHES = ("", "8 4", "2 4", "8 4 2 4", "14 4", "14 4 2 4")
 _LETTERS = string.ascii_uppercase
 
 
-def number(value: float) -> str:
-    """A number for people: up to four significant digits, thousands marked (12,000; 0.0213)."""
+def number(value: float, digits: int = 4) -> str:
+    """A number for people: its first `digits` digits, thousands marked (12,000; 0.0213)."""
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def as_images(html: str) -> str:

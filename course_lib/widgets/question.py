@@ -11,18 +11,8 @@ from typing import Any
 import ipywidgets as ipw
 from IPython.display import display
 
-from course_lib.checklist import progress
-from course_lib.checklist.quiz import (
-    SIGNS,
-    Ask,
-    Choice,
-    Number,
-    Order,
-    Outcome,
-    Prediction,
-    Question,
-    Verdict,
-)
+from course_lib.checklist import progress, quiz
+from course_lib.checklist.quiz import Choice, Number, Order, Outcome, Prediction, Question, Verdict
 from course_lib.errors import CourseError
 from course_lib.show.theme import card, escape, paragraphs
 from course_lib.widgets import base
@@ -51,7 +41,7 @@ class Way(base.Widget):
     beside = True
     column = "40em"
 
-    def __init__(self, question: Question, way: Ask, phase: str = "after") -> None:
+    def __init__(self, question: Question, way: quiz.Ask, phase: str = "after") -> None:
         if phase not in PHASES:
             raise ValueError(f"unknown phase {phase!r}: use before or after")
         self.question, self.way, self.phase = question, way, phase
@@ -131,7 +121,7 @@ class Way(base.Widget):
         outcome, explore = self.verdict.outcome, self.question.explore
         kind, more = ("note", "") if outcome is Outcome.RIGHT else ("warning", explore)
         said = map(paragraphs, (self.verdict.reply, self._notice, more))
-        return card(kind, f"{SIGNS[outcome]} {_WORDS[outcome]}", "".join(said))
+        return card(kind, f"{quiz.SIGNS[outcome]} {_WORDS[outcome]}", "".join(said))
 
     def text(self) -> str:
         """The answer given and, once checked, the verdict."""
