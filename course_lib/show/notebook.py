@@ -2,9 +2,8 @@
 
 It makes the course's plotly template the default, lets figures travel as plain JSON (JupyterLab
 draws them with the extension that comes with plotly, so no JavaScript is saved in the notebook)
-unless another way was chosen,
-turns progress bars into text, silences notices that are about our tools and not about the lesson,
-and decides on torch's threads.
+unless another way was chosen, turns progress bars into text, silences notices that are about our
+tools and not about the lesson, and decides on torch's threads.
 """
 
 import os

@@ -120,10 +120,10 @@ def radio(label: str, options: Any) -> ipw.RadioButtons:
     )
 
 
-def line(label: str, **more: Any) -> ipw.Text:
-    """A box for a line of text, with its whole label beside it."""
+def line(label: str, kind: type[ipw.Text] = ipw.Text, **more: Any) -> ipw.Text:
+    """A box for a line of text (or a `Textarea` for several), with its whole label beside it."""
     style = {"description_width": "initial"}
-    return ipw.Text(description=label, tooltip=label, style=style, **more)
+    return kind(description=label, tooltip=label, style=style, **more)
 
 
 def button(label: str, act: Callable[[], object]) -> ipw.Button:

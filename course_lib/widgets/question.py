@@ -193,18 +193,10 @@ class OwnWords(base.Widget):
         self._recall({n: str(kept.entry("words", n).get("text", "")) for n in self.state})
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
-        made: dict[str, ipw.ValueWidget] = {
-            "name": base.line("Name on the report (or nothing)", continuous_update=False)
-        }
-        for question in self.questions:
-            made[question.name] = ipw.Textarea(
-                description=question.title,
-                tooltip=question.title,
-                continuous_update=False,
-                style={"description_width": "initial"},
-                layout={"width": _WIDE},
-            )
-        return made
+        name = base.line("Name on the report (or nothing)", continuous_update=False)
+        long: dict[str, Any] = {"continuous_update": False, "layout": {"width": _WIDE}}
+        texts = {one.name: base.line(one.title, ipw.Textarea, **long) for one in self.questions}
+        return {"name": name, **texts}
 
     def text(self) -> str:
         written = sum(bool(said.strip()) for name, said in self.state.items() if name != "name")

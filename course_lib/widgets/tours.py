@@ -51,11 +51,6 @@ class Step:
         if not (acts or asks) or self.right not in (*self.options, ""):
             raise ValueError(f"{self.say!r}: give do and seen, or ask, options and why")
 
-    @property
-    def watched(self) -> list[str]:
-        """Names of the elements whose values, or presses, say that an action is done."""
-        return list(self.until) or [self.at]
-
     def reply(self, answer: str) -> str:
         """What is said to a prediction."""
         verdict = "Right." if answer == self.right else f"Not quite: {self.right}."
@@ -111,7 +106,7 @@ class Tour(Told):
     def _acted(self, name: str) -> None:
         """A control was moved, or a button pressed."""
         step = None if self._resetting else self.step
-        if step and step.do and name in step.watched and self._holds(step):
+        if step and step.do and name in (step.until or [step.at]) and self._holds(step):
             self._go_on(step.seen)
 
     def _asked(self, place: int | None = None, option: str = "") -> None:

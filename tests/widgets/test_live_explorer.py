@@ -42,7 +42,7 @@ def _split(state):
 
 def test_its_twin_says_what_each_model_answers(explorer):
     puzzle = puzzles.parse("7 ? 3 ? 5 ? 2 = 11")
-    before, after = explorer.answers()
+    before, after = explorer.answers
     assert not before.right and after.right == bool(puzzles.reward(puzzle, after.text)) is True
     twin = explorer.static_html()
     assert "&lt;think&gt;" in twin and "<think>" not in twin and "After" in explorer.text()

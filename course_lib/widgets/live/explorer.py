@@ -1,6 +1,7 @@
 """The mini-R1 in a notebook: the page's explorer on checkpoints of the learner's own."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from course_lib.errors import CourseError
 from course_lib.show import tables
 from course_lib.task import puzzles
 from course_lib.widgets.base import Widget
-from course_lib.widgets.live import export, script
-from course_lib.widgets.live.greedy import Greedy, answers
+from course_lib.widgets.live import export, greedy, script
 
 
 class _Page(anywidget.AnyWidget):
@@ -48,7 +48,6 @@ class Explorer(Widget):
             raise CourseError(str(error)) from error
         self.folders = {label: Path(folder) for label, folder in folders.items()}
         self._packed = {label: export.pack(path, label) for label, path in self.folders.items()}
-        self._answers: list[Greedy] = []
         super().__init__("-".join(folders))
 
     def extras(self) -> list[ipw.Widget]:
@@ -63,7 +62,7 @@ class Explorer(Widget):
         """Each model's likeliest answer, as a table."""
         rows = [
             (found.label, Markup("<code>{}</code>").format(found.text), found.verdict)
-            for found in self.answers()
+            for found in self.answers
         ]
         caption = f"The likeliest answers to {self.puzzle}"
         return tables.html(caption, ("model", "answer", "verdict"), rows)
@@ -72,11 +71,11 @@ class Explorer(Widget):
         """Each model's likeliest answer, in words."""
         said = [
             f"{one.label} takes {one.tokens} token{'s' * (one.tokens != 1)} and is {one.verdict}"
-            for one in self.answers()
+            for one in self.answers
         ]
         return f"{self.puzzle}: {'; '.join(said)}."
 
-    def answers(self) -> list[Greedy]:
+    @cached_property
+    def answers(self) -> list[greedy.Greedy]:
         """What each model answers when it always takes its likeliest token."""
-        self._answers = self._answers or answers(self.folders, self.puzzle)
-        return self._answers
+        return greedy.answers(self.folders, self.puzzle)
