@@ -35,6 +35,7 @@ class Outcome(StrEnum):
 
 
 SIGNS = dict(zip(Outcome, "…✗≠≈✓", strict=True))
+"""What stands beside the word of an outcome, in their order."""
 
 
 @dataclass(frozen=True)

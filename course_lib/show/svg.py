@@ -23,7 +23,7 @@ _LETTERS = string.ascii_uppercase
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number for people: its first `digits` digits, thousands marked (12,000; 0.0213)."""
+    """A number for people: up to `digits` significant ones, thousands marked (12,000; 0.0213)."""
     if not math.isfinite(value):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
