@@ -291,9 +291,8 @@ class Widget:
             columns = f"repeat(auto-fit, minmax(max(min(100%, {self.column}), {share}), 1fr))"
             title = [ipw.HTML(f"<strong>{escape(heading)}</strong>")] if heading else []
             inside = [*title, *(self._controls[name] for name in names)]
-            names = ["ir1-group" if heading else "ir1-plain"]
-            layout = {"grid_template_columns": columns}
-            made.append(ipw.GridBox(inside, layout=layout, _dom_classes=names))
+            look = {"_dom_classes": ["ir1-group" if heading else "ir1-plain"]}
+            made.append(ipw.GridBox(inside, layout={"grid_template_columns": columns}, **look))
         return made
 
     def _tour(self, extras: Iterable[ipw.Widget]) -> list[tours.Tour]:
@@ -324,21 +323,27 @@ class Widget:
                 f"{type(self).__name__} has no control named {', '.join(unknown)}: "
                 f"its controls are {', '.join(self._controls) or 'none'}"
             )
-        for name, control in ((n, self._controls[n]) for n in values if n in self._controls):
+        for name in filter(self._controls.__contains__, values):
+            control, value = self._controls[name], values[name]
             try:
-                control.value = values[name]
+                control.value = value
             except traitlets.TraitError as error:
                 if asked:
-                    options = getattr(control, "options", ())
-                    known = [repr(one[-1] if isinstance(one, tuple) else one) for one in options]
-                    allowed = f"; allowed are {', '.join(known)}" if known else ""
-                    raise ValueError(f"{name} cannot be {values[name]!r:.60}{allowed}.") from error
+                    allowed = _allowed(control)
+                    raise ValueError(f"{name} cannot be {value!r:.60}{allowed}.") from error
 
     def _recall(self, kept: Mapping[str, Any]) -> None:
         """Show what was kept of an earlier session, unless the reader has set something here."""
         if self.state == self._first:
             self._put(kept)
             self.state = self._read()
+
+
+def _allowed(control: ipw.ValueWidget) -> str:
+    """What a control can be, where that is one of a few."""
+    options = getattr(control, "options", ())
+    values = [repr(one[-1] if isinstance(one, tuple) else one) for one in options]
+    return f"; allowed are {', '.join(values)}" if values else ""
 
 
 def _buttons(parts: Iterable[ipw.Widget]) -> list[ipw.Button]:
