@@ -19,8 +19,7 @@ from course_lib.checklist import predictions, quiz
 from course_lib.checklist.progress import Progress
 from course_lib.checklist.quiz import Ask, Choice, Number, Order, Outcome, Prediction, Question
 from course_lib.errors import CourseError
-from course_lib.show import svg
-from course_lib.show.pages import render
+from course_lib.show import pages, svg
 from course_lib.show.theme import NO_MATHS
 
 READ_NEXT = {
@@ -219,7 +218,7 @@ def summary(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its pictures are the files that `pictures` names."""
-    return _page("report.md", report, filters={"plain": _plain}, shown=_shown(report))
+    return _page("report.md", report, filters={"plain": pages.cell}, shown=_shown(report))
 
 
 def pictures(report: Report) -> dict[str, str]:
@@ -242,12 +241,6 @@ def _shown(report: Report) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
     ]
 
 
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    line = " ".join(text.split())
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#$" else char for char in line)
-
-
 def to_html(report: Report) -> str:
     """The report as one HTML page, with the pictures."""
     return _page("report.html", report) + "\n"
@@ -264,7 +257,7 @@ def inside(report: Report) -> str:
 
 def _page(name: str, report: Report, **more: Any) -> str:
     template = Path(__file__).with_name(f"{name}.j2")
-    return render(template, report=report, summary=summary(report), signs=quiz.SIGNS, **more)
+    return pages.render(template, report=report, summary=summary(report), signs=quiz.SIGNS, **more)
 
 
 def save(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -272,10 +265,9 @@ def save(report: Report, folder: Path) -> tuple[Path, Path]:
 
     The Markdown's pictures go beside it. Raises CourseError where the folder cannot be written.
     """
-    pages = {"report.html": to_html(report), "report.md": to_markdown(report)}
-    pages |= pictures(report)
+    files = {"report.html": to_html(report), "report.md": to_markdown(report)}
     try:
-        for name, text in pages.items():
+        for name, text in (files | pictures(report)).items():
             records.write_text(folder / name, text)
     except OSError as error:
         raise CourseError(f"The report cannot be written to {folder}: {error.strerror}.") from error

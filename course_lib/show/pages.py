@@ -1,5 +1,6 @@
 """Pages and texts from templates (Jinja) that lie beside the module which fills them."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,3 +24,13 @@ def render(
     )
     made.filters |= filters or {}
     return made.get_template(template.name).render(values)
+
+
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_\[\]<>#$|{}])", r"\\\1", text)
+
+
+def cell(text: str) -> str:
+    """The same on one line."""
+    return plain(" ".join(text.split()))

@@ -201,4 +201,4 @@ def test_the_site_has_every_step_in_words():
     for name in tours.TOURS:
         for step in tours.TOURS[name]:
             for words in (step.say, step.do, step.seen, step.ask, step.right, step.why):
-                assert pages._plain(words) in page
+                assert pages.plain(words) in page

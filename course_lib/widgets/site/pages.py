@@ -15,7 +15,7 @@ from course_lib.facts import findings as found_findings
 from course_lib.facts.ledger import course_ledger
 from course_lib.facts.model import Fact
 from course_lib.show import svg
-from course_lib.show.pages import render
+from course_lib.show.pages import cell, plain, render
 from course_lib.widgets.live.page import STILL, growth, still
 from course_lib.widgets.site import docstrings
 from course_lib.widgets.tours import TOURS
@@ -106,17 +106,8 @@ def room(name: str) -> str:
 
 
 def _text(name: str, **values: Any) -> str:
-    filters = {"plain": _plain, "cell": _cell, "value": _value}
+    filters = {"plain": plain, "cell": cell, "value": _value}
     return render(_OWN / f"{name}.md.j2", filters=filters, **values)
-
-
-def _plain(text: str) -> str:
-    """Text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>#$|{}])", r"\\\1", text)
-
-
-def _cell(text: str) -> str:
-    return _plain(" ".join(text.split()))
 
 
 def _value(value: object) -> str:
