@@ -102,25 +102,15 @@ def head_width(config: Config) -> int:
     return fields.size("hidden_size") // fields.size("num_attention_heads")
 
 
-def _grouped_attention(fields: _Fields, width: int, qkv_bias: bool, out_bias: bool) -> int:
+def _grouped_attention(fields: _Fields, width: int) -> int:
+    """Qwen2 always has biases, but none behind its output; Qwen3's queries and keys have norms."""
     heads, shared = fields.size("num_attention_heads"), fields.size("num_key_value_heads")
-    size = head_width(fields.config)
+    size, kind = head_width(fields.config), fields.config["model_type"]
     out_of_qkv = (heads + 2 * shared) * size
-    return width * out_of_qkv + heads * size * width + qkv_bias * out_of_qkv + out_bias * width
-
-
-def _qwen2_attention(fields: _Fields, width: int) -> int:
-    return _grouped_attention(fields, width, qkv_bias=True, out_bias=False)
-
-
-def _qwen3_attention(fields: _Fields, width: int) -> int:
-    """Queries and keys have a norm each over the width of a head."""
-    return _llama_attention(fields, width) + 2 * head_width(fields.config)
-
-
-def _llama_attention(fields: _Fields, width: int) -> int:
     biased = fields.flag("attention_bias")
-    return _grouped_attention(fields, width, qkv_bias=biased, out_bias=biased)
+    biases = out_of_qkv if kind == "qwen2" else biased * (out_of_qkv + width)
+    norms = 2 * size if kind == "qwen3" else 0
+    return width * out_of_qkv + heads * size * width + biases + norms
 
 
 def _latent_attention(fields: _Fields, width: int) -> int:
@@ -142,9 +132,9 @@ def _latent_attention(fields: _Fields, width: int) -> int:
 
 _ATTENTION: dict[str, Callable[[_Fields, int], int]] = {
     "deepseek_v3": _latent_attention,
-    "qwen2": _qwen2_attention,
-    "qwen3": _qwen3_attention,
-    "llama": _llama_attention,
+    "qwen2": _grouped_attention,
+    "qwen3": _grouped_attention,
+    "llama": _grouped_attention,
 }
 
 
