@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoModelForCausalLM,
     PretrainedConfig,
@@ -115,13 +116,11 @@ def encode(document: corpus.Document, ids: dict[str, int]) -> tuple[list[int], l
 
 def collate(rows: list[tuple[list[int], list[float]]], pad: int) -> Batch:
     """Rows of ids and weights as one batch; padding weighs nothing."""
-    longest = max(len(ids) for ids, _ in rows)
-    ids = np.full((len(rows), longest), pad)
-    weights = np.zeros((len(rows), longest), dtype=np.float32)
-    for i, (row, weight) in enumerate(rows):
-        ids[i, : len(row)] = row
-        weights[i, : len(row)] = weight
-    return Batch(torch.from_numpy(ids), torch.from_numpy(weights))
+    ids, weights = ([torch.tensor(part) for part in parts] for parts in zip(*rows, strict=True))
+    return Batch(
+        pad_sequence(ids, batch_first=True, padding_value=pad),
+        pad_sequence(weights, batch_first=True),
+    )
 
 
 def batches(config: PretrainConfig, ids: dict[str, int], start: int = 0) -> Iterator[Batch]:

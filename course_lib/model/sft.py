@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from course_lib.model.logprobs import token_logprobs
 
@@ -29,13 +30,10 @@ def collate(
     if not all(map(len, prompts)):
         raise ValueError("A prompt is empty; allowed are prompts of at least one token.")
     pairs = list(zip(prompts, completions, strict=True))
-    ids = torch.full((len(pairs), max(len(p) + len(c) for p, c in pairs)), pad)
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (prompt, completion) in enumerate(pairs):
-        end = len(prompt) + len(completion)
-        ids[row, :end] = torch.tensor([*prompt, *completion])
-        mask[row, len(prompt) : end] = True
-    return ids, mask
+    rows = [torch.tensor([*prompt, *completion]) for prompt, completion in pairs]
+    learnt = [torch.arange(len(p) + len(c)) >= len(p) for p, c in pairs]
+    ids = pad_sequence(rows, batch_first=True, padding_value=pad)
+    return ids, pad_sequence(learnt, batch_first=True)
 
 
 def sft_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
