@@ -6,7 +6,8 @@ with sigmoid routing, a bias that balances them and a shared expert. Only the nu
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -325,50 +326,36 @@ def write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pa
     tokenizer.save_pretrained(folder)
 
 
-class replacing:
-    """Context manager: fill a new folder aside, and on success let it take the place of `folder`.
+@contextmanager
+def replacing(folder: str | Path) -> Iterator[Path]:
+    """Fill a new folder aside, and on success let it take the place of `folder`.
 
     Killed at any moment, either the old or the new folder is there, or `recover` brings it back.
     """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.aside = self.folder.with_name(f".{self.folder.name}.new")
-        self.old = self.folder.with_name(f".{self.folder.name}.old")
-
-    def __enter__(self) -> Path:
-        try:
-            shutil.rmtree(self.aside, ignore_errors=True)
-            self.aside.mkdir(parents=True)
-        except OSError as error:
-            raise CourseError(
-                f"Cannot write into {self.folder.parent}: {error.strerror}."
-            ) from error
-        return self.aside
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if kind is None:
-            try:
-                self._swap()
-                return
-            except OSError as in_use:  # held open by another program
-                error = in_use
-                recover(self.folder)
-        shutil.rmtree(self.aside, ignore_errors=True)
-        if isinstance(error, OSError | SafetensorError):
-            reason = getattr(error, "strerror", None) or str(error)  # shutil's fills pages
-            raise CourseError(
-                f"{self.folder} could not be written ({reason:.160}); what was there is untouched. "
-                "Make room on the disk; or, if another notebook or program has it open, close that "
-                "and try again."
-            ) from error
-
-    def _swap(self) -> None:
-        shutil.rmtree(self.old, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.rename(self.old)
-        self.aside.rename(self.folder)
-        shutil.rmtree(self.old, ignore_errors=True)
+    folder = Path(folder)
+    aside, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise CourseError(f"Cannot write into {folder.parent}: {error.strerror}.") from error
+    try:
+        yield aside
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:  # a full disk, or held open by another program
+        recover(folder)
+        reason = getattr(error, "strerror", None) or str(error)  # shutil's fills pages
+        raise CourseError(
+            f"{folder} could not be written ({reason:.160}); what was there is untouched. "
+            "Make room on the disk; or, if another notebook or program has it open, close that "
+            "and try again."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def recover(folder: str | Path) -> None:
