@@ -37,17 +37,11 @@ def completion_logprobs(
     the completions were sampled. The entropy carries no gradient, and is that of the model's own
     distribution, at temperature 1 whatever `temperature` is (TRL logs that of the tempered one).
     """
-    ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)
-    padded = not bool(sampled.prompt_mask.all())
-    extra: dict[str, torch.Tensor] = {}
-    if padded:
-        everything = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)
-        extra["attention_mask"] = everything
-        extra["position_ids"] = (everything.cumsum(1) - 1).clamp(min=0)
+    ids, inputs = all_but_last(sampled)
     keep = mask.bool()
     before = nn.functional.pad(keep, (sampled.prompt_ids.shape[1] - 1, 0))  # (rows, all but one)
     begun = sampled.shared, sampled.prompt_ids.shape[1] - 1
-    logits = kept_logits(model, ids[:, :-1], before, begun=begun, **_cut_last(extra))
+    logits = kept_logits(model, ids, before, begun=begun, **inputs)
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
     logp = torch.zeros(mask.shape, device=logits.device)
@@ -59,8 +53,14 @@ def completion_logprobs(
     return logp, spread
 
 
-def _cut_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value[:, :-1] for name, value in inputs.items()}
+def all_but_last(sampled: Rollout) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Prompts and completions without their last token (rows, all but one), and where they are
+    padded on the left what a model must be told of that."""
+    ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)[:, :-1]
+    if bool(sampled.prompt_mask.all()):
+        return ids, {}
+    seen = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)[:, :-1]
+    return ids, {"attention_mask": seen, "position_ids": (seen.cumsum(1) - 1).clamp(min=0)}
 
 
 _MOST = 4096  # tokens in one pass

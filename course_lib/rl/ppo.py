@@ -23,7 +23,7 @@ from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo
 from course_lib.rl.contract import Nature
 from course_lib.rl.experience import Experience
-from course_lib.rl.learner import Learner, chunks
+from course_lib.rl.learner import Learner, all_but_last, chunks
 
 
 def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
@@ -152,11 +152,7 @@ def completion_values(model: ValueModel, sampled: Rollout, mask: Tensor) -> Tens
 
     Those of a model in half precision come back as float32, for the sums that are made of them.
     """
-    ids = torch.cat([sampled.prompt_ids, sampled.ids], 1)[:, :-1]
-    inputs: dict[str, Tensor] = {}
-    if not bool(sampled.prompt_mask.all()):
-        seen = torch.cat([sampled.prompt_mask, torch.ones_like(sampled.ids)], 1)[:, :-1]
-        inputs = {"attention_mask": seen, "position_ids": (seen.cumsum(1) - 1).clamp(min=0)}
+    ids, inputs = all_but_last(sampled)
     before = model(ids, **inputs)[:, sampled.prompt_ids.shape[1] - 1 :]
     return _single(before).masked_fill(mask == 0, 0.0)
 
@@ -232,8 +228,7 @@ class PPOLearner(Learner):
         advantages, returns, values = self.critic.judge(sampled, mask, rewards)
         # 4 update: of the policy as by GRPO, and of the value model
         stats = self.learn(experience, advantages)
-        value_loss = self._learn_values(sampled, mask, returns, values)
-        return stats | {"value_loss": value_loss}
+        return stats | {"value_loss": self._learn_values(sampled, mask, returns, values)}
 
     def _options(self, part: Rollout, mask: Tensor) -> dict[str, Any]:
         return {"clip": self.config.clip}
@@ -258,25 +253,17 @@ class PPOLearner(Learner):
         self.critic.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _learn_values(
-        self,
-        sampled: Rollout,
-        mask: torch.Tensor,
-        returns: torch.Tensor,
-        values: torch.Tensor,
+        self, sampled: Rollout, mask: Tensor, returns: Tensor, values: Tensor
     ) -> float:
         """One pass of the value model over the rollouts, a step for each chunk; the mean loss."""
         losses = []
-        for chunk in _chunks(sampled):
+        rows = torch.arange(len(sampled.ids), device=sampled.ids.device)
+        for chunk in chunks(sampled, rows):
             part = sampled.take(chunk)
             width = part.ids.shape[1]
             cut = [x[chunk, :width] for x in (mask, returns, values)]
             losses.append(self.critic.update(part, *cut))
         return sum(losses) / len(losses)
-
-
-def _chunks(sampled: Rollout) -> list[torch.Tensor]:
-    rows = torch.arange(len(sampled.ids), device=sampled.ids.device)
-    return list(chunks(sampled, rows))
 
 
 def _single(values: Tensor) -> Tensor:
