@@ -4,8 +4,6 @@ The model is the course's R1-Zero; a head learns from what the model itself writ
 tokens a second of the processor's time, one text at a time, both ways through `latent_decode`.
 """
 
-import argparse
-import platform
 import time
 from typing import Any
 
@@ -16,7 +14,7 @@ from course_lib.errors import COUNT
 from course_lib.model import latent_decode, models, mtp, rollout
 from course_lib.model.own_forward import sampling
 from course_lib.model.rollout import Rollout
-from course_lib.runtime import new_folder, use_threads
+from course_lib.runtime import use_threads
 from course_lib.task import puzzles
 
 RECORD = records.RECORDED / "mtp.json"
@@ -86,15 +84,11 @@ def run(seed: int, steps: int, n: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and measure a head for each seed; the record is OUT/mtp.json."""
-    parser = argparse.ArgumentParser(prog="python -m course_lib mtp", description=__doc__)
-    parser.add_argument("--out", type=new_folder, required=True, help="folder for the record")
+    parser = records.parser("mtp", __doc__, "folder for the record")
     parser.add_argument("--seeds", type=COUNT, default=1, help="how many heads (1)")
     parser.add_argument("--steps", type=COUNT, default=600, help="of training, for each (600)")
     parser.add_argument(
         "--puzzles", type=COUNT, default=1024, help="that the model writes on (1024)"
-    )
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
     )
     args = parser.parse_args(argv)
     use_threads()

@@ -6,8 +6,6 @@ every run of the search and of the comparison and writes `DIR/moe_race.json`; a 
 is not made again. The course's own record stands in `assets/recorded/`.
 """
 
-import argparse
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -17,7 +15,7 @@ from course_lib import records
 from course_lib.errors import COUNT
 from course_lib.model.accounting import count_parameters
 from course_lib.moe.training import CONTESTANTS, compete
-from course_lib.runtime import new_folder, use_threads
+from course_lib.runtime import use_threads
 
 RECORDED = records.RECORDED / "moe_race.json"
 COMMAND = "python -m course_lib moe-race --out DIR"
@@ -196,22 +194,15 @@ def provenance(record: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m course_lib moe-race`: the search, then every contestant, length and seed."""
-    args = _parser().parse_args(argv)
+    parser = records.parser(
+        "moe-race",
+        "Train the small models of lesson 2 again, with several seeds.",
+        "folder for runs and record",
+    )
+    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds, from 0 (5)")
+    args = parser.parse_args(argv)
     use_threads()
     made = args.out / RECORDED.name
     records.write(made, record(args.out, args.seeds, args.machine))
     print(f"The record is in {made}.")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib moe-race",
-        description="Train the small models of lesson 2 again, with several seeds.",
-    )
-    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds, from 0 (5)")
-    parser.add_argument("--out", type=new_folder, required=True, help="folder for runs and record")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
-    return parser

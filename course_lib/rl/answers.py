@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from course_lib import records
 from course_lib.errors import COUNT, WHOLE, CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl import many_tries, zero
-from course_lib.runtime import new_folder, use_threads
+from course_lib.runtime import use_threads
 from course_lib.task import puzzles
 
 NAME = "answers"
@@ -83,23 +81,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     use_threads()
     puzzle = puzzles.sample(1, args.seed, "test")[0]
-    looks = (args.steps, args.every, args.samples, args.seed)
-    moments = follow(args.out / "run", puzzle, *looks)
-    given = f"--steps {args.steps} --every {args.every} --samples {args.samples} --seed {args.seed}"
-    made: dict[str, Any] = records.stamp(
-        args.machine, f"python -m course_lib {NAME} {given} --out DIR"
-    )
-    what: dict[str, Any] = {"seed": args.seed, "puzzle": str(puzzle)}
-    what["solution"] = " ".join(puzzles.solutions(puzzle)[0])
-    seen = {"samples": args.samples, "moments": moments, "lines": log(args.out / "run")}
-    records.write(args.out / f"{NAME}.json", made | what | seen)
+    looks = {name: getattr(args, name) for name in ("steps", "every", "samples", "seed")}
+    given = " ".join(f"--{name} {value}" for name, value in looks.items())
+    record = {
+        **records.stamp(args.machine, f"python -m course_lib {NAME} {given} --out DIR"),
+        "seed": args.seed,
+        "puzzle": str(puzzle),
+        "solution": " ".join(puzzles.solutions(puzzle)[0]),
+        "samples": args.samples,
+        "moments": follow(args.out / "run", puzzle, **looks),
+        "lines": log(args.out / "run"),
+    }
+    records.write(args.out / f"{NAME}.json", record)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m course_lib {NAME}",
-        description="Train R1-Zero for a while and see what it answers to one puzzle meanwhile.",
+    parser = records.parser(
+        NAME,
+        "Train R1-Zero for a while and see what it answers to one puzzle meanwhile.",
+        "folder for run and record",
     )
     parser.add_argument("--steps", type=COUNT, default=40, help="steps to train (40)")
     parser.add_argument(
@@ -107,8 +108,4 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--samples", type=COUNT, default=256, help="answers at each look (256)")
     parser.add_argument("--seed", type=WHOLE, default=0, help="of the puzzle and the run (0)")
-    parser.add_argument("--out", type=new_folder, required=True, help="folder for run and record")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
     return parser

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,7 +36,7 @@ from course_lib.rl.variants import (
     scramble_totals,
     settings,
 )
-from course_lib.runtime import new_folder, processor_seconds
+from course_lib.runtime import processor_seconds
 from course_lib.show import tables
 from course_lib.show.tables import Table
 
@@ -240,17 +239,13 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib experiment",
-        description="Run a control or a variant of R1-Zero, with several seeds.",
+    parser = records.parser(
+        "experiment",
+        "Run a control or a variant of R1-Zero, with several seeds.",
+        "folder for runs and record",
     )
-    names = ", ".join(EXPERIMENTS)
-    parser.add_argument("name", metavar="NAME", help=f"one of {names}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
     parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
     parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
     parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
-    parser.add_argument("--out", type=new_folder, required=True, help="folder for runs and record")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
     return parser

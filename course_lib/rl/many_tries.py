@@ -8,21 +8,17 @@ was recorded beforehand stands in `assets/recorded/experiments/many-tries.json`.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib import records
 from course_lib.errors import COUNT, WHOLE
 from course_lib.model import models
 from course_lib.rl import experiments, measure, pass_at_k
-from course_lib.runtime import new_folder, use_threads
+from course_lib.runtime import use_threads
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -126,28 +122,17 @@ def main(argv: list[str] | None = None) -> int:
     for name, folder in {"base": args.base, "R1-Zero": args.zero}.items():
         drawn[name] = draw(*models.load(folder), items, args.samples, args.seed)
         print(f"{name}: {pass_curve(drawn[name], [1])[0]:.1%} at one try")
-    record = {
-        "name": NAME,
-        "machine": args.machine,
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m course_lib {NAME} --samples {args.samples} "
-        f"--puzzles {args.puzzles} --seed {args.seed} --out DIR",
-        "torch": torch.__version__,
-        "samples": args.samples,
-        "puzzles": args.puzzles,
-        "seed": args.seed,
-        "models": drawn,
-    }
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, separators=(",", ":")) + "\n"
-    (args.out / f"{NAME}.json").write_text(text, encoding="utf-8")
+    asked = {"samples": args.samples, "puzzles": args.puzzles, "seed": args.seed}
+    options = " ".join(f"--{name} {value}" for name, value in asked.items())
+    command = f"python -m course_lib {NAME} {options} --out DIR"
+    record = {"name": NAME, **records.stamp(args.machine, command), **asked, "models": drawn}
+    records.write(args.out / f"{NAME}.json", record)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m course_lib {NAME}",
-        description="Sample base and R1-Zero many times at held-out puzzles.",
+    parser = records.parser(
+        NAME, "Sample base and R1-Zero many times at held-out puzzles.", "folder for the record"
     )
     shipped = models.shipped
     parser.add_argument("--base", type=Path, default=shipped("mini-v3-base"), help="a model folder")
@@ -155,8 +140,4 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=COUNT, default=256, help="completions a puzzle (256)")
     parser.add_argument("--puzzles", type=COUNT, default=100, help="held-out puzzles (100)")
     parser.add_argument("--seed", type=WHOLE, default=0)
-    parser.add_argument("--out", type=new_folder, required=True, help="folder for the record")
-    parser.add_argument(
-        "--machine", default=platform.processor() or platform.machine(), help="said in the record"
-    )
     return parser
