@@ -4,8 +4,6 @@
 of the held-out split. What was recorded beforehand stands in `assets/recorded/answers.json`.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from collections import Counter

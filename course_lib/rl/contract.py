@@ -4,8 +4,6 @@ The contract is the lesson's: `group_advantages(rewards)` and `policy_loss(logp,
 advantages, mask)`. What breaks it is told in one sentence, by the function's name, with the shapes.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable, Mapping

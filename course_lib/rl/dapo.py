@@ -1,7 +1,5 @@
 """What DAPO adds to GRPO (Yu et al., arXiv 2503.14476) beside the clip and the mean in `grpo`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from course_lib.rl.experience import Experience, groups

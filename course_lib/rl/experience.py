@@ -1,7 +1,5 @@
 """From items to experience: completions are sampled, rewarded and counted."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ same puzzles and seeds as the others. What was recorded beforehand stands in
 `assets/recorded/experiments/`, with machine, date and command; `record` made it.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

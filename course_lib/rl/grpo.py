@@ -8,8 +8,6 @@ of a group is that of the sample or of the population; it is divided by after `e
 and the mean over tokens is taken in each completion first, or over all tokens at once.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from numbers import Real

@@ -1,7 +1,5 @@
 """Pictures of GRPO's arithmetic: its loop, and its loss against the ratio."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ module are. Comments and layout do not count. What cannot be looked into (an obj
 counts by the name of its class, and its text says so.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import inspect

@@ -7,8 +7,6 @@ KL(reference || policy), and that of k2 the one of KL(policy || reference). That
 token with the text before it held as it is: what an early token does to later ones is in none.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

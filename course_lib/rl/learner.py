@@ -1,7 +1,5 @@
 """From experience to a better policy: advantages, passes over the model, and updates."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

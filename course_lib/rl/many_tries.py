@@ -5,8 +5,6 @@ from which the curves of pass@k and of majority votes are computed (`course_lib.
 was recorded beforehand stands in `assets/recorded/experiments/many-tries.json`.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Measurements on a policy beside its accuracy: a step's time, many samples, what traces hold."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Sequence

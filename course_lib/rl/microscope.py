@@ -4,8 +4,6 @@ The parts sum to the loss, and the gradient of each token's logit is written out
 its sign and size can be read beside reward, advantage, ratio, clip and KL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ pass@k asks whether *any* of k samples is right, which needs a verifier to pick 
 vote (self-consistency, Wang et al., arXiv 2203.11171) needs none. Pure arithmetic on counts.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence

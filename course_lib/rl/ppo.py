@@ -7,12 +7,10 @@ parameters, its optimiser and its passes. The clipped surrogate is the one in `c
 and the loop, rollouts and rewards are those of R1-Zero: `zero.run(..., method=PPOLearner)`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +136,7 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     @classmethod
-    def like(cls, policy: PreTrainedModel) -> ValueModel:
+    def like(cls, policy: PreTrainedModel) -> Self:
         """A value model that starts from a copy of the policy's own weights, as is usual."""
         return cls(copy.deepcopy(policy.model)).to(policy.device, policy.dtype)
 

@@ -1,7 +1,5 @@
 """Rewards that are not the outcome: for controls, and a verifier that can be cheated."""
 
-from __future__ import annotations
-
 import hashlib
 
 from torch import Tensor

@@ -5,8 +5,6 @@ but `steps`, by its base's weights, and by the source of the reward, the verifie
 that it learns with (see `identity`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict

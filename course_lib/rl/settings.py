@@ -1,7 +1,5 @@
 """What decides a run of R1-Zero: its settings, its task, and what an answer is worth."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

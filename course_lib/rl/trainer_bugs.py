@@ -6,8 +6,6 @@ by its length.) The cases stand in `trainer_bugs.toml`: what is wrong, what to l
 public reports. None of this is in the trainer that the course uses.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 The table of them all is `experiments.toml`, to be read as a page; here its lines become runs.
 """
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Callable, Iterator

@@ -8,8 +8,6 @@ processes make the same run, but for rounding (`course_lib.model.team`); for man
 `trl_script`.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import time

@@ -1,7 +1,5 @@
 """Pictures of R1-Zero's runs and of experiments with it: each a figure and its twin in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
