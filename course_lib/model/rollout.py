@@ -186,11 +186,11 @@ def generate(
     """
     check_asked(prompts, samples, max_new_tokens, temperature)
     ends = ends_of(eos, model.device)
-    batch = _batch(model, prompts, samples, max_new_tokens, ends, keep_logp)
+    batch = _Batch(model, prompts, (samples, max_new_tokens), ends, keep_logp)
     team = team.of(len(batch.ids))
     # Only in here, or no gradient could be had through what comes back.
     with torch.inference_mode(), sampling(model, way(model).experts):
-        longest = _sample(model, batch, temperature, banned, generator, team)
+        longest = batch.sample(temperature, banned, generator, team)
     ids = batch.ids[:, :longest]
     ended = torch.isin(ids, ends)
     lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, longest)
@@ -253,90 +253,65 @@ def _prefill(
     return logits
 
 
-@dataclass
 class _Batch:
     """What is sampled together: `rows` (completions,) says whose prompt each has.
 
     `ids` (completions, tokens), which holds ends, and `logp`, where it is kept, are filled in.
     """
 
-    prompt_ids: torch.Tensor
-    prompt_mask: torch.Tensor
-    shared: int
-    rows: torch.Tensor
-    ids: torch.Tensor
-    logp: torch.Tensor | None
-    ends: torch.Tensor
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        shape: tuple[int, int],  # samples of each prompt, tokens
+        ends: torch.Tensor,
+        keep_logp: bool,
+    ) -> None:
+        self.model, self.ends = model, ends
+        end, device, (samples, tokens) = int(ends[0]), model.device, shape
+        self.shared = shared_beginning(prompts)
+        asked = pad_left(prompts, max(0, end), device, self.shared)
+        self.prompt_ids, self.prompt_mask = asked
+        self.rows = torch.arange(len(prompts), device=device).repeat_interleave(samples)
+        self.ids = self.rows.new_full((len(self.rows), tokens), end)
+        self.logp = torch.zeros(self.ids.shape, device=device) if keep_logp else None
 
-
-def _batch(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    samples: int,
-    max_new_tokens: int,
-    ends: torch.Tensor,
-    keep_logp: bool,
-) -> _Batch:
-    shared = shared_beginning(prompts)
-    asked = pad_left(prompts, max(0, int(ends[0])), model.device, shared)
-    rows = torch.arange(len(prompts), device=model.device).repeat_interleave(samples)
-    shape = len(rows), max_new_tokens
-    ids = rows.new_full(shape, int(ends[0]))
-    logp = torch.zeros(shape, device=model.device) if keep_logp else None
-    return _Batch(*asked, shared, rows, ids, logp, ends)
-
-
-def _sample(
-    model: PreTrainedModel,
-    batch: _Batch,
-    temperature: float,
-    banned: Sequence[int],
-    generator: torch.Generator | None,
-    team: Team,
-) -> int:
-    """The token loop: pick, append, drop what has finished; returns how many tokens were needed."""
-    most = batch.ids.shape[1]
-    rows = torch.arange(len(batch.ids), device=model.device)  # of `batch.ids`, still sampled
-    ours = team.ours(rows)  # by this process; the others' tokens are heard of
-    asked, prompt = batch.rows[ours].unique(return_inverse=True)
-    buffer = way(model).buffer(batch.prompt_ids.shape[1] + most, model.device)
-    given = batch.prompt_ids[asked], batch.prompt_mask[asked]
-    logits = _prefill(model, *given, buffer, batch.shared)
-    buffer.select(prompt)
-    logits = logits[prompt]
-    positions = batch.prompt_mask.sum(1)[batch.rows]
-    running = torch.ones_like(rows, dtype=torch.bool)
-    for step in range(most):
-        logits[:, list(banned)] = -torch.inf
-        picked = pick(logits, temperature, generator, ours, len(rows))
-        token = torch.where(running, team.whole(picked, ours, len(rows)), batch.ends[0])
-        _write(batch, rows, step, token, logits, temperature or 1.0, running, ours)
-        running = running & ~torch.isin(token, batch.ends)
-        if step + 1 == most or not running.any():
-            break
-        if running.float().mean() < _DROP_BELOW:
-            buffer.select(running[ours].nonzero().squeeze(1))
-            rows, positions, token = rows[running], positions[running], token[running]
-            running, ours = running[running], team.ours(rows)
-        new, at = token[ours, None], positions[ours, None]
-        logits = next_logits(model, new, at, buffer) if len(new) else logits[:0]
-        positions = positions + 1
-    return step + 1
-
-
-def _write(
-    batch: _Batch,
-    rows: torch.Tensor,
-    step: int,
-    token: torch.Tensor,
-    logits: torch.Tensor,
-    temperature: float,
-    running: torch.Tensor,
-    ours: Ours,
-) -> None:
-    """Put down one token of some rows, and the log-probability that it was sampled with."""
-    batch.ids[rows, step] = token
-    if batch.logp is not None:
-        scores = (logits.float() / temperature).log_softmax(-1)
-        chosen = scores.gather(1, token[ours, None]).squeeze(1)
-        batch.logp[rows[ours], step] = chosen * running[ours]
+    def sample(
+        self,
+        temperature: float,
+        banned: Sequence[int],
+        generator: torch.Generator | None,
+        team: Team,
+    ) -> int:
+        """The token loop: pick, append, drop what has finished; returns how many were needed."""
+        most = self.ids.shape[1]
+        rows = torch.arange(len(self.ids), device=self.ids.device)  # of `ids`, still sampled
+        ours = team.ours(rows)  # by this process; the others' tokens are heard of
+        asked, prompt = self.rows[ours].unique(return_inverse=True)
+        buffer = way(self.model).buffer(self.prompt_ids.shape[1] + most, self.model.device)
+        given = self.prompt_ids[asked], self.prompt_mask[asked]
+        logits = _prefill(self.model, *given, buffer, self.shared)
+        buffer.select(prompt)
+        logits = logits[prompt]
+        positions = self.prompt_mask.sum(1)[self.rows]
+        running = torch.ones_like(rows, dtype=torch.bool)
+        for step in range(most):
+            logits[:, list(banned)] = -torch.inf
+            picked = pick(logits, temperature, generator, ours, len(rows))
+            token = torch.where(running, team.whole(picked, ours, len(rows)), self.ends[0])
+            self.ids[rows, step] = token
+            if self.logp is not None:
+                scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
+                chosen = scores.gather(1, token[ours, None]).squeeze(1)
+                self.logp[rows[ours], step] = chosen * running[ours]
+            running = running & ~torch.isin(token, self.ends)
+            if step + 1 == most or not running.any():
+                break
+            if running.float().mean() < _DROP_BELOW:
+                buffer.select(running[ours].nonzero().squeeze(1))
+                rows, positions, token = rows[running], positions[running], token[running]
+                running, ours = running[running], team.ours(rows)
+            new, at = token[ours, None], positions[ours, None]
+            logits = next_logits(self.model, new, at, buffer) if len(new) else logits[:0]
+            positions = positions + 1
+        return step + 1
