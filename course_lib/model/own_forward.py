@@ -191,11 +191,12 @@ def _find_way(model: PreTrainedModel) -> Way:
         plain = _own_logits(model, ids)
         head = _is_plain(model, ids[None], plain)
         pieces = head and _goes_on(model, ids, plain)
+    bound = _CLOSE.get(plain.dtype, 0.05)
     reason = "it gives other probabilities there than its own forward pass"
     latent: list[tuple[type[KVBuffer], str | None]] = [(LatentBuffer, "dense")]
     for buffer, experts in (latent * serves(model)) + [(KVBuffer, "dense"), (KVBuffer, None)]:
         try:
-            if _distance(_sampled(model, ids[None], buffer, experts), plain[-1]) < _bound(plain):
+            if _distance(_sampled(model, ids[None], buffer, experts), plain[-1]) < bound:
                 return Way(buffer, experts, head, pieces)
         except CourseError as error:
             reason = str(error)
@@ -303,7 +304,3 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     """The largest total variation between two sets of next-token distributions."""
     apart = (a.double().softmax(-1) - b.double().softmax(-1)).abs().sum(-1) / 2
     return float(apart.max()) if bool(torch.isfinite(apart).all()) else float("inf")
-
-
-def _bound(logits: torch.Tensor) -> float:
-    return _CLOSE.get(logits.dtype, 0.05)

@@ -7,6 +7,7 @@ do: the mini-V3 of the course, and the 671B one for who has the memory.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -41,12 +42,11 @@ class Routes(NamedTuple):
 
 def routers(model: PreTrainedModel) -> dict[int, DeepseekV3TopkRouter]:
     """The routers of a model by the number of their layer, lowest first; a dense model has none."""
-    found = [
-        (int(name.split("layers.")[1].split(".")[0]), module)
+    return {
+        int(name.split("layers.")[1].split(".")[0]): module
         for name, module in model.named_modules()
         if isinstance(module, DeepseekV3TopkRouter)
-    ]
-    return dict(sorted(found, key=lambda pair: pair[0]))
+    }
 
 
 @contextmanager
@@ -54,13 +54,11 @@ def recording(model: PreTrainedModel) -> Iterator[dict[int, Routes]]:
     """A dictionary that each forward pass inside the `with` fills: layer number to `Routes`."""
     routes: dict[int, Routes] = {}
 
-    def keeper(layer: int) -> Callable[..., None]:
-        def keep(_module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
-            routes[layer] = Routes(outputs[0], outputs[2])
+    def keep(layer: int, _module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
+        routes[layer] = Routes(outputs[0], outputs[2])
 
-        return keep
-
-    hooks = [gate.register_forward_hook(keeper(layer)) for layer, gate in routers(model).items()]
+    gates = routers(model).items()
+    hooks = [gate.register_forward_hook(partial(keep, layer)) for layer, gate in gates]
     try:
         yield routes
     finally:

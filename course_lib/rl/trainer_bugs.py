@@ -209,13 +209,13 @@ def _learn_to_end(config: ZeroConfig, seen: bool) -> Iterator[Line]:
     """
     model, tokenizer = models.load(models.shipped("mini-v3-base"))
     ids = models.token_ids(tokenizer) | models.ids_of(tokenizer, [END])
-    asked = [chat_ids(tokenizer, puzzle) for puzzle in puzzles.sample(16, 1, "test")]
+    asked = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in puzzles.sample(16, 1, "test")]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0)
     for step in range(1, config.steps + 1):
         rng = np.random.default_rng((config.seed, step))
         drawn = puzzles.sample(32, config.seed * 1_000_003 + step)
         answers = [[*(ids[p] for p in corpus.worked(rng, puzzle)), ids[END]] for puzzle in drawn]
-        prompts = [chat_ids(tokenizer, puzzle) for puzzle in drawn]
+        prompts = [models.chat_ids(tokenizer, str(puzzle)) for puzzle in drawn]
         batch, learnt = sft.collate(prompts, answers, pad=ids[END])
         if not seen:
             learnt = learnt & (batch != ids[END])
@@ -231,11 +231,6 @@ def _learn_to_end(config: ZeroConfig, seen: bool) -> Iterator[Line]:
             "finished": ended,
             "tokens": float(sampled.lengths.float().mean()),
         }
-
-
-def chat_ids(tokenizer: PreTrainedTokenizerBase, puzzle: puzzles.Puzzle) -> list[int]:
-    """The puzzle as a turn of conversation."""
-    return models.chat_ids(tokenizer, puzzles.prompt(puzzle))
 
 
 def _saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Line:

@@ -110,7 +110,7 @@ def _steps(
         return
     about = run_folder.begin(out, made, config.steps) if us.lead else {}
     if done == 0:
-        yield _record(log, _first_line(learner, tokenizer, config, task))
+        yield _record(log, _first_line(learner, tokenizer, task))
     began = time.perf_counter() - (log.lines[-1]["seconds"] if log.lines else 0.0)
     for step in range(done + 1, last + 1):
         line = _train(learner, tokenizer, task, step)
@@ -215,11 +215,11 @@ def _train(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, ste
         group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
     use_threads()  # other programs come and go
     began = processor_seconds()
-    line: Line = {"step": step} | _one_step(learner, tokenizer, task, config, step)
+    line: Line = {"step": step} | _one_step(learner, tokenizer, task, step)
     learner.refresh(step)
     line |= learner.team.add_figures({"cpu_seconds": processor_seconds() - began})
     if step == config.steps or step % config.evaluate_every == 0:
-        line |= _held_out(learner, tokenizer, config, task)
+        line |= _held_out(learner, tokenizer, task)
     return line
 
 
@@ -240,20 +240,17 @@ def _record(log: checkpoints.Log, line: Line) -> Line:
     return line
 
 
-def _first_line(
-    learner: Learner, tokenizer: PreTrainedTokenizerBase, config: ZeroConfig, task: Task
-) -> Line:
+def _first_line(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task) -> Line:
     """What the base does before any step."""
     began = time.perf_counter()
-    held_out = _held_out(learner, tokenizer, config, task)
+    held_out = _held_out(learner, tokenizer, task)
     return {"step": 0, **held_out, "seconds": time.perf_counter() - began}
 
 
-def _held_out(
-    learner: Learner, tokenizer: PreTrainedTokenizerBase, config: ZeroConfig, task: Task
-) -> dict[str, float]:
+def _held_out(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task) -> Line:
     if task.held_out is None:
         return {}
+    config = learner.config
     found = evaluate(
         learner.model,
         tokenizer,
@@ -267,18 +264,13 @@ def _held_out(
     return {name if name == "accuracy" else f"test_{name}": found[name] for name in found}
 
 
-def _one_step(
-    learner: Learner,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    config: ZeroConfig,
-    step: int,
-) -> Line:
+def _one_step(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, step: int) -> Line:
     """One step of training; its randomness depends on seed and step alone.
 
     The four stages are those of the lesson's figure; 1 and 2 are in `experience`, 3 and 4 in
     `learner`. G groups of n samples make G * n completions of up to T tokens.
     """
+    config = learner.config
     seed = config.seed * 1_000_003 + step
     generator = torch.Generator().manual_seed(seed)
     model = _sampler(learner.model, config)

@@ -31,7 +31,7 @@ def test_without_a_bug_a_step_is_the_courses_own(right):
         model.parameters(), lr=LAB.learning_rate, betas=LAB.betas, weight_decay=0.0
     )
     learner = zero.Learner(model, optimizer, LAB, tokenizer.eos_token_id)
-    line = zero._one_step(learner, tokenizer, zero.PUZZLES, LAB, 1)
+    line = zero._one_step(learner, tokenizer, zero.PUZZLES, 1)
     for name in ("reward", "loss", "entropy", "grad_norm", "informative"):
         assert abs(line[name] - right[0][name]) < 1e-6, name
 
