@@ -70,28 +70,21 @@ class ZeroConfig:
                     f"{name} is {getattr(self, name)!r}; allowed are "
                     f"{' and '.join(map(repr, allowed))}."
                 )
-        wrong = {
-            "clip": (not _is_pair(self.clip), "are two numbers of at least 0: (below, above)"),
-            "betas": (
-                not _is_pair(self.betas) or max(self.betas) >= 1,
-                "are two numbers from 0 to under 1",
-            ),
-            "temperature": (
-                0 < self.temperature < COLDEST,
-                f"are 0 (greedy) and {COLDEST:g} or more",
-            ),
-            "truncate": (
-                self.truncate > 0 and self.old_from == "sampler",
-                "is 0 where old_from is 'sampler', which leaves nothing to make up for",
-            ),
-            "overlong": (
-                self.overlong > self.max_new_tokens,
-                f"is up to max_new_tokens, {self.max_new_tokens}",
-            ),
-        }
-        for name, (is_wrong, said) in wrong.items():
-            if is_wrong:
-                raise CourseError(f"{name} is {getattr(self, name)!r}; allowed {said}.")
+        wrong = {}
+        if not _is_pair(self.clip):
+            wrong["clip"] = "are two numbers of at least 0: (below, above)"
+        if not _is_pair(self.betas) or max(self.betas) >= 1:
+            wrong["betas"] = "are two numbers from 0 to under 1"
+        if 0 < self.temperature < COLDEST:
+            wrong["temperature"] = f"are 0 (greedy) and {COLDEST:g} or more"
+        if self.truncate > 0 and self.old_from == "sampler":
+            wrong["truncate"] = (
+                "is 0 where old_from is 'sampler', which leaves nothing to make up for"
+            )
+        if self.overlong > self.max_new_tokens:
+            wrong["overlong"] = f"is up to max_new_tokens, {self.max_new_tokens}"
+        for name, said in wrong.items():
+            raise CourseError(f"{name} is {getattr(self, name)!r}; allowed {said}.")
 
     @property
     def needs_sampler_logp(self) -> bool:
