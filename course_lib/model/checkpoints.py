@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,8 @@ def claim(out: Path, about: Mapping[str, Any], name: str = ABOUT) -> None:
 
 def set_aside(out: Path, names: Sequence[str]) -> None:
     """Move what a run has left, by its `names`, into the first `earlier-N` that is free."""
-    number = 1
-    while (out / f"earlier-{number}").exists():
-        number += 1
-    aside = out / f"earlier-{number}"
+    folders = (out / f"earlier-{number}" for number in count(1))
+    aside = next(folder for folder in folders if not folder.exists())
     with telling(out):
         for name in names:
             if (out / name).exists():

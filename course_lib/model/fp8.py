@@ -45,18 +45,14 @@ def quantise(x: Tensor, block: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return (x / _spread(scale, block)).to(E4M3), scale
 
 
-def restore(quantised: Tensor, scale: Tensor, block: tuple[int, int]) -> Tensor:
-    """The matrix that e4m3 numbers and their scales stand for, in the scales' type."""
-    return quantised.float() * _spread(scale, block)
-
-
 def _spread(scale: Tensor, block: tuple[int, int]) -> Tensor:
     return scale.repeat_interleave(block[0], 0).repeat_interleave(block[1], 1)
 
 
 def through(x: Tensor, block: tuple[int, int]) -> Tensor:
     """What is left of a matrix after FP8 and back."""
-    return restore(*quantise(x, block), block)
+    quantised, scale = quantise(x, block)
+    return quantised.float() * _spread(scale, block)
 
 
 def product_errors(x: Tensor, weight: Tensor, block: int = 128) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from course_lib.errors import CourseError
 from course_lib.rl.identity import name_of
@@ -164,13 +165,7 @@ def _check_mask(
     """Neither what stands in the padding nor how much of it there is may count."""
     logp, old, advantages, mask = batch
     filled = (logp.masked_fill(~mask, -3.0), old.masked_fill(~mask, -2.9), advantages, mask)
-    room = torch.zeros(len(mask), 3)
-    wide = (
-        torch.cat([logp, room], 1),
-        torch.cat([old, room], 1),
-        advantages,
-        torch.cat([mask, room.bool()], 1),
-    )
+    wide = (pad(logp, (0, 3)), pad(old, (0, 3)), advantages, pad(mask, (0, 3)))
     for what, other in {"other numbers stand in": filled, "there is more of": wide}.items():
         again, steps = _measured(loss, name, other)
         same = torch.allclose(steps[:, :TOKENS], slope, rtol=1e-4, atol=1e-6)

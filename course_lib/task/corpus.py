@@ -189,17 +189,15 @@ def documents(rng: np.random.Generator, n: int, mix: Mix, verdict_weight: float)
     kinds = rng.random(n)
     out = []
     for row, kind in zip(rows, kinds, strict=True):
-        puzzle = Puzzle(tuple(row[:-1]), row[-1])
+        puzzle, prompt = Puzzle(tuple(row[:-1]), row[-1]), None
         if kind < mix.drill:
             puzzle, completion = drill(rng)
         elif kind < mix.drill + mix.bare:
             completion = bare(rng, puzzle)
         elif kind < mix.drill + mix.bare + mix.chat:
             prompt, completion = chat(rng)
-            out.append(Document(prompt, completion, [1.0] * len(completion)))
-            continue
         else:
             completion = worked(rng, puzzle, mix.habits)
         weights = [verdict_weight if p in (YES, NO) else 1.0 for p in completion]
-        out.append(Document(prompt_pieces(puzzle), completion, weights))
+        out.append(Document(prompt or prompt_pieces(puzzle), completion, weights))
     return out
