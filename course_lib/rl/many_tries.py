@@ -80,8 +80,7 @@ def _as_number(signs: Sequence[str]) -> str:
 def pass_curve(drawn: dict[str, list], ks: Sequence[int], counts: str = "right") -> list[float]:
     """Mean pass@k over the puzzles for each of `ks`; `counts` may be `worked_out` instead."""
     samples = len(drawn["answers"][0])
-    rows = [[1] * n + [0] * (samples - n) for n in drawn[counts]]
-    return pass_at_k.pass_curve(rows, ks)
+    return pass_at_k.pass_curve([[1] * n + [0] * (samples - n) for n in drawn[counts]], ks)
 
 
 def vote_curve(drawn: dict[str, list], budgets: Sequence[int]) -> list[float]:
