@@ -39,7 +39,10 @@ def profile_step(
         eos=tokenizer.eos_token_id, generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
     clock.append(time.perf_counter())
-    experience = _reward(sampled, items, tokenizer, config.samples)
+    texts = models.decode(tokenizer, sampled.ids.tolist())
+    rows = [item for item in items for _ in range(config.samples)]
+    rewards = torch.tensor([puzzles.reward(p, t) for p, t in zip(rows, texts, strict=True)])
+    experience = Experience(sampled, rows, texts, rewards.view(len(items), -1))
     clock.append(time.perf_counter())
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, fused=True)
     learner = Learner(model, optimizer, config, tokenizer.eos_token_id)
@@ -47,18 +50,6 @@ def profile_step(
     names = ("sampling", "reading the answers and rewarding them")
     seconds = [b - a for a, b in itertools.pairwise(clock)]
     return dict(zip(names, seconds, strict=True)) | passes
-
-
-def _reward(
-    sampled: rollout.Rollout,
-    items: Sequence[Puzzle],
-    tokenizer: PreTrainedTokenizerBase,
-    samples: int,
-) -> Experience:
-    texts = models.decode(tokenizer, sampled.ids.tolist())
-    rows = [item for item in items for _ in range(samples)]
-    rewards = [puzzles.reward(p, text) for p, text in zip(rows, texts, strict=True)]
-    return Experience(sampled, rows, texts, torch.tensor(rewards).view(len(items), -1))
 
 
 def _time_passes(learner: Learner, experience: Experience) -> dict[str, float]:

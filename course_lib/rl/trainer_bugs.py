@@ -111,7 +111,7 @@ def _train(bug: str, config: ZeroConfig, micro_batch: int, adapted: bool) -> Ite
         for group in learner.optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - (step - 1) / config.steps)
         # 1 rollout and 2 reward: (groups * samples) completions, (groups, samples) rewards
-        found = _collect(bug, model, tokenizer, config, step)
+        found = _collect(learner, tokenizer, step)
         line = {
             "step": float(step),
             "reward": float(found.rewards.mean()),
@@ -127,21 +127,16 @@ def _train(bug: str, config: ZeroConfig, micro_batch: int, adapted: bool) -> Ite
         yield line
 
 
-def _collect(
-    bug: str,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    config: ZeroConfig,
-    step: int,
-) -> Experience:
+def _collect(learner: "Buggy", tokenizer: PreTrainedTokenizerBase, step: int) -> Experience:
+    config = learner.config
     seed = config.seed * 1_000_003 + step
     items = PUZZLES.draw(config.puzzles, seed)
+    # Where every completion of a group draws the same numbers it is one completion.
+    alike = learner.bug == "one seed"
+    asked = replace(config, samples=1) if alike else config
     generator = torch.Generator().manual_seed(seed)
-    if bug != "one seed":
-        found = collect(model, tokenizer, PUZZLES, items, config, generator)
-    else:  # every completion of a group draws the same numbers, so it is one completion
-        once = replace(config, samples=1)
-        found = _repeat(collect(model, tokenizer, PUZZLES, items, once, generator), config.samples)
+    found = collect(learner.model, tokenizer, PUZZLES, items, asked, generator)
+    found = _repeat(found, config.samples) if alike else found
     found.seed = seed
     return found
 
