@@ -4,7 +4,6 @@
 of the held-out split. What was recorded beforehand stands in `assets/recorded/answers.json`.
 """
 
-import argparse
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -72,8 +71,19 @@ def load_record(path: str | Path = records.RECORDED / f"{NAME}.json") -> records
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m course_lib answers`: train, look every few steps, and write the record."""
-    args = _parser().parse_args(argv)
-    if min(args.steps, args.every, args.samples) < 1 or args.steps % args.every:
+    parser = records.parser(
+        NAME,
+        "Train R1-Zero for a while and see what it answers to one puzzle meanwhile.",
+        "folder for run and record",
+    )
+    parser.add_argument("--steps", type=COUNT, default=40, help="steps to train (40)")
+    parser.add_argument(
+        "--every", type=COUNT, default=4, help="steps from one look to the next (4)"
+    )
+    parser.add_argument("--samples", type=COUNT, default=256, help="answers at each look (256)")
+    parser.add_argument("--seed", type=WHOLE, default=0, help="of the puzzle and the run (0)")
+    args = parser.parse_args(argv)
+    if args.steps % args.every:
         raise CourseError(
             "--steps, --every and --samples take 1 or more, --steps a multiple of --every."
         )
@@ -92,18 +102,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     records.write(args.out / f"{NAME}.json", record)
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = records.parser(
-        NAME,
-        "Train R1-Zero for a while and see what it answers to one puzzle meanwhile.",
-        "folder for run and record",
-    )
-    parser.add_argument("--steps", type=COUNT, default=40, help="steps to train (40)")
-    parser.add_argument(
-        "--every", type=COUNT, default=4, help="steps from one look to the next (4)"
-    )
-    parser.add_argument("--samples", type=COUNT, default=256, help="answers at each look (256)")
-    parser.add_argument("--seed", type=WHOLE, default=0, help="of the puzzle and the run (0)")
-    return parser

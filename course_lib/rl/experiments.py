@@ -5,7 +5,6 @@ same puzzles and seeds as the others. What was recorded beforehand stands in
 `assets/recorded/experiments/`, with machine, date and command; `record` made it.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -179,7 +178,16 @@ def summary(record: dict[str, Any]) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib experiment NAME`: every seed in turn, then one record of them all."""
-    args = _parser().parse_args(argv)
+    parser = records.parser(
+        "experiment",
+        "Run a control or a variant of R1-Zero, with several seeds.",
+        "folder for runs and record",
+    )
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
+    parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
+    parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
+    args = parser.parse_args(argv)
     find(args.name)
     runs = {}
     for seed in range(args.first, args.first + args.seeds):
@@ -211,16 +219,3 @@ def _one_seed(name: str, seed: int, out: Path, steps: int | None) -> dict[str, A
             return found  # not the whole run: it can go on
         records.write(kept, found)
     return records.read(kept, f"the same command, once {kept.parent} is deleted")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = records.parser(
-        "experiment",
-        "Run a control or a variant of R1-Zero, with several seeds.",
-        "folder for runs and record",
-    )
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
-    parser.add_argument("--seeds", type=COUNT, default=5, help="how many seeds (5)")
-    parser.add_argument("--first", type=WHOLE, default=0, help="the first seed (0)")
-    parser.add_argument("--steps", type=COUNT, help="stop after this many steps")
-    return parser

@@ -5,7 +5,6 @@ from which the curves of pass@k and of majority votes are computed (`course_lib.
 was recorded beforehand stands in `assets/recorded/experiments/many-tries.json`.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,16 @@ def provenance(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m course_lib many-tries`: sample base and R1-Zero, and write the record."""
-    args = _parser().parse_args(argv)
+    parser = records.parser(
+        NAME, "Sample base and R1-Zero many times at held-out puzzles.", "folder for the record"
+    )
+    shipped = models.shipped
+    parser.add_argument("--base", type=Path, default=shipped("mini-v3-base"), help="a model folder")
+    parser.add_argument("--zero", type=Path, default=shipped("mini-r1-zero"), help="a model folder")
+    parser.add_argument("--samples", type=COUNT, default=256, help="completions a puzzle (256)")
+    parser.add_argument("--puzzles", type=COUNT, default=100, help="held-out puzzles (100)")
+    parser.add_argument("--seed", type=WHOLE, default=0)
+    args = parser.parse_args(argv)
     use_threads()
     items = puzzles.sample(args.puzzles, args.seed, "test")
     drawn = {}
@@ -125,16 +133,3 @@ def main(argv: list[str] | None = None) -> int:
     record = {"name": NAME, **records.stamp(args.machine, command), **asked, "models": drawn}
     records.write(args.out / f"{NAME}.json", record)
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = records.parser(
-        NAME, "Sample base and R1-Zero many times at held-out puzzles.", "folder for the record"
-    )
-    shipped = models.shipped
-    parser.add_argument("--base", type=Path, default=shipped("mini-v3-base"), help="a model folder")
-    parser.add_argument("--zero", type=Path, default=shipped("mini-r1-zero"), help="a model folder")
-    parser.add_argument("--samples", type=COUNT, default=256, help="completions a puzzle (256)")
-    parser.add_argument("--puzzles", type=COUNT, default=100, help="held-out puzzles (100)")
-    parser.add_argument("--seed", type=WHOLE, default=0)
-    return parser
