@@ -265,7 +265,6 @@ def _start(
         torch.default_generator.manual_seed(config.seed)
         model = AutoModelForCausalLM.from_config(architecture)
     model.to(device())
-    folder.parent.mkdir(parents=True, exist_ok=True)
     optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
     return model, tokenizer, optimizer, {"step": 0, "seconds": 0.0, **asdict(config)}
 
