@@ -56,7 +56,7 @@ def schedule(
     ways = (0, 1) if both_ends else (0,)
     batches = micro_batches // len(ways)
     total = 3 * stages * batches * len(ways)
-    done: dict[Task, int] = {}  # when each task was begun
+    done: dict[Task, int] = {}  # when each task that was begun has ended
     plan, busy = Schedule(stages), [0] * stages
     while len(done) < total or any(end > len(plan.rows) for end in busy):
         now, row = len(plan.rows), list[Task | None]([None] * stages)
@@ -66,10 +66,11 @@ def schedule(
                 continue
             wanted = _ready(device, stages, batches, ways, done, now, split)
             if wanted is not None:
-                row[device], done[wanted] = wanted, now
-                busy[device] = now + 1
-                if wanted.kind == "B" and not split:
-                    done[wanted._replace(kind="W")], busy[device] = now + 1, now + 2
+                whole = wanted.kind == "B" and not split
+                row[device], busy[device] = wanted, now + 1 + whole
+                done[wanted] = busy[device]
+                if whole:
+                    done[wanted._replace(kind="W")] = busy[device]
         plan.rows.append(row)
     return plan
 
@@ -94,7 +95,7 @@ def _ready(
             task = Task(kind, way, batch, stage)
             if kind == "F" and _open(device, stages, batches, ways, done) >= room:
                 continue
-            if all(_ended(need, done, now, split) for need in _needs(task, stages)):
+            if all(done.get(need, now + 1) <= now for need in _needs(task, stages)):
                 return task
     return None
 
@@ -121,11 +122,6 @@ def _needs(task: Task, stages: int) -> Iterator[Task]:
             yield task._replace(stage=task.stage + 1)
     if task.kind == "W":
         yield task._replace(kind="B")
-
-
-def _ended(task: Task, done: dict[Task, int], now: int, split: bool) -> bool:
-    length = 2 if task.kind == "B" and not split else 1
-    return task in done and done[task] + length <= now
 
 
 def nodes_of(experts: Tensor, total: int, nodes: int) -> Tensor:
