@@ -41,7 +41,9 @@ class KVBuffer:
 
     def _append(self, layer: int, *new: torch.Tensor) -> list[torch.Tensor]:
         if layer not in self._layers:
-            self._layers[layer] = tuple(map(self._room, new))
+            self._layers[layer] = tuple(
+                part.new_empty(*part.shape[:2], self.capacity, part.shape[3]) for part in new
+            )
         end = self.filled + new[0].shape[2]
         for kept, part in zip(self._layers[layer], new, strict=True):
             kept[:, :, self.filled : end] = part
@@ -53,10 +55,6 @@ class KVBuffer:
         """Attention of one new token a row, (rows, 1, heads, value), where keys and values are not
         needed for it; else None."""
         return None
-
-    def _room(self, like: torch.Tensor) -> torch.Tensor:
-        rows, heads, _, dim = like.shape
-        return like.new_empty(rows, heads, self.capacity, dim)
 
     def mask(self, new: int, total: int, window: int | None = None) -> torch.Tensor | None:
         """Which of `total` positions the `new` last ones may attend to; None stands for all.

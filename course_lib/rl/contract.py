@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from course_lib.errors import CourseError
 from course_lib.rl.identity import name_of
 
-GROUPS, SIZE, TOKENS = 3, 4, 6
+TOKENS = 6
 
 
 @dataclass(frozen=True)

@@ -137,29 +137,24 @@ def table(kept: Mapping[str, dict[str, Any]]) -> Table:
     """
     base = models.load(models.shipped("mini-v3-base"))[0]
     sizes = models.parameters(base), models.parameters(ValueModel.like(base))
-    rows = [
-        {
-            "run": name,
-            "accuracy": end["accuracy"],
-            "least": end["least"],
-            "most": end["most"],
-            "thinking": end["thinking_tokens"],
-            "s/step": None if beside_others(kept[name]) else end["seconds"] / kept[name]["steps"],
-            "MB": training_bytes(name, *sizes) / 1e6,
-            "seeds": end["seeds"],
-        }
-        for name, end in ((name, summary(record)) for name, record in kept.items())
-    ]
+    rows = []
+    for name, record in kept.items():
+        end, beside = summary(record), re.search("shared|busy", record["machine"])
+        rows.append(
+            {
+                "run": name,
+                **{figure: end[figure] for figure in ("accuracy", "least", "most")},
+                "thinking": end["thinking_tokens"],
+                "s/step": None if beside else end["seconds"] / record["steps"],
+                "MB": training_bytes(name, *sizes) / 1e6,
+                "seeds": end["seeds"],
+            }
+        )
     shares = dict.fromkeys(("accuracy", "least", "most"), "{:.1%}")
     caption = "The end of each run: mean, least and most over its seeds; –: not timed alone"
     return tables.table(
         caption, rows, shares | {"thinking": "{:.1f}", "s/step": "{:.2f}", "MB": "{:.1f}"}
     )
-
-
-def beside_others(record: Mapping[str, Any]) -> bool:
-    """Whether the record says that its machine did other work too, so that its times mislead."""
-    return bool(re.search("shared|busy", record["machine"]))
 
 
 def summary(record: dict[str, Any]) -> dict[str, float]:

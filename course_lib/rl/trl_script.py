@@ -78,7 +78,9 @@ def build_trainer(
 
 def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
     """The course's settings by TRL's names; `share` is one process's completions a step."""
-    _refuse_what_trl_lacks(config)
+    for name in _OURS_ALONE:
+        if getattr(config, name) != getattr(ZeroConfig, name):
+            raise CourseError(f"TRL is not told {name} here; leave it as it is by default.")
     return {
         "use_cpu": not torch.cuda.is_available(),
         "bf16": False,
@@ -113,12 +115,6 @@ def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
 _OURS_ALONE = (
     "banned", "kl_estimator", "minibatches", "old_from", "overlong", "reference_every", "truncate",
 )  # fmt: skip
-
-
-def _refuse_what_trl_lacks(config: ZeroConfig) -> None:
-    for name in _OURS_ALONE:
-        if getattr(config, name) != getattr(ZeroConfig, name):
-            raise CourseError(f"TRL is not told {name} here; leave it as it is by default.")
 
 
 def _import_trl() -> tuple[Any, Any]:

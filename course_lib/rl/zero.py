@@ -273,7 +273,9 @@ def _one_step(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, 
     config = learner.config
     seed = config.seed * 1_000_003 + step
     generator = torch.Generator().manual_seed(seed)
-    model = _sampler(learner.model, config)
+    model = learner.model
+    if config.sampler != "same":  # a copy in other numbers
+        model = copy.deepcopy(model).to(getattr(torch, config.sampler))
     try:
         # 1 rollout: G items to (G * n, T) tokens    2 reward: (G, n)
         items = task.draw(config.puzzles, seed)
@@ -293,13 +295,6 @@ def _one_step(learner: Learner, tokenizer: PreTrainedTokenizerBase, task: Task, 
         "informative": float(informative),
         **told,
     }
-
-
-def _sampler(model: PreTrainedModel, config: ZeroConfig) -> PreTrainedModel:
-    """The policy as it samples: itself, or a copy in other numbers."""
-    if config.sampler == "same":
-        return model
-    return copy.deepcopy(model).to(getattr(torch, config.sampler))
 
 
 def _start(out: Path, config: ZeroConfig, base: Path, functions: dict[str, Any]) -> Begun:
