@@ -67,7 +67,9 @@ def check_route(
     _check_logits(logits)
     experts = logits.shape[1]
     if bias is not None:
-        _check_vector("bias", bias, experts)
+        if not isinstance(bias, Tensor) or bias.is_complex() or tuple(bias.shape) != (experts,):
+            raise ValueError(f"bias must be a tensor of the shape ({experts},), not {_kind(bias)}.")
+        _check_finite("bias", bias)
     for name, value in (("top_k", top_k), ("n_group", n_group), ("topk_group", topk_group)):
         whole_number(name, value)
     if experts % n_group:
@@ -95,13 +97,10 @@ def _check_logits(logits: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] < 1:
         shape = tuple(logits.shape)
         raise ValueError(f"logits has the shape {shape}; it must be (tokens, experts).")
-    if not torch.isfinite(logits).all():
-        raise ValueError("logits has NaN or infinite values; all must be finite.")
+    _check_finite("logits", logits)
 
 
-def _check_vector(name: str, values: Tensor, n: int) -> None:
-    if not isinstance(values, Tensor) or values.is_complex() or tuple(values.shape) != (n,):
-        raise ValueError(f"{name} must be a tensor of the shape ({n},), not {_kind(values)}.")
+def _check_finite(name: str, values: Tensor) -> None:
     if not torch.isfinite(values).all():
         raise ValueError(f"{name} has NaN or infinite values; all must be finite.")
 
@@ -127,8 +126,7 @@ def balance_bias(bias: Tensor, load: Tensor, step: float) -> Tensor:
             f"bias and load must both be (..., experts); they are {tuple(bias.shape)} "
             f"and {tuple(load.shape)}."
         )
-    if not torch.isfinite(bias).all():
-        raise ValueError("bias has NaN or infinite values; all must be finite.")
+    _check_finite("bias", bias)
     if not torch.isfinite(load).all() or (load < 0).any():
         raise ValueError(
             "load has values that are negative, NaN or infinite; give counts or shares."
