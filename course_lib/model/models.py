@@ -231,11 +231,10 @@ def read(
     refuse_what_is_no_model(folder)
     _refuse_damaged(folder)
     try:
-        loaded = kind.from_pretrained(
+        model, told = kind.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, disable_mmap=_is_ours(folder),
             output_loading_info=True, **SAFELY,
         )  # fmt: skip
-        model, told = loaded
         if missing := sorted(told["missing_keys"]):  # transformers would draw them at random
             raise ValueError(f"it lacks weights, {missing[0]} for one")
         tokenizer = AutoTokenizer.from_pretrained(folder, **SAFELY)

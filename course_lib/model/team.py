@@ -7,8 +7,6 @@ order. Numbers alone are sent (by gloo), never objects. On several machines OUT 
 that all of them see.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -39,7 +37,7 @@ class Team:
         """Whether this process is the one that writes and shows."""
         return self.rank == 0
 
-    def of(self, count: int) -> Team:
+    def of(self, count: int) -> "Team":
         """The team for `count` rows; where some would have none, every process does them all."""
         return self if count >= self.size else ALONE
 

@@ -9,8 +9,6 @@ Puzzles, reward and settings are those of `python -m course_lib zero`; sampling,
 optimiser are TRL's. `DIR/checkpoint` is a Hugging Face folder like the course's own.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable
@@ -40,7 +38,7 @@ def puzzle_reward(puzzle: list[str], completions: list[str], **_: Any) -> list[f
 
 def build_trainer(
     folder: Path, config: ZeroConfig, out: Path, reward: Callable[..., list] = puzzle_reward
-) -> GRPOTrainer:
+) -> "GRPOTrainer":
     """TRL's trainer for the model in `folder`, with the settings of `config`.
 
     Each process takes its share of the batch of `config.puzzles * config.samples` completions.
