@@ -5,8 +5,6 @@ mistake, and who is stuck. The tables are for a spreadsheet (`class.csv`) and fo
 Moodle and Canvas (`moodle.csv`, `canvas.csv`, in the columns that their imports document).
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from collections.abc import Sequence

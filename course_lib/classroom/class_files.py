@@ -4,8 +4,6 @@ Each is data of somebody else's making: read as JSON or CSV and nothing more, bo
 number, and left out with a sentence where it is not what it should be.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -4,8 +4,6 @@ The page is one file that asks nobody anything: it can lie on any web server or 
 It holds no key. What depends on one machine is left out, since the machine is not there.
 """
 
-from __future__ import annotations
-
 import string
 import zlib
 from collections.abc import Mapping

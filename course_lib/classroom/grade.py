@@ -11,8 +11,6 @@ anyone's verdict but its own, and its own only by giving right values. Nothing h
 solutions: a student may import the course's own functions.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import hashlib
@@ -173,7 +171,7 @@ def grade_class(
     jobs: int = 0,
     limits: Limits | None = None,
     trust: bool = False,
-    book: Book | None = None,
+    book: "Book | None" = None,
 ) -> list[Grade]:
     """Grade every submission in `folder`, `jobs` at a time (as many as there are cores by default).
 

@@ -4,8 +4,6 @@ Notebooks are chosen first, then what lies beside them. Hidden files and those o
 never count; whatever else is left out is said.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

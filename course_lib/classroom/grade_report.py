@@ -3,8 +3,6 @@
 Both are replaced whole, so that whoever looks sees the last one that was finished.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What came of a submission, and where results are kept so that no work is done twice."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

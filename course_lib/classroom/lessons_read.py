@@ -1,7 +1,5 @@
 """What a teacher needs of a lesson, read from its notebook: sections, predictions, figures."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, field

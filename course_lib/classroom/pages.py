@@ -1,7 +1,5 @@
 """Pages and tables for a teacher: from the templates that come with the course, written whole."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

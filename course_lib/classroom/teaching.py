@@ -6,8 +6,6 @@ executed notebooks and the ledger, so nothing here can grow old by itself. Pages
 any server; the handout is printed to PDF where a Chromium is there.
 """
 
-from __future__ import annotations
-
 import argparse
 import tomllib
 from collections.abc import Sequence

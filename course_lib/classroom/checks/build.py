@@ -7,8 +7,6 @@ each; `--nbgrader DIR` writes `DIR/<lesson>/<lesson>.ipynb` for nbgrader's `sour
 nothing else; lesson names as arguments make only those.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

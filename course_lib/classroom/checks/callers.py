@@ -4,8 +4,6 @@ The judge knows only the `Caller` interface, so that the same judgement is made 
 over a pipe when a class is graded.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dis

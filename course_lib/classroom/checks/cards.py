@@ -1,7 +1,5 @@
 """Reading cards: `lessons/cards/<name>.toml` and a reference together are an exercise."""
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Which exercises there are, lesson by lesson, and how to find one by its name."""
 
-from __future__ import annotations
-
 import difflib
 from functools import cache
 from importlib import import_module

@@ -1,7 +1,5 @@
 """What a learner calls in a notebook: `check`, `hint` and `solution`."""
 
-from __future__ import annotations
-
 import html
 import json
 import sys

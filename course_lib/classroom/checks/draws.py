@@ -1,7 +1,5 @@
 """What several exercises draw alike: numbers with ties and edges, arrays, puzzles as text."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -6,8 +6,6 @@ reference, whose keyword-only parameters make the known mistakes, and a function
 from the contract's whole range.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -5,8 +5,6 @@ The operating system keeps all of it, and none of it can be taken back from insi
 and other processes are kept out by the sandbox around it (`course_lib.classroom.checks.sandbox`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import errno

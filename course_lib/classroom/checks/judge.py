@@ -2,12 +2,10 @@
 
 Inputs are the same every time, so that an answer that was right stays right."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -46,7 +44,7 @@ class Verdict:
         object.__setattr__(self, "details", details)
 
     @classmethod
-    def read(cls, kept: dict[str, Any]) -> Verdict:
+    def read(cls, kept: dict[str, Any]) -> Self:
         """The verdict that `asdict` and JSON kept. Raises KeyError, TypeError or ValueError."""
         outcome, details = Outcome(kept["outcome"]), tuple(kept["details"])
         return cls(kept["exercise"], outcome, kept["headline"], details)

@@ -10,8 +10,6 @@ inside C cannot be stopped from within: there `last_resort` ends the kernel, wit
 says where it stood, because a kernel that hangs for good is worse.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import faulthandler

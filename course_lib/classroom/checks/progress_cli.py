@@ -1,7 +1,5 @@
 """`python -m course_lib progress`: what is done, what is next, and how long it takes."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Nothing that comes from it is believed. Every wait has an end that no reply move
 all replies together have a longest size, and what is not the reply that is due is counted.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
@@ -140,7 +138,7 @@ class Process:
             self.pipe.close()
             self.pipe = None
 
-    def _ready(self) -> _Pipe:
+    def _ready(self) -> "_Pipe":
         """A process that has run the cells; one that a cell ends is started without it."""
         while self.pipe is None:
             self._in_time()
@@ -168,7 +166,7 @@ class Process:
             self._tell(f"It was not run: {why}.")
         return why
 
-    def _start(self) -> _Pipe:
+    def _start(self) -> "_Pipe":
         if self.stop.is_set():
             raise Stopped
         self.starts += 1
@@ -184,7 +182,7 @@ class Process:
         })  # fmt: skip
         return pipe
 
-    def _run_cells(self, pipe: _Pipe) -> None:
+    def _run_cells(self, pipe: "_Pipe") -> None:
         notes: dict[int, str] = {}
         patience = time.monotonic() + self.limits.start
         while True:

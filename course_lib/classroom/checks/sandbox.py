@@ -6,8 +6,6 @@ its own. When the grader goes, all of it goes. `find` tries bubblewrap, then `un
 util-linux, then a container engine, each by running Python in it.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

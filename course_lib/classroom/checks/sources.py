@@ -4,8 +4,6 @@ What stands between `### BEGIN SOLUTION` and `### END SOLUTION` is the solution 
 markers). `<!-- card: NAME -->` in a text cell stands for the card of the exercise.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import re

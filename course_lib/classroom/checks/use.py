@@ -1,7 +1,5 @@
 """What a process and all that it has started use together, as Linux' /proc tells it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

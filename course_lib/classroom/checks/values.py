@@ -4,8 +4,6 @@ A right answer may come as a list, a tuple, a numpy array, a torch tensor or pla
 precision. Nothing here imports torch: a tensor is told by what it can do.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ Only data travels: numbers, text, containers and arrays. Anything else a submiss
 as an object that shows the same text and equals nothing.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

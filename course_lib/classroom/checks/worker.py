@@ -5,8 +5,6 @@ notebook itself prints goes nowhere. This process decides nothing: it gives what
 and the grader judges.
 """
 
-from __future__ import annotations
-
 import ast
 import asyncio
 import base64

@@ -4,8 +4,6 @@ A hub begins it as the user (`c.Spawner.cmd`), never as root, so that nothing of
 followed with a hub's rights.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

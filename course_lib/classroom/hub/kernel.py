@@ -5,8 +5,6 @@ the kernel when its server has gone. Where nobody listens (the hub has just star
 another kind) it becomes a kernel itself.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

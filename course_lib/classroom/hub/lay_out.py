@@ -1,7 +1,5 @@
 """A user's own copy of the notebooks and exercises, from a course that many share to read only."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

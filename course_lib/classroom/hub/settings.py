@@ -1,7 +1,5 @@
 """What a hub needs for this course, whatever starts its servers: one place for all variants."""
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import os

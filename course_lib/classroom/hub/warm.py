@@ -6,8 +6,6 @@ is loaded is hardly ever written to, so the machine holds it once for the whole 
 waits for it. All kernels are the same system user: nothing for a hub that keeps its people apart.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """Lesson 09: a trace in other tokens, a detour, what was lost, and which answers are learnt."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Lesson 03d: means over micro-batches, groups in their order, ratios, and what a log tells."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from course_lib.classroom.checks.cards import exercise

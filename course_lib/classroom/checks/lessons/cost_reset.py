@@ -1,7 +1,5 @@
 """Lesson 01: what an answer costs, how sure a score is, and what it takes to own the machine."""
 
-from __future__ import annotations
-
 import math
 
 from course_lib.classroom.checks.cards import exercise, value

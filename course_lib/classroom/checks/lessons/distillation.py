@@ -1,7 +1,5 @@
 """Lesson 05: what a student learns from its teacher, how big it is, and how its votes count."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import Any

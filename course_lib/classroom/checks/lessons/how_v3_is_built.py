@@ -1,7 +1,5 @@
 """Lesson 02b: FP8 by hand, speculative decoding, and what a pipeline of stages leaves idle."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Lesson 06: what fits into memory, what quantising does, and how to read a trace."""
 
-from __future__ import annotations
-
 import math
 
 from course_lib.classroom.checks.cards import exercise, value

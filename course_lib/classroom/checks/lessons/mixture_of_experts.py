@@ -1,7 +1,5 @@
 """Lesson 02: DeepSeek-V3's router, its balance, and the count that gives 671B and 37B."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

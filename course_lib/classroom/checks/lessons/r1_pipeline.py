@@ -1,7 +1,5 @@
 """Lesson 04: what each of R1's four stages starts from, keeps, trains on and prefers."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Lesson 03: GRPO's arithmetic, what pass@k asks, and a verifier that can be cheated."""
 
-from __future__ import annotations
-
 from itertools import product
 from math import comb
 

@@ -1,7 +1,5 @@
 """Lesson 07: what leaves the machine, what a model may call, what it finds, what a trace proves."""
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import re
