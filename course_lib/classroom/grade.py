@@ -90,10 +90,9 @@ def grade_one(
         words = "\n".join(code[name])
         asked = [one for one in exercises if one.symbol in words or one.name in words]
         folder = PurePosixPath(name).parent.as_posix()
-        with contextlib.closing(
-            Process(read[name], files, limits, inside, stop, folder=folder)
-        ) as process:
-            process.ends = ends  # one for all notebooks
+        process = Process(read[name], files, limits, inside, stop, folder)
+        process.ends = ends  # one for all notebooks
+        with contextlib.closing(process):
             verdicts += [_judged(one, process) for one in asked]
         notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in process.notes]
     found = best(verdicts)
@@ -120,12 +119,7 @@ def _read(submission: Submission) -> tuple[dict[str, list[str]], dict[str, bytes
 
 def _as_file(cells: Sequence[str]) -> bytes:
     """A notebook of these code cells."""
-    code: dict[str, object] = {
-        "cell_type": "code",
-        "metadata": {},
-        "execution_count": None,
-        "outputs": [],
-    }
+    code: dict = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
     made = [code | {"source": one} for one in cells]
     whole = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     return json.dumps(whole).encode("ascii")
@@ -181,14 +175,10 @@ def grade_class(
     """
     book = book or Book()
     submissions = collect(folder, book.hidden)
-    asked = {
-        one.student: [
-            e
-            for name in dict.fromkeys(lessons or lessons_of(one))
-            for e in catalogue.of_lesson(name)
-        ]
-        for one in submissions
-    }
+    asked: dict[str, list[Exercise]] = {}
+    for one in submissions:
+        names = dict.fromkeys(lessons or lessons_of(one))
+        asked[one.student] = [each for name in names for each in catalogue.of_lesson(name)]
     if not any(asked.values()):
         notes = [note for one in submissions for note in _read(one)[2]]
         nothing = "No submission defines anything that an exercise asks for."
@@ -287,9 +277,8 @@ class Book:
 
     def __init__(self, folder: Path | None = None, part: str = "", again: bool = False) -> None:
         self.folder, self.again = folder, again
-        (self.number, self.parts), self.name = _part(part), "results.jsonl"
-        if part:
-            self.name = f"results-{self.number + 1}.jsonl"
+        self.number, self.parts = _part(part)
+        self.name = f"results-{self.number + 1}.jsonl" if part else "results.jsonl"
         self.hidden = (folder,) if folder else ()
         self.submissions: list[Submission] = []
         self.done: dict[str, Grade] = {}
