@@ -41,7 +41,8 @@ def load(folder: Path) -> dict[str, Grade]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 kept = json.loads(line)
-                one = _grade(kept)
+                verdicts = tuple(Verdict.read(one) for one in kept["verdicts"])
+                one = Grade(kept["student"], verdicts, tuple(kept["notes"]), kept["key"])
                 here[one.key] = float(kept.get("time", 0)), one
         for key, (at, one) in here.items():
             if key not in found or at >= found[key][0]:
@@ -55,11 +56,6 @@ def keep(grade: Grade, path: Path) -> None:
     with naming(path), path.open("a", encoding="utf-8") as file:
         line = json.dumps(asdict(grade) | {"time": time.time()})
         file.write(f"\n{line}\n")  # after half a line of a run that was killed
-
-
-def _grade(kept: dict) -> Grade:
-    verdicts = tuple(Verdict.read(one) for one in kept["verdicts"])
-    return Grade(kept["student"], verdicts, tuple(kept["notes"]), kept["key"])
 
 
 def best(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
