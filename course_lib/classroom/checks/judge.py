@@ -76,8 +76,9 @@ def judge(exercise: Exercise, call: Caller, seed: int = 0) -> Verdict:
 def _judged(exercise: Exercise, call: Caller, seed: int) -> Verdict:
     trials: list[_Trial] = []
     enough = call.left / 2  # seconds
+    least = len(exercise.cases) + _LEAST_DRAWN  # those by hand could be a table of their results
     for one in inputs(exercise, seed):
-        if _is_enough(exercise, trials) and call.left < enough:
+        if len(trials) >= least and call.left < enough:
             break  # what is slow and right so far is right; a slow machine changes no verdict
         call.go_on()
         trial = _try(exercise, call, one)
@@ -89,17 +90,12 @@ def _judged(exercise: Exercise, call: Caller, seed: int) -> Verdict:
         trials.append(trial)
         if kind == TIME_UP:
             return time_up(exercise, _lines(exercise, trial), len(trials) - 1)
-    wrong = _simplest_first(exercise, [trial for trial in trials if trial.wrong])
+    wrong = _wrong(exercise, trials)
     if not wrong:
         return _about_gradients(exercise, trials, seed) or _right(exercise, trials)
     if all(trial.got is None for trial in trials):
         return _nothing_returned(exercise, call, wrong[0])
     return _mistaken(exercise, call, trials, wrong) or _plainly_wrong(exercise, wrong[0])
-
-
-def _is_enough(exercise: Exercise, trials: list[_Trial]) -> bool:
-    """Whether so many inputs can tell: those by hand alone could be a table of their results."""
-    return len(trials) >= len(exercise.cases) + _LEAST_DRAWN
 
 
 def _try(exercise: Exercise, call: Caller, one: Case) -> _Trial:
@@ -124,15 +120,11 @@ def _as_number(value: Any) -> Any:
     return value.astype(float) if is_truth else value
 
 
-def _simplest_first(exercise: Exercise, wrong: list[_Trial]) -> list[_Trial]:
-    """By hand before drawn, those in their order, these by length: easy to follow comes first."""
-    place = {one.why: i for i, one in enumerate(exercise.cases)}
-
-    def rank(trial: _Trial) -> tuple[int, int]:
-        by_hand = place.get(trial.case.why, len(place))
-        return by_hand, len(_call(exercise, trial.case)) if by_hand == len(place) else 0
-
-    return sorted(wrong, key=rank)
+def _wrong(exercise: Exercise, trials: list[_Trial]) -> list[_Trial]:
+    """By hand in their order, then drawn by length: what is easy to follow comes first."""
+    by_hand = [trial for trial in trials[: len(exercise.cases)] if trial.wrong]
+    drawn = [trial for trial in trials[len(exercise.cases) :] if trial.wrong]
+    return by_hand + sorted(drawn, key=lambda trial: len(_call(exercise, trial.case)))
 
 
 def _about_gradients(exercise: Exercise, trials: list[_Trial], seed: int) -> Verdict | None:
