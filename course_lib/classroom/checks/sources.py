@@ -7,7 +7,7 @@ markers). `<!-- card: NAME -->` in a text cell stands for the card of the exerci
 import ast
 import hashlib
 import re
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import jupytext
@@ -26,14 +26,9 @@ _CARD = re.compile(r"<!-- card: (\S+) -->")
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def source_file(lesson: str) -> Path:
-    """Where the source of a lesson's exercises is."""
-    return ROOT / "solutions" / f"{lesson}.py"
-
-
 def cells(lesson: str) -> list[NotebookNode]:
     """The cells of a lesson's source, solutions and markers still in them, cards filled in."""
-    path = source_file(lesson)
+    path = ROOT / "solutions" / f"{lesson}.py"
     if not path.is_file():
         raise CourseError(
             f"{path.name} is not here; solutions and generated notebooks need the whole course, "
@@ -50,13 +45,14 @@ def notebook(lesson: str, *, solved: bool) -> NotebookNode:
     """A lesson's notebook, with solutions or with stubs; the same source gives the same bytes."""
     made = nbformat.v4.new_notebook(metadata={"kernelspec": _KERNEL})
     made.metadata["language_info"] = {"name": "python"}
-    seen: dict[str, int] = {}
+    seen = Counter[str]()
     for cell in cells(lesson):
         code = cell.cell_type == "code"
         source = (with_solution if solved else with_stub)(cell.source) if code else cell.source
         new = nbformat.v4.new_code_cell if code else nbformat.v4.new_markdown_cell
-        seen[cell.source] = seen.get(cell.source, 0) + 1
-        made.cells.append(new(source, id=_cell_id(lesson, cell.source, seen[cell.source])))
+        seen[cell.source] += 1
+        mark = f"{lesson}\n{seen[cell.source]}\n{cell.source}"
+        made.cells.append(new(source, id=hashlib.sha256(mark.encode()).hexdigest()[:12]))
     return made
 
 
@@ -75,10 +71,6 @@ def for_nbgrader(lesson: str) -> NotebookNode:
             continue
         cell.metadata["nbgrader"] = marked | kind | {"cell_type": cell.cell_type}
     return made
-
-
-def _cell_id(lesson: str, source: str, nth: int) -> str:
-    return hashlib.sha256(f"{lesson}\n{nth}\n{source}".encode()).hexdigest()[:12]
 
 
 def with_solution(source: str) -> str:
