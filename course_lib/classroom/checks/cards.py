@@ -23,14 +23,7 @@ def exercise(name: str, reference: Function, make: Callable[[Draw], Case]) -> Ex
     """
     card = _read(name)
     arrays = bool(card.get("tensors"))
-    cases = tuple(
-        Case(
-            one["why"],
-            *_call(one["call"], arrays),
-            expected=_value(one["gives"], arrays) if "gives" in one else NOTHING,
-        )
-        for one in card.pop("cases")
-    )
+    cases = tuple(_case(one, arrays) for one in card.pop("cases"))
     mistakes = tuple(
         Mistake(one["says"], partial(reference, **_knobs(one))) for one in card.pop("mistakes")
     )
@@ -66,12 +59,14 @@ def _knobs(mistake: dict[str, Any]) -> dict[str, Any]:
     return {name: knob for name, knob in mistake.items() if name != "says"}
 
 
-def _call(text: str, arrays: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call that is written as `1, [2, 3], scale=2.5`; data only."""
-    call = ast.parse(f"f({text})", mode="eval").body
+def _case(one: dict[str, str], arrays: bool) -> Case:
+    """An input, whose call is written as `1, [2, 3], scale=2.5`; data only."""
+    call = ast.parse(f"f({one['call']})", mode="eval").body
     assert isinstance(call, ast.Call)
     args = tuple(_data(node, arrays) for node in call.args)
-    return args, {str(one.arg): _data(one.value, arrays) for one in call.keywords}
+    kwargs = {str(named.arg): _data(named.value, arrays) for named in call.keywords}
+    gives = _value(one["gives"], arrays) if "gives" in one else NOTHING
+    return Case(one["why"], args, kwargs, gives)
 
 
 def _value(text: str, arrays: bool) -> Any:
