@@ -99,12 +99,10 @@ class Exercise:
 @cache
 def inputs(exercise: Exercise, seed: int = 0) -> tuple[Case, ...]:
     """The inputs an answer is tried on: those by hand and those drawn; `expected` is filled in."""
-    found = [
-        *exercise.cases,
-        *(_drawn(exercise.make, exercise.drawn, seed) if exercise.make else ()),
-    ]
+    drawn = _drawn(exercise.make, exercise.drawn, seed) if exercise.make else []
     with np.errstate(all="ignore"):
-        return tuple(replace(one, expected=exercise.expected(one)) for one in found)
+        every = (*exercise.cases, *drawn)
+        return tuple(replace(one, expected=exercise.expected(one)) for one in every)
 
 
 def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
@@ -140,15 +138,13 @@ def expected_gradients(exercise: Exercise, seed: int = 0) -> tuple[list[Any], ..
 
 
 def _slopes(loss: Function, one: Case, place: int) -> tuple[np.ndarray, np.ndarray]:
+    def total(moved: np.ndarray) -> float:
+        args = (*one.args[:place], moved, *one.args[place + 1 :])
+        return np.sum(loss(*args, **one.kwargs))
+
     at = np.asarray(one.args[place], np.float64)
-    middle, step = np.sum(loss(*one.args, **one.kwargs)), 1e-6
-    low, high = np.empty_like(at), np.empty_like(at)
-    for index in np.ndindex(at.shape):
-        slopes = []
-        for by in (-step, step):
-            moved = at.copy()
-            moved[index] += by
-            args = (*one.args[:place], moved, *one.args[place + 1 :])
-            slopes.append((np.sum(loss(*args, **one.kwargs)) - middle) / by)
-        low[index], high[index] = min(slopes), max(slopes)
+    middle, step = total(at), 1e-6
+    moves = step * np.eye(at.size).reshape(-1, *at.shape)
+    sides = [[middle - total(at - by), total(at + by) - middle] for by in moves]
+    low, high = np.sort(sides).T.reshape(2, *at.shape) / step
     return low, high
