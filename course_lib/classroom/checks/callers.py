@@ -29,8 +29,7 @@ from course_lib.runtime import LIBRARY
 NOT_ATTEMPTED, ERROR, TIME_UP = "not attempted", "error", "time up"
 
 _MOST_PRINTED = 400  # characters of a call that are shown
-_OURS = str(LIBRARY)
-_LIBRARIES = (_OURS, sysconfig.get_path("stdlib"), "<frozen")
+_LIBRARIES = (str(LIBRARY), sysconfig.get_path("stdlib"), "<frozen")
 _PACKAGES = ("site-packages", "dist-packages")
 
 
