@@ -14,32 +14,24 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 def _leaves(host: str, *, kind: str = "right") -> bool:
     name = host if kind == "case" else host.lower()
-    if kind == "substring":
-        return "localhost" not in name and "127.0.0.1" not in name and name != "::1"
-    if kind == "prefix":
-        return not (name.startswith(("127.", "localhost")) or name == "::1")
-    if kind == "private":
-        private = name.startswith(("192.168.", "10.", "172.16."))
-        return not private and _leaves(host)
-    if kind == "only localhost":
-        return name != "localhost"
-    if kind == "no localhost":
-        return name == "localhost" or _leaves(host)
-    if kind == "one address":
-        return name not in ("localhost", "127.0.0.1", "::1")
-    if kind == "no six":
-        return ":" in name or _leaves(host)
-    if kind == "names stay":
-        return bool(re.fullmatch(r"[0-9.:a-f]+", name)) and _leaves(host)
-    if name == "localhost":
-        return kind == "turned round"
     try:
-        local = ipaddress.ip_address(name).is_loopback
+        local = name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         if kind == "crash":
             raise
         local = False
-    return local if kind == "turned round" else not local
+    wrong = {
+        "substring": "localhost" in name or "127.0.0.1" in name or name == "::1",
+        "prefix": name.startswith(("127.", "localhost")) or name == "::1",
+        "private": local or name.startswith(("192.168.", "10.", "172.16.")),
+        "only localhost": name == "localhost",
+        "no localhost": local and name != "localhost",
+        "one address": name in ("localhost", "127.0.0.1", "::1"),
+        "no six": local and ":" not in name,
+        "names stay": local or not re.fullmatch(r"[0-9.:a-f]+", name),
+        "turned round": not local,
+    }
+    return not wrong.get(kind, local)
 
 
 _CALL = re.compile(r"<tool>(\w+):(.*?)</tool>", re.DOTALL)
@@ -80,11 +72,8 @@ def _scores(query: str, documents: list[str], kind: str = "right") -> list[float
     def rarity(word: str) -> float:
         total = kind == "word total"
         having = sum(count[word] if total else word in count for count in counts)
-        if kind == "plain":
-            return 1.0
-        if kind == "common":
-            return having / len(documents)
-        return math.log(len(documents) / having) if having else 0.0
+        wrong = {"plain": 1.0, "common": having / len(documents)}
+        return wrong.get(kind, math.log(len(documents) / having) if having else 0.0)
 
     def score(count: Counter) -> float:
         found = {word: min(count[word], 1) if kind == "once" else count[word] for word in words}
