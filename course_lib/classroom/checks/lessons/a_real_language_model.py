@@ -10,13 +10,7 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 
 def _lora(
-    x: np.ndarray,
-    W: np.ndarray,
-    A: np.ndarray,
-    B: np.ndarray,
-    alpha: float,
-    *,
-    kind: str = "right",
+    x: np.ndarray, W: np.ndarray, A: np.ndarray, B: np.ndarray, alpha: float, *, kind: str = "right"
 ) -> np.ndarray:
     rank = A.shape[0]
     wrong_scales = {
@@ -80,13 +74,9 @@ def _cross(
 
 def _perplexity(logits: np.ndarray, ids: np.ndarray, *, kind: str = "right") -> float:
     logp = logits - np.log(np.exp(logits).sum(0 if kind == "columns" else -1, keepdims=True))
-    if kind == "raw":
-        logp = logits
-    guesses, next_ones = logp[:-1], ids[1:]
-    if kind == "same place":
-        guesses, next_ones = logp, ids
-    if kind == "one back":
-        guesses, next_ones = logp[1:], ids[:-1]
+    logp = logits if kind == "raw" else logp
+    wrong_pairs = {"same place": (logp, ids), "one back": (logp[1:], ids[:-1])}
+    guesses, next_ones = wrong_pairs.get(kind, (logp[:-1], ids[1:]))
     said = guesses[np.arange(len(next_ones)), next_ones]
     loss = -said.sum() / {"all counted": len(ids), "sum": 1}.get(kind, len(said))
     wrong_ends = {
