@@ -52,16 +52,11 @@ def _vote(
     for given, truth in zip(answers, truths, strict=True):
         shares.append(sum(one == truth for one in given) / len(given))
         counted = given if kind == "count none" else [one for one in given if one is not None]
-        if kind == "half":
-            votes.append(shares[-1] > 0.5)
-        elif kind == "any":
-            votes.append(truth in counted)
-        elif kind == "last tie":
-            best = max(Counter(counted).values(), default=0)
-            tied = [one for one in counted if counted.count(one) == best]
-            votes.append(bool(tied) and tied[-1] == truth)
-        else:
-            votes.append(bool(counted) and Counter(counted).most_common(1)[0][0] == truth)
+        most = max(Counter(counted).values(), default=0)
+        tied = [one for one in counted if counted.count(one) == most]
+        won = tied[-1:] if kind == "last tie" else tied[:1]
+        wrong = {"half": shares[-1] > 0.5, "any": truth in counted}
+        votes.append(wrong.get(kind, won == [truth]))
     if kind in ("answered only", "pooled"):
         pairs = [(a, t) for given, t in zip(answers, truths, strict=True) for a in given]
         counts = [a == t for a, t in pairs if a or kind == "pooled"]
