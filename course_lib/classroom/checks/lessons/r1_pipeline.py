@@ -73,14 +73,12 @@ def _labels(
     train: str = "completion",
     cut: bool = True,
 ) -> list[int]:
-    if train == "all":
-        row = prompt + completion
-    elif train == "prompt":
-        row = prompt + [ignore] * len(completion)
-    elif train == "only completion":
-        row = list(completion)
-    else:
-        row = [ignore] * (len(prompt) + shift) + completion[max(shift, 0) :]
+    wrong = {
+        "all": prompt + completion,
+        "prompt": prompt + [ignore] * len(completion),
+        "only completion": completion,
+    }
+    row = wrong.get(train, [ignore] * (len(prompt) + shift) + completion[max(shift, 0) :])
     row = row[:length] if cut else row
     return row + [ignore if pad is None else pad] * (length - len(row))
 
