@@ -9,15 +9,15 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 def _mean(parts: list[list[float]], *, kind: str = "") -> float:
     every = [x for part in parts for x in part]
-    if kind == "of means":
-        means = [sum(part) / len(part) for part in parts if part]
-        return sum(means) / len(means)
-    if kind == "last":
-        last = [part for part in parts if part][-1]
-        return sum(last) / len(last)
-    if kind == "twice":
-        return sum(every) / len(every) / len(parts)
-    return sum(every) / (len(parts) if kind == "by parts" else 1 if kind == "sum" else len(every))
+    means = [sum(part) / len(part) for part in parts if part]
+    wrong = {
+        "of means": sum(means) / len(means),
+        "last": means[-1],
+        "twice": sum(every) / len(every) / len(parts),
+        "by parts": sum(every) / len(parts),
+        "sum": sum(every),
+    }
+    return wrong.get(kind, sum(every) / len(every))
 
 
 def _advantages(rewards: np.ndarray, groups: int, *, kind: str = "") -> np.ndarray:
