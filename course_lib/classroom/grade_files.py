@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -171,24 +171,20 @@ def _submission(entry: os.DirEntry[str]) -> Submission:
 
 def _told_apart(found: list[tuple[os.DirEntry[str], Submission]]) -> list[Submission]:
     """The submissions, those of one name by the names of their files and with a note."""
-
-    def key(entry: os.DirEntry[str]) -> str:
-        return alike(_student(entry))
-
-    often = Counter(key(entry) for entry, _ in found)
-    apart, taken = [], set[str]()
+    bearing = defaultdict(list)
+    for entry, _ in found:
+        bearing[alike(_student(entry))].append(shown(entry.name))
+    apart: dict[str, Submission] = {}
     for entry, one in found:
-        label = one.student
-        if often[key(entry)] > 1:
+        label, names = one.student, bearing[alike(_student(entry))]
+        if len(names) > 1:
             label = shown(entry.name)
-            names = ", ".join(shown(e.name) for e, _ in found if key(e) == key(entry))
-            note = f"Several hand-ins bear one name and were graded apart: {names}."
+            note = f"Several hand-ins bear one name and were graded apart: {', '.join(names)}."
             one = replace(one, notes=(note, *one.notes))
-        while label in taken:  # names that differ and cannot be shown to differ
+        while label in apart:  # names that differ and cannot be shown to differ
             label += " (another)"
-        taken.add(label)
-        apart.append(replace(one, student=label))
-    return apart
+        apart[label] = replace(one, student=label)
+    return list(apart.values())
 
 
 def _folder(base: Path) -> Submission:
