@@ -102,14 +102,14 @@ def solution_of(exercise: Exercise) -> str:
 
 def card_text(exercise: Exercise) -> str:
     """The exercise's card as Markdown: what for, how hard, how long, what it takes."""
-    rows: list[tuple[str, Any]] = [
-        ("what for", exercise.what_for),
-        ("difficulty", f"{exercise.difficulty} of 5"),
-        ("time", f"about {exercise.minutes} minutes"),
-        ("you need", exercise.needs),
-        *([("inputs", exercise.contract)] if exercise.contract else []),
-        ("stuck?", f'`hint("{exercise.name}", 1)`, then 2, then 3; `solution("{exercise.name}")`'),
-    ]
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    rows = {
+        "what for": exercise.what_for,
+        "difficulty": f"{exercise.difficulty} of 5",
+        "time": f"about {exercise.minutes} minutes",
+        "you need": exercise.needs,
+        "inputs": exercise.contract,
+        "stuck?": f'`hint("{exercise.name}", 1)`, then 2, then 3; `solution("{exercise.name}")`',
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
     mark = "" if exercise.title.endswith("?") else ":"
     return f"### {exercise.title}{mark} `{exercise.name}`\n\n| | |\n|---|---|\n{table}"
