@@ -65,20 +65,18 @@ class _Cores:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-        self.taken = dict.fromkeys(allowed, 0)
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {None}
+        self.taken: dict[int | None, int] = dict.fromkeys(allowed, 0)  # None: the system chooses
 
     def take(self) -> int | None:
         with self.lock:
-            core = min(self.taken, key=self.taken.__getitem__, default=None)
-            if core is not None:
-                self.taken[core] += 1
+            core = min(self.taken, key=self.taken.__getitem__)
+            self.taken[core] += 1
             return core
 
     def give_back(self, core: int | None) -> None:
         with self.lock:
-            if core is not None:
-                self.taken[core] -= 1
+            self.taken[core] -= 1
 
 
 _CORES = _Cores()
