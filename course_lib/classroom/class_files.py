@@ -34,7 +34,6 @@ _MOST_SAID = 20  # sentences on one file
 _PASSED_OVER = re.compile(r"\.|__(MACOSX|pycache__)$")
 _MISNAMED = (".json.txt", ".csv.txt")
 
-
 Found = list[tuple[str, Sections]]
 
 

@@ -62,13 +62,10 @@ class Notebook:
         self.shell = InteractiveShell.instance()
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
         instead: dict[str, Any] = {"hint": _nothing, "solution": _nothing, "check": self.check}
-        for place, others in (
-            (self.shell, dict.fromkeys(silent, _nothing)),
-            (self.shell.compile, {"get_code_name": lambda *_: f"<cell {self.cell}>"}),
-            (checks, instead),
-            (desk, instead),
-        ):
-            vars(place).update(others)
+        vars(self.shell).update(dict.fromkeys(silent, _nothing))
+        vars(self.shell.compile)["get_code_name"] = lambda *_: f"<cell {self.cell}>"
+        vars(checks).update(instead)
+        vars(desk).update(instead)
         self.shell.set_hook("show_in_pager", _nothing, 0)
 
     def check(self, name: object = "", answer: Any = ..., *_: Any, **__: Any) -> None:
