@@ -11,25 +11,17 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 
 def _consistency(thinking: str, language: str, *, kind: str = "right") -> float:
-    steps = [word for word in thinking.split() if word[0] in "+-"]
-    if kind == "verdicts":
-        steps = thinking.split()
-    if kind == "empty is 0" and not steps:
-        return 0.0
-    digits = [bool(re.search(r"\d", step)) for step in steps]
-    letters = [bool(re.search(r"[a-z]", step)) for step in steps]
+    steps = [word for word in thinking.split() if word[0] in "+-" or kind == "verdicts"]
+    if not steps and kind != "no guard":
+        return {"empty is 0": 0.0, "per mille": 100.0}.get(kind, 1.0)
+    own, other = (r"\d", "[a-z]") if language == "digits" else ("[a-z]", r"\d")
     if kind == "other":
-        language = {"digits": "words", "words": "digits"}[language]
-    has, lacks = (digits, letters) if language == "digits" else (letters, digits)
-    pure = [h and not x for h, x in zip(has, lacks, strict=True)]
-    good = sum(has if kind == "any" else pure)
-    if kind == "all or nothing":
-        return float(all(pure))
-    if kind == "count" and steps:
-        return float(good)
-    if kind == "per mille":
-        return 100 * good / len(steps) if steps else 100.0
-    return good / len(steps) if steps or kind == "no guard" else 1.0
+        own, other = other, own
+    having = [step for step in steps if re.search(own, step)]
+    pure = [step for step in having if not re.search(other, step)]
+    share = len(having if kind == "any" else pure) / len(steps)
+    wrong = {"all or nothing": float(share == 1), "count": len(pure), "per mille": 100 * share}
+    return wrong.get(kind, share)
 
 
 _REASONS = ("unclosed", "wrong", "mixed", "duplicate")
