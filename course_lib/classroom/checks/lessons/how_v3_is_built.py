@@ -45,11 +45,9 @@ def _accept(
 ) -> tuple[bool, np.ndarray]:
     bounds = {"ratio": p[drafted] / q[drafted], "p": p[drafted], "q": q[drafted] / p[drafted]}
     bounds |= {"greedy": float(p.argmax() == drafted), "more": float(p[drafted] >= q[drafted])}
-    more = np.abs(p - q) if rest == "apart" else np.maximum(p - q, 0)
-    if rest == "p":
-        more = p
-    if rest == "without":
-        more = np.where(np.arange(len(p)) == drafted, 0, p)
+    without = np.where(np.arange(len(p)) == drafted, 0, p)
+    wrong = {"apart": np.abs(p - q), "p": p, "without": without}
+    more = wrong.get(rest, np.maximum(p - q, 0))
     total = 1.0 if rest == "raw" else more.sum()
     return bool(u < bounds[keep]), more / (total or 1.0)
 
