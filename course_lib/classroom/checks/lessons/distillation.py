@@ -37,12 +37,9 @@ def _jsd(
     to_teacher, to_student = _kl(teacher, middle), _kl(student, middle)
     if kind == "reverse":
         to_teacher, to_student = _kl(middle, teacher), _kl(middle, student)
-    if kind == "unweighted":
-        return float((to_teacher + to_student).mean())
-    if kind == "weights exchanged":
-        return float(((1 - beta) * to_teacher + beta * to_student).mean())
-    each = beta * to_teacher + (1 - beta) * to_student
-    return float(total(each))
+    wrong_weights = {"unweighted": (1, 1), "weights exchanged": (1 - beta, beta)}
+    left, right = wrong_weights.get(kind, (beta, 1 - beta))
+    return float(total(left * to_teacher + right * to_student))
 
 
 def _vote(
