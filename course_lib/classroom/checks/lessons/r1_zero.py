@@ -106,14 +106,9 @@ def _kl(logp: np.ndarray, ref_logp: np.ndarray, *, kind: str = "k3") -> np.ndarr
 
 
 def _pass_at_k(n: int, c: int, k: int, *, kind: str = "right") -> float:
-    if kind == "share":
-        return c / n
-    if kind == "replaced":
-        return 1 - (1 - c / n) ** k
-    missed = comb(n - c, k) / comb(n, k)
-    if kind == "all":
-        return comb(c, k) / comb(n, k)
-    return missed if kind == "missed" else 1 - missed
+    missed, every = comb(n - c, k) / comb(n, k), comb(c, k) / comb(n, k)
+    wrong = {"share": c / n, "replaced": 1 - (1 - c / n) ** k, "all": every, "missed": missed}
+    return wrong.get(kind, 1 - missed)
 
 
 def _verify(numbers: list[int], target: int, text: str, *, kind: str = "right") -> float:
