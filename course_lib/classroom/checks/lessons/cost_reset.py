@@ -30,16 +30,16 @@ def _per_answer(
 def _standard_error(score: float, problems: int, *, kind: str = "right") -> float:
     p = score if kind == "fraction" else score / 100
     variance = p * (1 - p) / (problems - 1 if kind == "less one" else problems)
-    if kind == "interval":
-        return 196 * math.sqrt(variance)
-    if kind == "wilson":
-        z = 1.96
-        return 100 * z * math.sqrt(variance + z**2 / (4 * problems**2)) / (1 + z**2 / problems)
-    if kind == "variance":
-        return 100 * variance
-    if kind == "one problem":
-        return 100 * math.sqrt(p * (1 - p))
-    return (1 if kind == "share" else 100) * math.sqrt(variance)
+    error, z = math.sqrt(variance), 1.96
+    wider = math.sqrt(variance + z**2 / (4 * problems**2))
+    wrong = {
+        "share": error / 100,
+        "interval": z * error,
+        "wilson": z * wider / (1 + z**2 / problems),
+        "variance": variance,
+        "one problem": math.sqrt(p * (1 - p)),
+    }
+    return 100 * wrong.get(kind, error)
 
 
 def _gap(score_a: float, score_b: float, problems: int, *, kind: str = "right") -> float:
