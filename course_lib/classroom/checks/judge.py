@@ -3,8 +3,10 @@
 Inputs are the same every time, so that an answer that was right stays right."""
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean
 from typing import Any, Self
 
 import numpy as np
@@ -206,39 +208,36 @@ def _mistaken(
     exercise: Exercise, call: Caller, trials: list[_Trial], wrong: list[_Trial]
 ) -> Verdict | None:
     """The known mistake that explains what came out, the one that does best."""
-    found = [(_agreement(exercise, call, one, trials, wrong), one) for one in exercise.mistakes]
+    found = [(_agreement(exercise, call, one, trials), one) for one in exercise.mistakes]
     best, mistake = max(found, key=lambda pair: pair[0], default=(0.0, None))
     if mistake is None or best == 0.0:
         return None
     return Verdict(exercise.name, Outcome.MISTAKE, mistake.sentence, _lines(exercise, wrong[0]))
 
 
-def _agreement(
-    exercise: Exercise, call: Caller, mistake: Mistake, trials: list[_Trial], wrong: list[_Trial]
-) -> float:
+def _agreement(exercise: Exercise, call: Caller, mistake: Mistake, trials: list[_Trial]) -> float:
     """The share of results that the mistake gives too; 0.0 where it does not explain them.
 
     It must give all that came out by hand and nearly all that was wrong. With tensors a few may
     differ, and drawn ones count less: what a mistake does with ties depends on how it is written.
     Most mistakes do not explain what came out by hand, and are tried on nothing else.
     """
-    made: list[bool] = []
 
-    def share(some: list[_Trial]) -> float:
-        for trial in trials[len(made) : len(some)]:
+    def made(some: list[_Trial]) -> Iterator[bool]:
+        for trial in some:
             call.go_on()
-            made.append(_makes(exercise, mistake.variant, trial))
-        wanted = {id(trial) for trial in some}
-        same = [one for one, trial in zip(made, trials, strict=False) if id(trial) in wanted]
-        return sum(same) / len(same) if same else 0.0
+            yield _makes(exercise, mistake.variant, trial)
 
-    by_hand = trials[: len(exercise.cases)]
+    by_hand, drawn = trials[: len(exercise.cases)], trials[len(exercise.cases) :]
     needed, of_wrong = (0.85, 0.6) if exercise.tensors else (1.0, 0.9)
-    if share(by_hand) < needed:
+    same = [*made(by_hand)]
+    if fmean(same) < needed:
         return 0.0
-    everywhere = share(trials)
-    some_wrong = [trial for trial in by_hand if trial.wrong] if exercise.tensors else wrong
-    return everywhere if everywhere >= of_wrong and share(some_wrong) >= of_wrong else 0.0
+    same += made(drawn)
+    counted = by_hand if exercise.tensors else trials
+    of_those = [one for one, trial in zip(same, counted, strict=False) if trial.wrong]
+    explains = min(fmean(same), fmean(of_those or [0])) >= of_wrong
+    return fmean(same) if explains else 0.0
 
 
 def _makes(exercise: Exercise, variant: Any, trial: _Trial) -> bool:
