@@ -12,15 +12,10 @@ from course_lib.classroom.checks.exercise import Case, Draw, Function, case
 
 
 def _advantages(
-    rewards: np.ndarray,
-    eps: float = 1e-4,
-    *,
-    ddof: int = 1,
-    sign: float = 1.0,
-    scope: str = "group",
-    divide: str = "std",
+    rewards: np.ndarray, eps: float = 1e-4,
+    *, ddof: int = 1, sign: float = 1.0, scope: str = "group", divide: str = "std",
     use_eps: str = "outside",
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     if scope == "no keepdim":
         if len(rewards) not in (1, rewards.shape[1]):
             raise RuntimeError("the shapes do not fit")  # as torch says
@@ -53,17 +48,10 @@ def _mask(ids: np.ndarray, eos: int, *, kind: str = "right") -> np.ndarray:
 
 
 def _loss(
-    logp: np.ndarray,
-    old_logp: np.ndarray,
-    advantages: np.ndarray,
-    mask: np.ndarray,
+    logp: np.ndarray, old_logp: np.ndarray, advantages: np.ndarray, mask: np.ndarray,
     clip: float = 0.2,
-    *,
-    sign: float = -1.0,
-    pick: str = "min",
-    mean: str = "sequence",
-    ratio: str = "right",
-) -> float:
+    *, sign: float = -1.0, pick: str = "min", mean: str = "sequence", ratio: str = "right",
+) -> float:  # fmt: skip
     gap = logp - old_logp if ratio != "turned round" else old_logp - logp
     r = gap if ratio == "log" else np.exp(gap)
     a = advantages[:, None]
