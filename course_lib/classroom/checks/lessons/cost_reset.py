@@ -83,10 +83,8 @@ def _two_scores(draw: Draw) -> Case:
 
 def _a_machine(draw: Draw) -> Case:
     ranges = ((0, 9000), (0.25, 6), (0, 900), (0, 0.5), (1, 900), (0.05, 1))
-    return case(
-        "dollars of the whole life over tokens of the whole life",
-        *(draw(real(low, high)) for low, high in ranges),
-    )
+    numbers = [draw(real(low, high)) for low, high in ranges]
+    return case("dollars of the whole life over tokens of the whole life", *numbers)
 
 
 EXERCISES = (

@@ -151,9 +151,8 @@ def _teach(
 ) -> np.ndarray:  # fmt: skip
     student, teacher = student_logits, teacher_logits
     for _ in range(min(steps, 1) if kind == "one step" else steps):
-        slope = _slope(
-            teacher if kind == "teacher" else student, lambda at: _jsd(at, teacher, beta)
-        )
+        place = teacher if kind == "teacher" else student
+        slope = _slope(place, lambda at: _jsd(at, teacher, beta))
         student = student + (lr if kind == "ascent" else -lr) * slope
     return student if kind == "logits" else softmax(student, -1)
 

@@ -72,9 +72,7 @@ def _moe_count(
     width, experts = config["hidden_size"], config["n_routed_experts"]
     size = config["moe_intermediate_size" if inner == "moe" else "intermediate_size"]
     one = matrices * width * size
-    common = (config["n_shared_experts"] * one if shared else 0) + (
-        experts * width * gate + experts * (gate and gate_bias)
-    )
+    common = config["n_shared_experts"] * one * shared + experts * (width + gate_bias) * gate
     chosen = {"chosen": config["num_experts_per_tok"], "one": 1, "all": experts}[active_experts]
     return experts * one + common, chosen * one + common
 
@@ -161,9 +159,8 @@ def _a_crowd(draw: Draw) -> Case:
     step, top_k = draw(st.sampled_from([0.01, 0.0625, 0.3])), draw(st.integers(1, experts))
     rounds = draw(st.integers(1, 6))
     for made in range(rounds):
-        _assume_no_ties(
-            logits, _balance_router(logits, bias, top_k, step, made)[0] if made else bias, 1
-        )
+        moved = _balance_router(logits, bias, top_k, step, made)[0] if made else bias
+        _assume_no_ties(logits, moved, 1)
     return case("route, count, move the bias; then again", logits, bias, top_k, step, rounds)
 
 

@@ -100,11 +100,9 @@ def _some_samples(draw: Draw) -> Case:
     often = st.sampled_from([True, True, True, False])
     texts = st.sampled_from(["a", "b", "A", "a ", "", "a b"])
     shares = st.sampled_from([1.0, 1.0, 1.0, 0.99, 0.5, 0.0])
-    sample = st.fixed_dictionaries(
-        {"text": texts, "closed": often, "right": often, "consistency": shares}
-    )
-    why = "the first reason counts; only texts already kept are duplicates"
-    return case(why, draw(st.lists(sample, max_size=8)))
+    sample = {"text": texts, "closed": often, "right": often, "consistency": shares}
+    samples = draw(st.lists(st.fixed_dictionaries(sample), max_size=8))
+    return case("the first reason counts; only texts already kept are duplicates", samples)
 
 
 def _a_row(draw: Draw) -> Case:

@@ -220,9 +220,8 @@ def _grade_groups(
     pairs = zip(puzzles, texts, strict=True)
     rewards = [[_verify(*puzzle, text) for text in group] for puzzle, group in pairs]
     flat = [one for group in rewards for one in group]
-    share = float(
-        np.mean([np.mean(one) for one in rewards]) if kind == "by group" else np.mean(flat)
-    )
+    shares = [np.mean(one) for one in rewards] if kind == "by group" else flat
+    share = float(np.mean(shares))
     same = [not any(one) if kind == "all wrong" else len(set(one)) == 1 for one in rewards]
     dead = len(same) - sum(same) if kind == "alive" else sum(same)
     return rewards, sum(flat) if kind == "count" else share, dead
