@@ -213,9 +213,8 @@ def _add(person: Person, sections: Sections) -> None:
 
 
 def _worth(entry: Mapping[str, Any]) -> int:
-    return {"right": 3, "blank": 0, "not attempted": 0, "close": 2}.get(
-        entry.get("outcome", "blank"), 1
-    )
+    worth = {"right": 3, "close": 2, "blank": 0, "not attempted": 0}
+    return worth.get(entry.get("outcome", "blank"), 1)
 
 
 def _by_file(path: Path) -> str:

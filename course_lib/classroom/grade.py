@@ -299,9 +299,8 @@ class Book:
         if self.folder:
             graded = {catalogue.lesson_of(one) for some in names.values() for one in some}
             print(f"Lessons: {', '.join(one for one in catalogue.LESSONS if one in graded)}")
-        return [
-            one for one in submissions[self.number :: self.parts] if one.student not in self.done
-        ]
+        own = submissions[self.number :: self.parts]
+        return [one for one in own if one.student not in self.done]
 
     def add(self, submission: Submission, grade: Grade) -> None:
         """Keep and show a result, and renew the report if that was not just done."""

@@ -121,11 +121,8 @@ def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
 
 def left_over(folder: Path) -> list[str]:
     """A sentence on each file among the submissions that is nobody's."""
-    return [
-        f"{shown(entry.name)} is not a notebook and was left out."
-        for entry in _entries(folder)
-        if _nobodys(entry)
-    ]
+    names = [shown(entry.name) for entry in _entries(folder) if _nobodys(entry)]
+    return [f"{name} is not a notebook and was left out." for name in names]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

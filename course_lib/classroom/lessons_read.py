@@ -12,6 +12,7 @@ from course_lib.runtime import ROOT
 _PLOTLY = "application/vnd.plotly.v1+json"
 _ASKED = re.compile(r"(\w+)\s*=\s*predict\(\s*\"([\w.]+)\",\s*(\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
 _FOLD = re.compile(r"<details><summary>((?:What you|You) should see)</summary>\s*(?:… )?")
+_SEEN = re.compile(r"(?:- )?\*\*(?:What you|You) should see\W*\*\*[.:\s]*(.+)", re.DOTALL)
 _COMPARED = re.compile(r"(\w+)\.compare\(")
 _CAME = re.compile(r"it came to (.+?)(?:\.\s|\.$|$)", re.MULTILINE)
 
@@ -76,9 +77,7 @@ def _read_text(source: str, found: list[Section]) -> None:
         elif block.startswith("**Predict"):
             prompt = re.sub(r"^\*\*Predict\.?\*\*\.?", "", block).strip()
             found[-1].predictions.append(Predicted(None, _flat(prompt)))
-        elif seen := re.match(
-            r"(?:- )?\*\*(?:What you|You) should see\W*\*\*[.:\s]*(.+)", block, re.DOTALL
-        ):
+        elif seen := _SEEN.match(block):
             _should_see(_flat(seen[1]), found[-1])
         elif not found[-1].opening and re.match(r"[A-Z*`]", block):
             found[-1].opening = first_sentences(_flat(block))

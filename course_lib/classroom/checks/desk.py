@@ -93,10 +93,8 @@ def _usage(exercise: Exercise, answer: Any) -> Verdict | None:
     """A verdict where what was passed cannot be judged at all."""
     if exercise.is_value or callable(answer) or answer is None or answer is Ellipsis:
         return None
-    headline = (
-        "Pass the function itself and not what it gives: "
-        f'check("{exercise.name}", {exercise.symbol}).'
-    )
+    call = f'check("{exercise.name}", {exercise.symbol})'
+    headline = f"Pass the function itself and not what it gives: {call}."
     return Verdict(exercise.name, Outcome.ERROR, headline)
 
 
