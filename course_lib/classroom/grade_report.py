@@ -42,12 +42,8 @@ def write_report(
 def common_mistakes(grades: Sequence[Grade]) -> list[tuple[int, str, str]]:
     """(students, exercise, sentence) of everything that was not right, most frequent first."""
     told = (Outcome.MISTAKE, Outcome.WRONG, Outcome.ERROR)
-    found = Counter(
-        (verdict.exercise, verdict.headline)
-        for grade in grades
-        for verdict in grade.verdicts
-        if verdict.outcome in told
-    )
+    wrong = [one for grade in grades for one in grade.verdicts if one.outcome in told]
+    found = Counter((one.exercise, one.headline) for one in wrong)
     return [(count, name, sentence) for (name, sentence), count in found.most_common()]
 
 
