@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import time
 import warnings
 from decimal import Decimal
@@ -62,6 +64,23 @@ def test_drawn_inputs_are_many_different_and_the_same_every_time(exercise):
     assert len(set(shown)) > (60 if exercise.name == "data.leaves_machine" else 100)
     inputs.cache_clear()
     assert shown == [repr((one.args, one.kwargs)) for one in inputs(exercise)]
+
+
+OWN_MACHINE = """
+import sys
+import course_lib.classroom.checks.catalogue as catalogue
+from course_lib.classroom.checks.exercise import inputs
+print([(one.args, one.kwargs) for one in inputs(catalogue.exercises()["costs.own_machine"])])
+"""
+
+
+@pytest.mark.parametrize("loaded", ["", "import course_lib.rl.zero, hypothesis\n"])
+def test_drawn_inputs_do_not_depend_on_what_is_loaded(loaded):
+    """Else a notebook's check and the grader would try different ones."""
+    command = [sys.executable, "-c", loaded + OWN_MACHINE]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    here = [(one.args, one.kwargs) for one in inputs(catalogue.exercises()["costs.own_machine"])]
+    assert said == f"{here}\n"
 
 
 def test_every_lesson_has_at_least_four_and_the_course_at_least_thirty():

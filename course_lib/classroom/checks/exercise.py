@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -109,6 +110,7 @@ def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
     """What hypothesis draws: the same for the same seed, simple and extreme ones among them."""
     import hypothesis as hy
     from hypothesis import strategies as st
+    from hypothesis.internal.conjecture import providers
 
     found: list[Case] = []
 
@@ -121,7 +123,11 @@ def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
     def collect(one: Case) -> None:
         found.append(one)
 
-    collect()
+    # It would draw constants of the modules that are loaded, which differ from kernel to kernel.
+    cache = type(providers.CONSTANTS_CACHE)(1024)
+    none: dict[str, Any] = {"_get_local_constants": providers.Constants, "CONSTANTS_CACHE": cache}
+    with mock.patch.multiple(providers, **none):
+        collect()
     return found
 
 
