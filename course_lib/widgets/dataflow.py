@@ -23,12 +23,17 @@ class DataFlowInspector(Widget):
     title = "Where does it go?"
 
     def __init__(
-        self, recordings: Mapping[str, Recording], request: bytes = b"", **first: Any
+        self,
+        recordings: Mapping[str, Recording],
+        request: bytes = b"",
+        *,
+        key: str = "",
+        **first: Any,
     ) -> None:
         if not (recordings or request):
             raise ValueError("There is nothing to inspect; give a recording or a request.")
         self.recordings, self.request = dict(recordings), request
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Which recording to look into, and whether to leave out what stays on this machine."""

@@ -108,11 +108,11 @@ class LoadFilm(Film):
 
     title = "What every expert gets, over training"
 
-    def __init__(self, runs: Sequence[Run], **first: Any) -> None:
+    def __init__(self, runs: Sequence[Run], key: str = "", **first: Any) -> None:
         self.runs = list(runs)
         self.most = max(float(run.loads.max()) for run in self.runs)
         self.steps = range(WINDOW, min(len(run.loads) for run in self.runs) + 1)
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """The moment, and the layer."""
@@ -160,12 +160,12 @@ class GrowthFilm(Film):
     stills = 1
     names = ("reward", "thinking_tokens")
 
-    def __init__(self, lines: zero_plots.Lines, **first: Any) -> None:
+    def __init__(self, lines: zero_plots.Lines, key: str = "", **first: Any) -> None:
         if not zero_plots.trained(lines):
             raise CourseError("This run has taken no step yet, so there is nothing to play.")
         self.lines = list(lines)
         self.steps = range(1, lines[-1]["step"] + 1)
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def _values(self, name: str, step: int) -> tuple[list[int], list[float]]:
         until = [line for line in self.lines if line["step"] <= step]
@@ -201,13 +201,13 @@ class AnswersFilm(Film):
 
     title = "The answers to one puzzle, over training"
 
-    def __init__(self, record: Mapping[str, Any], **first: Any) -> None:
+    def __init__(self, record: Mapping[str, Any], key: str = "", **first: Any) -> None:
         self.record = record
         self.at = {moment["step"]: moment["answers"] for moment in record["moments"]}
         steps = list(self.at)
         apart = steps[1] - steps[0] if len(steps) > 1 else 1
         self.steps = range(steps[0], steps[-1] + 1, apart)
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def shares(self, step: int) -> dict[str, int]:
         """Each answer's share at a moment, in percent; the right one is marked."""

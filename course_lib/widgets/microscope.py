@@ -31,6 +31,8 @@ class TokenMicroscope(Widget):
         tokens: Sequence[Sequence[str]],
         rewards: Sequence[float],
         advantages: Sequence[float],
+        *,
+        key: str = "",
         **first: Any,
     ) -> None:
         cases = zip(tokens, rewards, advantages, strict=True)
@@ -39,7 +41,7 @@ class TokenMicroscope(Widget):
             token_lines(anatomy, row, list(texts), float(reward), float(advantage))
             for row, (texts, reward, advantage) in enumerate(cases)
         ]
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Which completion, by number and reward, and which token of it."""

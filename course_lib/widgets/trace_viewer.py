@@ -28,13 +28,14 @@ class TraceViewer(Widget):
         text: str = "",
         puzzle: Puzzle | None = None,
         *,
+        key: str = "",
         prefilled: bool = False,
         budget: int | None = None,
         **first: Any,
     ) -> None:
         self.trace, self.puzzle, self.prefilled, self.budget = text, puzzle, prefilled, budget
         self.tokens: int | None = None
-        super().__init__(**first)
+        super().__init__(key, **first)
 
     def controls(self) -> dict[str, ipw.ValueWidget]:
         """Fold the thinking away; jump to a step (0 points at none)."""

@@ -55,3 +55,10 @@ def test_a_record_of_one_moment_is_a_film_of_one_picture():
     record = whole.record | {"moments": whole.record["moments"][:1]}
     film = type(whole)(record, key="one")
     assert len(film.steps) == 1 and "answers at step 0" in film.static_html()
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_key_may_follow_what_is_filmed(name):
+    film = MAKERS[name]()
+    filmed = {"LoadFilm": "runs", "GrowthFilm": "lines", "AnswersFilm": "record"}[name]
+    assert type(film)(getattr(film, filmed), "own").key == f"{name}-own"
