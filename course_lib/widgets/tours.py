@@ -58,8 +58,8 @@ class Step:
 
 
 _TABLE = tomllib.loads((HERE / "tours.toml").read_text(encoding="utf-8"))
+# The steps of every class that has a tour; no docstring, else the library's page lists them all.
 TOURS = {name: tuple(Step(**given) for given in steps) for name, steps in _TABLE.items()}
-"""The steps of every class that has a tour."""
 
 
 class Tour(Told):

@@ -202,3 +202,8 @@ def test_the_site_has_every_step_in_words():
         for step in tours.TOURS[name]:
             for words in (step.say, step.do, step.seen, step.ask, step.right, step.why):
                 assert pages.plain(words) in page
+
+
+def test_the_page_of_the_library_does_not_list_the_steps_and_their_answers():
+    analyzer = pytest.importorskip("sphinx.pycode").ModuleAnalyzer.for_module(tours.__name__)
+    assert ("", "TOURS") not in analyzer.find_attr_docs()
