@@ -67,6 +67,7 @@ class WillItRun(Widget):
         return svg.stacked_bars(title, rows, "GiB")
 
     def text(self) -> str:
+        """Whether it fits, the longest context, the speed, and what thoughts take."""
         said = (self._fits(), self._latents(), self._speed(), self._beside())
         return " ".join(filter(None, said))
 

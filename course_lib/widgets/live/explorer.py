@@ -51,6 +51,7 @@ class Explorer(Widget):
         super().__init__("-".join(folders))
 
     def extras(self) -> list[ipw.Widget]:
+        """The explorer itself."""
         offers = []
         for label, (header, weights) in self._packed.items():
             about = f"{header['parameters'] / 1e6:.1f} million parameters"
