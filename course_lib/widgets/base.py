@@ -103,9 +103,11 @@ def choice(
     label: str, options: Sequence[Any] | Mapping[str, Any], value: Any = None
 ) -> ipw.Dropdown:
     """A drop-down list with its label beside it; `options` are values, or label -> value."""
-    named = options if isinstance(options, Mapping) else {str(one): one for one in options}
-    first = next(iter(named.values())) if value is None else value
-    return ipw.Dropdown(options=list(named.items()), value=first, **_labelled(label))
+    pairs = (
+        list(options.items()) if isinstance(options, Mapping) else [(str(o), o) for o in options]
+    )
+    first = pairs[0][1] if value is None else value
+    return ipw.Dropdown(options=pairs, value=first, **_labelled(label))
 
 
 def tick(label: str, value: bool = False) -> ipw.Checkbox:

@@ -175,3 +175,10 @@ def test_controls_stand_in_their_groups_and_a_picture_beside_them_where_it_shoul
     assert f"minmax({least}, 1fr)" in size.layout.grid_template_columns
     assert any("ir1-beside" in part._dom_classes for part in frame.children)
     assert not any("ir1-beside" in part._dom_classes for part in Cost().widget.children)
+
+
+def test_values_that_look_alike_can_each_be_chosen():
+    made = base.choice("Which", [1, "1"])
+    assert made.options == (("1", 1), ("1", "1")) and made.value == 1
+    with pytest.raises(IndexError):  # not StopIteration, which would end the loop around it
+        base.choice("Which", [])
