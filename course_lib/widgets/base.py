@@ -319,14 +319,16 @@ class Widget:
 
         One that was `asked` for raises ValueError: else the words would be about another.
         """
-        unknown = sorted(set(values) - set(self._controls))
-        if asked and unknown:
+        unknown = sorted(set(values) - set(self._controls)) if asked else []
+        if unknown:
             raise ValueError(
                 f"{type(self).__name__} has no control named {', '.join(unknown)}: "
                 f"its controls are {', '.join(self._controls) or 'none'}"
             )
-        for name in filter(self._controls.__contains__, values):
-            control, value = self._controls[name], values[name]
+        for name, value in values.items():
+            control = self._controls.get(name)
+            if control is None:
+                continue
             try:
                 control.value = value
             except traitlets.TraitError as error:
