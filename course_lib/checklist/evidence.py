@@ -149,11 +149,15 @@ def read_run(log: Path) -> Run | None:
 
     The base's own line, of step 0, has the thinking of held-out completions only.
     """
-    lines: list[dict[str, Any]] = []
-    with contextlib.suppress(OSError):
-        for line in islice(records.lines(log), MOST_LINES):
-            if "attempts" in line or "test_attempts" in line:
-                lines.append({"thinking_tokens": line.get("test_thinking_tokens")} | line)
+    try:
+        read = list(islice(records.lines(log), MOST_LINES))
+    except OSError:
+        return None
+    lines = [
+        {"thinking_tokens": line.get("test_thinking_tokens")} | line
+        for line in read
+        if "attempts" in line or "test_attempts" in line
+    ]
     accuracy, thinking = _numbers(lines, "accuracy"), _numbers(lines, "thinking_tokens")
     if len(accuracy) < 2 or len(thinking) < 2:
         return None

@@ -80,6 +80,15 @@ def test_a_log_of_other_bytes_is_none(tmp_path):
     assert evidence.read_run(log) is None
 
 
+def test_a_log_that_ends_in_a_read_error_is_none(tmp_path, monkeypatch):
+    def broken_off(path):
+        yield from LINES
+        raise OSError("the drive is gone")
+
+    monkeypatch.setattr(evidence.records, "lines", broken_off)
+    assert evidence.read_run(write(tmp_path)) is None
+
+
 def test_the_newest_readable_run_counts(tmp_path):
     for age, name in enumerate(("new", "old", "broken")):
         log = write(tmp_path / "runs" / name, LINES if name != "broken" else [])
