@@ -135,8 +135,12 @@ def described(evidence: Evidence) -> dict[str, str]:
 
 
 def newest_run(folder: Path) -> Run | None:
-    """The R1-Zero run below `folder` whose log was written last, of those that can be read."""
-    for log in sorted(folder.glob("**/metrics.jsonl"), key=_age, reverse=True):
+    """The R1-Zero run below `folder` whose log was written last, of those that can be read.
+
+    Of logs with one time, as a copied folder has them, the last by name.
+    """
+    logs = folder.glob("**/metrics.jsonl")
+    for log in sorted(logs, key=lambda log: (_age(log), log), reverse=True):
         parts = log.relative_to(folder).parts
         altered = any(part.startswith(ALTERED) for part in parts)
         if not altered and not NOT_ZERO & set(parts) and (run := read_run(log)):

@@ -97,6 +97,13 @@ def test_the_newest_readable_run_counts(tmp_path):
     assert evidence.newest_run(tmp_path / "runs").folder.name == "new"
 
 
+@pytest.mark.parametrize("names", ["abc", "cba", "bca"])
+def test_of_runs_copied_at_one_time_the_last_by_name_counts(tmp_path, names):
+    for name in names:
+        os.utime(write(tmp_path / name), (1000, 1000))
+    assert evidence.newest_run(tmp_path).folder.name == "c"
+
+
 def test_no_runs_are_no_run(tmp_path):
     assert evidence.newest_run(tmp_path / "none") is None
 
