@@ -90,12 +90,13 @@ def html(
     body = [list(row) for row in rows]
     aside = (any(map(_is_worded, column)) for column in zip(*body, strict=True))
     words = [' class="ir1-words"' if text else "" for text in aside]
-    named = (_BUTTON.format(head) if head and values else head for head in heads)
+    sorts = values is not None
+    named = (_BUTTON.format(head) if sorts and head else head for head in heads)
     top = "".join(
         f'<th scope="col"{kind}>{escape(head)}</th>'
         for head, kind in zip(named, words, strict=True)
     )
-    both = zip(body, values or body, strict=True)
+    both = zip(body, body if values is None else values, strict=True)
     lines = "".join(f"<tr>{_row(row, known, words)}</tr>" for row, known in both)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     inner = f"{said}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody>"

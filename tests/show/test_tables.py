@@ -55,6 +55,14 @@ def test_a_frame_keeps_its_named_index_as_the_names_of_the_rows():
     assert nameless.thead.th.text == "" and not nameless.thead.th.button
 
 
+def test_the_values_to_sort_by_may_be_an_array_and_one_for_every_row():
+    frame = pd.DataFrame({"n": [2.0, 1.0]})
+    made = tables.html("", ["n"], [["two"], ["one"]], frame.to_numpy())
+    assert 'data-value="2.0">two' in made and "<button" in made
+    with pytest.raises(ValueError, match="shorter"):
+        tables.html("", ["n"], [["two"], ["one"]], [])
+
+
 def test_markup_goes_in_as_it_is_and_nothing_else_does():
     made = tables.html("", ["a"], [[Markup("<code>x</code>")], ["<code>y</code>"]])
     assert "<code>x</code>" in made and "<code>y</code>" not in made and "<caption" not in made
