@@ -82,8 +82,8 @@ def _number(words: Mapping[str, Any], values: Callable[[State], Values], now: Va
         quiz.Slip(one(s["value"]), s["mistake"], _fill(s["reply"], values)) for s in words["slips"]
     ]
     prompt, reply = words["prompt"].format_map(now), _fill(words["reply"], values)
-    share = words.get("tolerance", Number.tolerance)
-    return Number(words["name"], prompt, words["unit"], one("right"), reply, share, slips=slips)
+    tolerance = words.get("tolerance", Number.tolerance)
+    return Number(words["name"], prompt, words["unit"], one("right"), reply, tolerance, slips=slips)
 
 
 def _choice(words: Mapping[str, Any], values: Callable[[State], Values], now: Values) -> Choice:

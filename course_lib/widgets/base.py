@@ -122,7 +122,9 @@ def radio(label: str, options: Any) -> ipw.RadioButtons:
     )
 
 
-def line(label: str, kind: type[ipw.Text] = ipw.Text, **more: Any) -> ipw.Text:
+def line(
+    label: str, kind: type[ipw.Text | ipw.Textarea] = ipw.Text, **more: Any
+) -> ipw.Text | ipw.Textarea:
     """A box for a line of text (or a `Textarea` for several), with its whole label beside it."""
     style = {"description_width": "initial"}
     return kind(description=label, tooltip=label, style=style, **more)
