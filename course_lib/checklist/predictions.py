@@ -4,6 +4,8 @@ Pure but for `keep`; `course_lib.widgets.predict` asks. A prediction is no test:
 before the run is what counts, and that nobody forgets it afterwards.
 """
 
+import math
+
 from course_lib.checklist import progress
 from course_lib.checklist.quiz import Outcome, Verdict, read_number
 from course_lib.show.svg import number
@@ -33,6 +35,8 @@ def compare(answer: str | None, came: float | str, unit: str = "", near: float =
         return Verdict(Outcome.BLANK, reply)
     assert given is not None
     said = f"You predicted {number(given, 3)} {unit}".strip()
+    if not math.isfinite(came):
+        return Verdict(Outcome.WRONG, f"{said}; it came to {told}.")
     if abs(given - came) <= near * abs(came) + 1e-12:
         return Verdict(Outcome.RIGHT, f"{said}; it came to {told}: near.")
     return Verdict(Outcome.WRONG, f"{said}; it came to {told}: {_apart(given, came)}.")

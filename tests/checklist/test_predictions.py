@@ -35,6 +35,14 @@ def test_what_is_said(answer, came, outcome, words):
     assert verdict.outcome == outcome and words in verdict.reply
 
 
+@pytest.mark.parametrize("came", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("answer", ["0", "28"])
+def test_a_run_that_came_to_no_number_has_nothing_near(answer, came):
+    verdict = predictions.compare(answer, came)
+    assert verdict.outcome == "wrong"
+    assert verdict.reply == f"You predicted {answer}; it came to {came}."
+
+
 @given(st.text(max_size=40), st.floats(-1e9, 1e9))
 def test_any_answer_gets_a_sentence(answer, came):
     verdict = predictions.compare(answer, came, "s")
