@@ -7,7 +7,7 @@ only text.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 import torch
@@ -283,7 +283,12 @@ def stream(
         generator=torch.Generator().manual_seed(seed),
     )
     decoder = DecodeStream(skip_special_tokens=False)
-    for token in tokens:
-        if token == tokenizer.eos_token_id:
-            return
-        yield decoder.step(tokenizer.backend_tokenizer, token) or ""
+    ids: list[int] = []
+    shown = 0
+    for token in takewhile(lambda token: token != tokenizer.eos_token_id, tokens):
+        ids.append(token)
+        piece = decoder.step(tokenizer.backend_tokenizer, token) or ""
+        shown += len(piece)
+        yield piece
+    # The decoder keeps back what may be half a sign, and at the end no other half has come.
+    yield models.decode(tokenizer, [ids])[0][shown:]

@@ -8,7 +8,7 @@ import pytest
 
 from course_lib.distill import distill, trace_sft
 from course_lib.errors import CourseError
-from course_lib.model import models
+from course_lib.model import models, rollout
 from course_lib.rl import zero
 from course_lib.task import puzzles, traces
 
@@ -218,6 +218,16 @@ def test_streamed_pieces_join_to_the_answer(base):
     text = "".join(pieces)
     assert len(pieces) > 1 and models.EOS not in text
     assert puzzles.answer(text) is not None
+
+
+def test_streamed_pieces_are_whole_signs_and_the_last_is_not_kept_back(base, monkeypatch):
+    model, tokenizer = base
+    whole = tokenizer.encode("one €", add_special_tokens=False)
+    half = tokenizer.encode("€", add_special_tokens=False)[:-1]
+    for more, said in ([], "one €"), (half, "one €\N{REPLACEMENT CHARACTER}"):
+        ids = [*whole, *more, tokenizer.eos_token_id, *whole]
+        monkeypatch.setattr(rollout, "stream", lambda *_, ids=ids, **__: iter(ids))
+        assert "".join(trace_sft.stream(model, tokenizer, "?")) == said
 
 
 def test_the_courses_own_distill_is_small_right_and_says_where_it_comes_from():
