@@ -61,3 +61,9 @@ def test_speed_adds_up_all_answers_but_the_first():
     assert engine.most == 7
     assert (got.prompt_tokens, got.completion_tokens) == (20, 6)
     assert (got.prompt_speed, got.speed) == (32, 6)  # of each prompt two tokens were known
+
+
+def test_speed_counts_nothing_for_an_engine_that_sums_nothing_up(monkeypatch):
+    monkeypatch.setattr(Fixed, "_stream", lambda *_: Stream(iter(["a", "b"])))
+    got = local_lab.speed(Fixed(), ["q"])
+    assert (got.model, got.completion_tokens, got.speed) == ("student", 0, 0)
