@@ -202,7 +202,13 @@ class Checked:
 
 
 def ask_checked(
-    engine: Engine, question: str, complain: Callable[[str], str], *, tries: int = 4, seed: int = 0
+    engine: Engine,
+    question: str,
+    complain: Callable[[str], str],
+    *,
+    tries: int = 4,
+    seed: int = 0,
+    max_tokens: int = 96,
 ) -> Checked:
     """Ask, and ask afresh as long as `complain(reply)` has something to say, `tries` times at most.
 
@@ -215,7 +221,7 @@ def ask_checked(
     for number in range(tries):
         stream = engine.stream(
             [{"role": "user", "content": question}],
-            max_tokens=96, temperature=1, top_p=1, seed=seed + number,
+            max_tokens=max_tokens, temperature=1, top_p=1, seed=seed + number,
         )  # fmt: skip
         reply = whole_reply(stream)
         complaint = complain(reply)

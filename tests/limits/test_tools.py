@@ -338,5 +338,11 @@ def test_every_try_has_a_seed_of_its_own(monkeypatch):
     assert seeds == [40, 41, 42]
 
 
+def test_a_model_that_thinks_for_long_is_given_room():
+    engine, _ = scripted("word " * 150, "word " * 150)
+    assert len(ask_checked(engine, "?", lambda _: "").text.split()) == 96
+    assert len(ask_checked(engine, "?", lambda _: "", max_tokens=120).text.split()) == 120
+
+
 def test_tools_are_listed_to_the_model():
     assert "- calculate: " in tools.introduce([CALCULATOR])
