@@ -508,6 +508,11 @@ def test_a_named_gguf_comes_before_downloads(alone, gguf_file, monkeypatch):
     best.close()
 
 
+def test_a_variable_that_is_set_to_nothing_names_no_gguf(alone, monkeypatch):
+    monkeypatch.setenv(catalogue.GGUF_VARIABLE, "")
+    assert engines.available(ollama=alone)[-1].model == "student"
+
+
 def test_deepseeks_models_in_ollama_come_first_and_others_last(alone, in_llama_cpp):
     with StandIn(in_llama_cpp, "deepseek-r1:1.5b") as server:
         assert str(engines.best(ollama=server.address)) == "deepseek-r1:1.5b in Ollama"

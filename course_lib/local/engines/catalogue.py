@@ -90,12 +90,13 @@ def available(*, ollama: str = with_ollama.ADDRESS) -> list[Option]:
     """
     in_ollama = [_in_ollama(tag, ollama) for tag in with_ollama.installed(ollama)]
     near = [option for option in in_ollama if option.state == HERE]
+    own = os.environ.get(GGUF_VARIABLE)
     return [
         *sorted(
             [*(one for one in near if is_deepseek(one.model)), *_in_hub_cache()],
             key=lambda option: -option.bytes,
         ),
-        *map(_gguf, filter(None, [os.environ.get(GGUF_VARIABLE)])),
+        *([_gguf(own)] if own else []),
         *_downloads(),
         *(one for folder in students() for one in _folder(folder, folder.name, "MIT")),
         *_taught(),
