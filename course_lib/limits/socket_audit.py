@@ -19,7 +19,12 @@ _KINDS = {
     "socket.sendto": "send",
     "socket.sendmsg": "send",
 }
-_LOOKUPS = {f"socket.get{what}" for what in ("addrinfo", "hostbyname", "hostbyaddr", "nameinfo")}
+_LOOKUPS = {
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.gethostbyaddr",
+    "socket.getnameinfo",
+}
 STARTS = ("subprocess.Popen", "os.posix_spawn", "os.system", "os.exec", "os.fork", "os.forkpty")
 
 
