@@ -152,8 +152,13 @@ def teach(
         )
     model, tokenizer = models.load(folder)
     traces = [trace_sft.in_tokens_of(tokenizer, str(one.story), one.text) for one in kept]
-    shared = {n: getattr(config, n) for n in ("seed", "steps", "tokens", "learning_rate")}
-    how = trace_sft.DistillConfig(**shared, warmup=5)
+    how = trace_sft.DistillConfig(
+        seed=config.seed,
+        steps=config.steps,
+        tokens=config.tokens,
+        learning_rate=config.learning_rate,
+        warmup=5,
+    )
     for _ in trace_sft.finetune(model, traces, how, tokenizer.eos_token_id):
         pass
     models.save(model, tokenizer, folder)
