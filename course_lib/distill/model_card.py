@@ -14,9 +14,7 @@ _FIGURES = """| figure | value |
 | thinking, tokens | {thinking_tokens:.1f} |
 | attempts | {attempts:.2f} |
 | attempts made before | {repeats:.2f} |
-| wrong steps in the working | {wrong_steps:.2f} |
-
-## What it does not"""
+| wrong steps in the working | {wrong_steps:.2f} |"""
 
 _TEXT = """---
 library_name: transformers
@@ -43,6 +41,8 @@ teacher. The run took {seconds:.0f} s.
 On {puzzles:,} held-out puzzles, one answer each at temperature 1:
 
 {figures}
+
+## What it does not
 
 It was taught these puzzles and nothing else, and may have forgotten what its base could say
 besides. Its working may be wrong where its answer is right, so read a trace as a habit and not as
@@ -78,6 +78,8 @@ On {puzzles:,} held-out puzzles, one answer each at temperature {answer_temperat
 tokens at most, and the base as the course reads it (SmolLM2 from a file of 4-bit weights):
 
 {figures}
+
+## What it does not
 
 It learnt from puzzles alone, and what else the base could do may suffer while it is on. Its working
 may be wrong where its answer is right, so read a trace as a habit and not as a proof.
