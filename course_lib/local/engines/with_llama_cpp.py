@@ -80,8 +80,9 @@ class LlamaCppEngine(base.Engine):
         raise self._wire.fault("broke off in the middle of its answer")
 
     def _summary(self, event: dict[str, Any], prompt_tokens: int) -> base.Summary:
-        finish, timings = "length" if event["stop_type"] == "limit" else "stop", event["timings"]
-        written, known = event["tokens_predicted"], prompt_tokens - timings["prompt_n"]
+        timings, written = event["timings"], event["tokens_predicted"]
+        finish = "length" if event["stop_type"] == "limit" else "stop"
+        known = prompt_tokens - timings["prompt_n"]
         spent = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
         return base.Summary(
             self.kind, self.model, finish, prompt_tokens, written, *spent, known=known

@@ -121,9 +121,10 @@ class OpenAIEngine(base.Engine):
         read, written = (number_in(counts.get(f"{one}_tokens")) for one in ("prompt", "completion"))
         details = counts.get("prompt_tokens_details")
         known = number_in(details.get("cached_tokens")) if isinstance(details, dict) else 0
-        spent, known = clock.seconds(), min(known, read)
-        written = written or pieces
-        return base.Summary(self.kind, self.model, finish, read, written, *spent, known=known)
+        written, spent = written or pieces, clock.seconds()
+        return base.Summary(
+            self.kind, self.model, finish, read, written, *spent, known=min(known, read)
+        )
 
     def close(self) -> None:
         self._wire.close()
