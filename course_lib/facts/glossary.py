@@ -43,7 +43,7 @@ class Term:
         """The module, function or field that `code` names. Raises CourseError if it is missing."""
         try:
             return pkgutil.resolve_name(self.code)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise CourseError(f"glossary.toml: {self.name} names {self.code}: {error}.") from error
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.errors import CourseError
 from course_lib.facts import glossary
 from tests import glossary_lint
 
@@ -36,6 +37,12 @@ def test_a_term_is_explained_and_its_place_in_the_code_exists(term):
     assert term.means.endswith((".", "?")) and term.words
     if term.code:
         term.place()
+
+
+@pytest.mark.parametrize("code", ["course_lib/records", "course_lib.records:write()", "a b", ":x"])
+def test_a_place_that_is_no_name_is_told_with_its_term(code):
+    with pytest.raises(CourseError, match="policy names "):
+        glossary.Term("policy", "What acts.", ("policy",), code=code).place()
 
 
 @pytest.mark.parametrize("stem", LINKED)
