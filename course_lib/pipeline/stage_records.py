@@ -183,8 +183,9 @@ PAPER = (
 
 def paper_table() -> pd.DataFrame:
     """The paper's figures for the same stages from the facts ledger: a row a metric."""
-    rows = facts.table("stages").loc[[facts.label(metric) for metric in PAPER]]
-    return rows.set_axis([NAMES[name] for name in NAMES if name != "base"], axis="columns")
+    names = NAMES | {"r1_zero": NAMES["zero"]}
+    rows = facts.table("stages", labels=False).loc[list(PAPER)]
+    return rows.rename(index=facts.label, columns=names)
 
 
 def said(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from course_lib import facts
 from course_lib import records as files
 from course_lib.errors import CourseError
 from course_lib.model import models
@@ -295,6 +296,12 @@ def test_the_papers_table_comes_from_the_ledger():
     table = records.paper_table()
     assert table.loc[table.index[0]].tolist() == [77.9, 59.0, 74.0, 78.1, 79.8]
     assert list(table.columns) == ["R1-Zero", "Dev1", "Dev2", "Dev3", "R1"]
+
+
+def test_the_papers_stages_keep_their_names_in_any_order(monkeypatch):
+    before, ledgers = records.paper_table(), facts.table
+    monkeypatch.setattr(facts, "table", lambda *a, **k: ledgers(*a, **k).iloc[:, ::-1])
+    assert records.paper_table()[before.columns].equals(before)
 
 
 @pytest.mark.parametrize("share", [1, 2.0, -0.1, float("nan")])
