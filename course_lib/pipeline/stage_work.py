@@ -108,13 +108,17 @@ def answer(
 
 
 def fine_tune(
-    folder: str | Path, pairs: Sequence[tuple[str, str]], updates: int, seed: int
+    folder: str | Path,
+    pairs: Sequence[tuple[str, str]],
+    updates: int,
+    seed: int,
+    base: str | Path | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Fine-tune the base on prompts and completions into `folder`; yields step and loss.
+    """Fine-tune `base` on prompts and completions into `folder`; yields step and loss.
 
-    The base and not the model before: in R1, too, both fine-tunings start from V3-Base.
+    The course's base and not the model before: in R1, too, both fine-tunings start from V3-Base.
     """
-    model, tokenizer = models.load(models.shipped("mini-v3-base"))
+    model, tokenizer = models.load(base or models.shipped("mini-v3-base"))
     eos = tokenizer.eos_token_id
     data = [
         Trace(

@@ -1,6 +1,7 @@
 """The pipeline at its smallest: every stage runs once, resumes, and refuses what it cannot do."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -160,6 +161,16 @@ def test_tasks_draw_their_share_and_judge_each_kind_its_own_way():
     assert alone.reward(puzzle, "<think> +2=6 yes</think> +") == 0
     assert alone.reward(puzzle, " +, glad to help") == 1
     assert alone.right(puzzle, " +") == 1 and all(map(is_held_out, alone.held_out(9, 0)))
+
+
+def test_another_model_than_the_base_can_be_fine_tuned(tmp_path):
+    model, tokenizer = models.load(BASE)
+    for weights in model.parameters():
+        weights.data.zero_()  # it knows nothing: every token is as likely
+    models.save(model, tokenizer, tmp_path / "before")
+    pairs = [("4 ? 2 = 6", " +")]
+    (line,) = stage_work.fine_tune(tmp_path / "after", pairs, 1, 0, base=tmp_path / "before")
+    assert line["loss"] == pytest.approx(math.log(model.config.vocab_size), rel=1e-4)
 
 
 def test_a_reward_model_learns_a_preference_and_survives_the_disk(tmp_path):
