@@ -28,7 +28,6 @@ from course_lib.task.chat import Pair
 from course_lib.task.traces import CLOSE
 
 _SCALE = "scale.json"
-_RATE = 1e-3  # at which training begins; it falls to 0
 
 
 @dataclass
@@ -92,7 +91,13 @@ def scores(
 
 
 def train(
-    base: str | Path, pairs: Sequence[Pair], *, steps: int = 60, batch: int = 32, seed: int = 0
+    base: str | Path,
+    pairs: Sequence[Pair],
+    *,
+    steps: int = 60,
+    batch: int = 32,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
 ) -> tuple[RewardModel, list[dict[str, float]]]:
     """Train a reward model from the language model in folder `base` on preference pairs.
 
@@ -111,12 +116,12 @@ def train(
         model = AutoModelForSequenceClassification.from_config(language_model.config)
     model.to(device())
     model.model.load_state_dict(language_model.model.state_dict())
-    optimizer = pretrain.make_optimizer(model, _RATE, decay=0.01)
+    optimizer = pretrain.make_optimizer(model, learning_rate, decay=0.01)
     rng = np.random.default_rng(seed)
     log = []
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * (1 - step / steps)
+            group["lr"] = learning_rate * (1 - step / steps)
         chosen = [pairs[i] for i in rng.integers(len(pairs), size=batch)]
         log.append(_update(model, tokenizer, optimizer, chosen))
     return _standardised(model.eval(), tokenizer, pairs), log

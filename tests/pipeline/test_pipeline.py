@@ -188,6 +188,15 @@ def test_a_reward_model_learns_a_preference_and_survives_the_disk(tmp_path):
     assert again.score(pairs[0].prompt, with_thought) == pytest.approx(known[0], abs=1e-5)
 
 
+def test_a_reward_model_learns_at_the_rate_that_is_given():
+    pairs = [Pair(c.prompt, c.reply + chat.POLITE, c.reply) for c in chat.prompts()[:12]]
+    ends = [
+        reward_model.train(BASE, pairs, steps=4, batch=8, learning_rate=rate)[1][-1]["loss"]
+        for rate in (1e-3, 1e-6)
+    ]
+    assert ends[0] < ends[1]
+
+
 def test_scores_do_not_depend_on_the_batch():
     torch.manual_seed(5)
     expected = torch.rand(3)
