@@ -86,7 +86,8 @@ def scores(metric: str, wanted: list[str] | tuple[str, ...] = ()) -> list[Score]
     """
     if metric not in metrics():
         raise ValueError(f"no metric {metric!r:.60}; scores.metrics() lists them.")
-    known, problems = {fact.key: fact.value for fact in facts.all()}, problems_of(metric)
+    known = {fact.key: fact.value for fact in facts.all()}
+    problems = problems_of(metric)
     found = []
     for model in wanted or models():
         key = f"{model}.{metric}"

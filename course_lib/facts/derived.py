@@ -24,7 +24,7 @@ OLLAMA_TAGS = {
 
 _JANUARY = ("distill_qwen_", "distill_llama_")
 DISTILLS = tuple(name for name in OLLAMA_TAGS.values() if name.startswith(_JANUARY))
-"""The six distills of January 2025, smallest first."""
+"""The six distills of January 2025, smallest first, as they are called in keys."""
 
 CONTEXTS = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "128k": 131072}
 """Contexts in tokens of the table of file plus cache."""
@@ -69,7 +69,9 @@ def compute(facts: Mapping[str, Fact]) -> list[Fact]:
             dates = max(fact.date for fact in used), min(fact.known_on for fact in used)
             more = f" and {len(used) - 6} more" if len(used) > 6 else ""
             where = f"from {', '.join([*get.used][:6])}{more}"
-            known[key] = Fact(key, "derived", value, unit, about, *dates, SOURCE, where, "derived")
+            known[key] = Fact(
+                key, "derived", value, unit, about, *dates, SOURCE, where, read="derived"
+            )
     return [fact for key, fact in known.items() if key not in facts]
 
 

@@ -68,7 +68,7 @@ def rows(record: Record) -> list[Row]:
 
 
 def _reader(record: Record) -> Callable[[Record], Iterable[Row]]:
-    if "rows" in record:  # `distill-*.json`, and whatever else has one or more a seed
+    if "rows" in record:  # `distill-*.json`, and what else lists its rows, each with a `seed`
         return itemgetter("rows")
     if "models" in record:
         return _tries

@@ -45,8 +45,7 @@ def dpo_loss(
     """
     if not 0 < real_number("beta", beta) < math.inf:
         raise ValueError(f"beta is {beta}; allowed is a finite number above 0.")
-    both = {"ref_chosen": ref_chosen, "ref_rejected": ref_rejected}
-    _check_pairs(chosen=chosen, rejected=rejected, **both)
+    _check_pairs(chosen=chosen, rejected=rejected, ref_chosen=ref_chosen, ref_rejected=ref_rejected)
     better = chosen - ref_chosen.detach()
     worse = rejected - ref_rejected.detach()
     return _bradley_terry(beta * (better - worse))

@@ -106,7 +106,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def rl_config(config: PipelineConfig, steps: int, **changes: Any) -> zero.ZeroConfig:
-    """Settings of an RL stage after R1-Zero."""
+    """Settings of an RL stage; without `changes`, of one after R1-Zero."""
     settings = dict(
         seed=config.seed,
         steps=steps,
