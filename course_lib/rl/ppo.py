@@ -8,7 +8,7 @@ and the loop, rollouts and rewards are those of R1-Zero: `zero.run(..., method=P
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -226,7 +226,8 @@ class PPOLearner(Learner):
         advantages, returns, values = self.critic.judge(sampled, mask, rewards)
         # 4 update: of the policy as by GRPO, and of the value model
         stats = self.learn(experience, advantages)
-        return stats | {"value_loss": self._learn_values(sampled, mask, returns, values)}
+        value_loss = self._learn_values(sampled, mask, returns, values)
+        return stats | {"value_loss": value_loss}
 
     def _options(self, part: Rollout, mask: Tensor) -> dict[str, Any]:
         return {"clip": self.config.clip}
@@ -251,17 +252,24 @@ class PPOLearner(Learner):
         self.critic.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _learn_values(
-        self, sampled: Rollout, mask: Tensor, returns: Tensor, values: Tensor
+        self,
+        sampled: Rollout,
+        mask: torch.Tensor,
+        returns: torch.Tensor,
+        values: torch.Tensor,
     ) -> float:
         """One pass of the value model over the rollouts, a step for each chunk; the mean loss."""
         losses = []
-        rows = torch.arange(len(sampled.ids), device=sampled.ids.device)
-        for chunk in chunks(sampled, rows):
+        for chunk in _chunks(sampled):
             part = sampled.take(chunk)
             width = part.ids.shape[1]
             cut = [x[chunk, :width] for x in (mask, returns, values)]
             losses.append(self.critic.update(part, *cut))
         return sum(losses) / len(losses)
+
+
+def _chunks(sampled: Rollout) -> Iterator[Tensor]:
+    return chunks(sampled, torch.arange(len(sampled.ids), device=sampled.ids.device))
 
 
 def _single(values: Tensor) -> Tensor:

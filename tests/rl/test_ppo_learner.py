@@ -1,5 +1,7 @@
 """PPO through R1-Zero's loop: it learns, and its critic learns what to expect."""
 
+import sys
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from course_lib.errors import CourseError
 from course_lib.model import models
 from course_lib.rl import grpo, ppo, zero
 from course_lib.rl import learner as learner_module
+from course_lib.rl.dapo import DynamicSampling
+from course_lib.rl.identity import describe, digest
 from course_lib.rl.ppo import PPOLearner
 from course_lib.rl.zero import Task, ZeroConfig
 
@@ -27,6 +31,23 @@ def test_ppo_learns_in_the_same_loop(tmp_path, base):
     assert late > early + 0.2
     assert all(line["value_loss"] >= 0 for line in trained)
     assert (tmp_path / "checkpoint" / "config.json").is_file()
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="each Python writes source its way")
+@pytest.mark.parametrize(
+    "part, known",
+    [
+        (zero.Learner, "914f1add4183516c"),
+        (DynamicSampling, "8bfe29985c473f49"),
+        (PPOLearner, "1ff61dbb2c1ea761"),
+        (grpo.group_advantages, "a625313ca99925f5"),
+        (grpo.policy_loss, "f3950426ea3e105f"),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_a_run_that_an_earlier_version_began_goes_on(part, known):
+    """A run is refused where these read otherwise: a new sum here for new arithmetic alone."""
+    assert digest(describe(part)) == known
 
 
 @pytest.mark.parametrize(
