@@ -116,7 +116,8 @@ def encode(document: corpus.Document, ids: dict[str, int]) -> tuple[list[int], l
 
 def collate(rows: list[tuple[list[int], list[float]]], pad: int) -> Batch:
     """Rows of ids and weights as one batch; padding weighs nothing."""
-    ids, weights = ([torch.tensor(part) for part in parts] for parts in zip(*rows, strict=True))
+    ids = [torch.tensor(row) for row, _ in rows]
+    weights = [torch.tensor(weight, dtype=torch.float32) for _, weight in rows]
     return Batch(
         pad_sequence(ids, batch_first=True, padding_value=pad),
         pad_sequence(weights, batch_first=True),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib.model import models, pretrain
 from course_lib.task import corpus, puzzles, traces
@@ -90,6 +91,9 @@ def test_prompts_and_padding_weigh_nothing_and_verdicts_more(tokenizer):
     assert len(row) == len(weights) == 12 and weights == [0] * 8 + [1, 1, 3.0, 1.0]
     batch = pretrain.collate([(row, weights), (row[:4], weights[:4])], ids[models.EOS])
     assert batch.weights[1].sum() == 0 and batch.ids.shape == (2, 12)
+    for kind in (int, np.float64):  # the loss is float32 whatever numbers the weights are
+        batch = pretrain.collate([(row, [kind(w) for w in weights])], ids[models.EOS])
+        assert batch.weights.dtype == torch.float32 and batch.weights[0].tolist() == weights
 
 
 def test_the_schedule_falls_to_nothing_twice_and_reads_bare_guesses_before_each_end():
