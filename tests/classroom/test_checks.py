@@ -4,8 +4,10 @@ import itertools
 import math
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from course_lib.classroom.checks import callers, catalogue, judge, wire
-from course_lib.classroom.checks.exercise import NOTHING, Exercise, inputs
+from course_lib.classroom.checks.exercise import NOTHING, Exercise, _drawn, case, inputs
 from course_lib.classroom.checks.values import difference, plain
 
 EXERCISES = list(catalogue.exercises().values())
@@ -81,6 +83,31 @@ def test_drawn_inputs_do_not_depend_on_what_is_loaded(loaded):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     here = [(one.args, one.kwargs) for one in inputs(catalogue.exercises()["costs.own_machine"])]
     assert said == f"{here}\n"
+
+
+def test_what_hypothesis_draws_from_is_as_before_when_two_have_drawn_at_once():
+    """As the grader's threads do: each would put back what the other has put there."""
+    from hypothesis.internal.conjecture import providers
+    from hypothesis.strategies import just
+
+    before, begun, both = dict(vars(providers)), threading.Event(), threading.Event()
+
+    def early(draw):
+        begun.set()
+        both.wait(0.5)
+        return draw(just(case("ends first")))
+
+    def late(draw):
+        both.set()
+        first.result()
+        return draw(just(case("ends last")))
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(_drawn, early, 1, 0)
+        begun.wait()
+        pool.submit(_drawn, late, 1, 0).result()
+    for name in ("_get_local_constants", "CONSTANTS_CACHE"):
+        assert vars(providers)[name] is before[name]
 
 
 def test_every_lesson_has_at_least_four_and_the_course_at_least_thirty():

@@ -7,6 +7,7 @@ from the contract's whole range.
 """
 
 import inspect
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -19,6 +20,8 @@ Function = Callable[..., Any]
 Draw = Callable[[Any], Any]
 NOTHING = object()
 SLOPES = 40  # inputs for which gradients are judged
+
+_ONE_AT_A_TIME = threading.Lock()  # the grader judges in several threads
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,9 @@ def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
         found.append(one)
 
     # It would draw constants of the modules that are loaded, which differ from kernel to kernel.
-    cache = type(providers.CONSTANTS_CACHE)(1024)
-    none: dict[str, Any] = {"_get_local_constants": providers.Constants, "CONSTANTS_CACHE": cache}
-    with mock.patch.multiple(providers, **none):
+    kept = type(providers.CONSTANTS_CACHE)(1024)
+    none: dict[str, Any] = {"_get_local_constants": providers.Constants, "CONSTANTS_CACHE": kept}
+    with _ONE_AT_A_TIME, mock.patch.multiple(providers, **none):
         collect()
     return found
 
