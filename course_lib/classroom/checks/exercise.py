@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -111,6 +110,8 @@ def inputs(exercise: Exercise, seed: int = 0) -> tuple[Case, ...]:
 
 def _drawn(make: Callable[[Draw], Case], most: int, seed: int) -> list[Case]:
     """What hypothesis draws: the same for the same seed, simple and extreme ones among them."""
+    from unittest import mock
+
     import hypothesis as hy
     from hypothesis import strategies as st
     from hypothesis.internal.conjecture import providers
