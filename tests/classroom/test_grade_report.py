@@ -111,6 +111,15 @@ def test_parts_are_put_together(tmp_path, capsys):
             run(folder, "--out", out, f"--part={wrong}")
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard by what is started, also where a shell's `&` began the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_keeps_what_is_there_and_goes_on(how, tmp_path):
     folder, out = tmp_path / "class", tmp_path / "report"
