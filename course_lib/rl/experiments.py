@@ -15,15 +15,17 @@ from typing import Any
 from course_lib import records
 from course_lib.errors import COUNT, WHOLE
 from course_lib.model import checkpoints, models
-from course_lib.rl.experience import groups  # noqa: F401 - this and others for notebooks
+from course_lib.rl.experience import groups
 from course_lib.rl.ppo import PPOLearner, ValueModel
-from course_lib.rl.rewards import coin, length, lenient, tidy  # noqa: F401
-from course_lib.rl.variants import (  # noqa: F401
+from course_lib.rl.rewards import coin, length, lenient, tidy
+from course_lib.rl.variants import (
     CONTROLS,
     EXPERIMENTS,
     HACKS,
     SEARCH,
     SHORT,
+    VARIANTS,
+    Experiment,
     changed,
     find,
     rewarded,
@@ -34,6 +36,27 @@ from course_lib.rl.variants import (  # noqa: F401
 from course_lib.runtime import processor_seconds
 from course_lib.show import tables
 from course_lib.show.tables import Table
+
+__all__ = [
+    "CONTROLS",
+    "EXPERIMENTS",
+    "HACKS",
+    "SEARCH",
+    "SHORT",
+    "VARIANTS",
+    "Experiment",
+    "changed",
+    "coin",
+    "find",
+    "groups",
+    "length",
+    "lenient",
+    "rewarded",
+    "run",
+    "scramble_totals",
+    "settings",
+    "tidy",
+]
 
 RECORDED = records.RECORDED / "experiments"
 

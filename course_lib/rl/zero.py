@@ -24,7 +24,7 @@ from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models, team
 from course_lib.model.checkpoints import Line
 from course_lib.rl import contract, grpo, run_folder
-from course_lib.rl.experience import (  # noqa: F401 - all of a run can be had from here
+from course_lib.rl.experience import (
     Experience,
     banned_ids,
     collect,
@@ -33,10 +33,34 @@ from course_lib.rl.experience import (  # noqa: F401 - all of a run can be had f
     summarise,
     thinking_tokens,
 )
-from course_lib.rl.learner import Advantages, Learner, Loss, completion_logprobs  # noqa: F401
-from course_lib.rl.run_folder import Made
-from course_lib.rl.settings import PUZZLES, RewardError, Task, ZeroConfig
+from course_lib.rl.learner import Advantages, Learner, Loss, chunks, completion_logprobs
+from course_lib.rl.run_folder import Made, about
+from course_lib.rl.settings import PUZZLES, RewardError, Task, ZeroConfig, judge
 from course_lib.runtime import processor_seconds, use_threads
+
+__all__ = [
+    "PUZZLES",
+    "Experience",
+    "Learner",
+    "RewardError",
+    "Run",
+    "Task",
+    "ZeroConfig",
+    "about",
+    "banned_ids",
+    "check_functions",
+    "chunks",
+    "collect",
+    "completion_logprobs",
+    "evaluate",
+    "follow",
+    "judge",
+    "place",
+    "prompt_ids",
+    "run",
+    "summarise",
+    "thinking_tokens",
+]
 
 _SKIPS = 5  # steps in a row that may be lost to a failing reward or loss
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer, LlamaC
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.model.rollout import Rollout
-from course_lib.rl import grpo, learner, settings, zero
+from course_lib.rl import grpo, learner, zero
 from course_lib.rl.zero import PUZZLES, Learner, Task, ZeroConfig
 from course_lib.task import puzzles
 from tests.rl.lettered import TASK, lettered
@@ -235,7 +235,7 @@ def test_what_samples_alone_may_do_what_training_may_not(tmp_path, base):
 @pytest.mark.parametrize("value", [1, True, 0.5])
 def test_the_reward_may_be_a_number_of_any_kind(value):
     task = replace(PUZZLES, reward=lambda puzzle, completion: value)
-    assert settings.judge(task, puzzles.sample(1, 0)[0], "") == float(value)
+    assert zero.judge(task, puzzles.sample(1, 0)[0], "") == float(value)
 
 
 # --- the update -----------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_a_loss_of_the_whole_batch_is_given_all_of_it(base, experience, loss, de
 
 def test_chunks_hold_every_row_once_and_stay_small(experience):
     rows = torch.arange(len(experience.texts))
-    parts = list(learner.chunks(experience.rollout, rows, tokens=60))
+    parts = list(zero.chunks(experience.rollout, rows, tokens=60))
     assert sorted(torch.cat(parts).tolist()) == rows.tolist() and len(parts) > 1
     width = experience.rollout.prompt_ids.shape[1]
     for part in parts:
@@ -345,8 +345,8 @@ def test_a_set_ends_where_padding_would_cost_more_than_another_pass(experience):
     lengths = torch.tensor([40, 4, 12] * 20)
     sampled = replace(experience.rollout, lengths=lengths)
     rows = torch.arange(60)
-    assert len(list(learner.chunks(sampled, rows, tokens=10_000))) == 1
-    parts = list(learner.chunks(sampled, rows, tokens=10_000, padding=256))
+    assert len(list(zero.chunks(sampled, rows, tokens=10_000))) == 1
+    parts = list(zero.chunks(sampled, rows, tokens=10_000, padding=256))
     assert sorted(torch.cat(parts).tolist()) == rows.tolist()
     padding = [int((lengths[part].max() - lengths[part]).sum()) for part in parts]
     assert padding == [160, 0]  # 4s and 12s together, 40s alone
@@ -355,7 +355,7 @@ def test_a_set_ends_where_padding_would_cost_more_than_another_pass(experience):
 def test_what_all_prompts_share_is_counted_once(experience):
     rows = torch.arange(len(experience.texts))
     shared = replace(experience.rollout, shared=experience.rollout.prompt_ids.shape[1] - 1)
-    count = [len(list(learner.chunks(one, rows, 60))) for one in (shared, experience.rollout)]
+    count = [len(list(zero.chunks(one, rows, 60))) for one in (shared, experience.rollout)]
     assert count[0] < count[1]
 
 
