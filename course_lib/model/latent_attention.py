@@ -72,6 +72,7 @@ def latent_attention(
     heads: int,
     cache: Tensor | None = None,
     absorbed: bool = False,
+    theta: float = THETA,
 ) -> tuple[Tensor, Tensor]:
     """`x`, (new tokens, d), looks back at itself and at `cache`: (new tokens, d), and a new cache.
 
@@ -85,9 +86,9 @@ def latent_attention(
     if w.query_down is not None and w.query_norm is not None:
         narrow = normed(F.linear(x, w.query_down), w.query_norm)
     query = F.linear(narrow, w.query).unflatten(-1, (heads, -1)).transpose(0, 1)
-    turned = rotate(query[..., -rotary:], start)  # (heads, new, rotary)
+    turned = rotate(query[..., -rotary:], start, theta)  # (heads, new, rotary)
     kept = F.linear(x, w.down)
-    kept = torch.cat([normed(kept[:, :latent], w.norm), rotate(kept[:, latent:], start)], -1)
+    kept = torch.cat([normed(kept[:, :latent], w.norm), rotate(kept[:, latent:], start, theta)], -1)
     cache = kept if cache is None else torch.cat([cache, kept])
     memory, position_key = cache.split([latent, rotary], -1)
     up_key, up_value = w.up.unflatten(0, (heads, -1)).tensor_split([-value], dim=1)
@@ -102,15 +103,15 @@ def latent_attention(
     return F.linear(mixed.transpose(0, 1).flatten(1), w.out), cache
 
 
-def normed(x: Tensor, weight: Tensor) -> Tensor:
+def normed(x: Tensor, weight: Tensor, epsilon: float = 1e-6) -> Tensor:
     """The root-mean-square norm over the last dimension, times `weight`."""
-    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * weight
+    return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt() * weight
 
 
-def rotate(x: Tensor, start: int) -> Tensor:
+def rotate(x: Tensor, start: int, theta: float = THETA) -> Tensor:
     """Turn the pairs of `x`, (..., tokens, size), by their token's position, from `start` on."""
     tokens, size = x.shape[-2:]
-    speeds = THETA ** (-torch.arange(0, size, 2) / size)
+    speeds = theta ** (-torch.arange(0, size, 2) / size)
     angles = torch.arange(start, start + tokens)[:, None] * speeds
     even, odd = x[..., 0::2], x[..., 1::2]
     cos, sin = angles.cos(), angles.sin()

@@ -15,7 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.errors import CourseError
-from course_lib.model.latent_attention import LatentWeights, latent_attention, normed, rotate
+from course_lib.model.latent_attention import (
+    THETA,
+    LatentWeights,
+    latent_attention,
+    normed,
+    rotate,
+)
 from course_lib.model.latent_attention import weights_of as latent_weights
 from course_lib.model.own_forward import refuse_nan, sampling
 from course_lib.model.rollout import check_asked, ends_of, pick, refuse_foreign
@@ -25,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("expanded", "latent", "absorbed")
 
 
 def expanded_attention(
-    x: Tensor, w: LatentWeights, heads: int, cache: Tensor | None = None
+    x: Tensor, w: LatentWeights, heads: int, cache: Tensor | None = None, theta: float = THETA
 ) -> tuple[Tensor, Tensor]:
     """`latent_attention` with every head's keys and values kept instead of the latent.
 
@@ -37,11 +43,11 @@ def expanded_attention(
     if w.query_down is not None and w.query_norm is not None:
         narrow = normed(F.linear(x, w.query_down), w.query_norm)
     query = F.linear(narrow, w.query).unflatten(-1, (heads, -1)).transpose(0, 1)
-    query = torch.cat([query[..., :-rotary], rotate(query[..., -rotary:], start)], -1)
+    query = torch.cat([query[..., :-rotary], rotate(query[..., -rotary:], start, theta)], -1)
     kept = F.linear(x, w.down)
     unfolded = F.linear(normed(kept[:, :latent], w.norm), w.up).unflatten(-1, (heads, -1))
     plain, values = unfolded.transpose(0, 1).tensor_split([-value], dim=-1)
-    turned = rotate(kept[:, latent:], start).expand(heads, -1, -1)
+    turned = rotate(kept[:, latent:], start, theta).expand(heads, -1, -1)
     new = torch.cat([plain, turned, values], -1)
     cache = new if cache is None else torch.cat([cache, new], 1)
     keys, values = cache.tensor_split([-value], dim=-1)
