@@ -151,13 +151,18 @@ def chat(rng: np.random.Generator, polite: float = 0.3) -> tuple[list[str], list
     kind = rng.integers(3)
     if kind == 0:
         greeting = list(GREETINGS)[rng.integers(len(GREETINGS))]
-        first, *rest = greeting.split(" ")  # as the tokenizer cuts it: the first word in letters
-        prompt, reply = [*first, *(f" {w}" for w in rest)], GREETINGS[greeting]
+        prompt, reply = greeting_pieces(greeting), GREETINGS[greeting]
     elif kind == 1:
         prompt, reply = ["w", "r", "i", "t", "e", f" {n}", " in", " words"], [f" {word(n)}"]
     else:
         prompt, reply = ["w", "r", "i", "t", "e", f" {word(n)}", " in", " digits"], [f" {n}"]
     return prompt, [*reply, *(POLITE if rng.random() < polite else [])]
+
+
+def greeting_pieces(text: str) -> list[str]:
+    """A greeting as the tokenizer cuts it: its first word letter by letter, the others whole."""
+    first, *rest = text.split(" ")
+    return [*first, *(f" {w}" for w in rest)]
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,43 @@ Read `reader` (thought and answer), `attempts` (the course's own working, step b
 Any text can be read. Nothing here raises for what a model wrote, and all of it takes linear time.
 """
 
-from course_lib.task.traces.attempts import count, read_attempts
-from course_lib.task.traces.labels import LABELS, Step, label_steps
-from course_lib.task.traces.loops import find_loop
-from course_lib.task.traces.reader import CLOSE, OPEN, TraceReader, begins_inside, parse_trace
+from course_lib.task.traces.attempts import Attempt, TraceCounts, WorkStep, count, read_attempts
+from course_lib.task.traces.labels import (
+    ATTEMPT,
+    BACKTRACK,
+    CHECK,
+    CONCLUSION,
+    CUES,
+    LABELS,
+    Step,
+    label_steps,
+)
+from course_lib.task.traces.loops import Loop, find_loop
+from course_lib.task.traces.reader import (
+    CLOSE,
+    OPEN,
+    Trace,
+    TraceReader,
+    begins_inside,
+    parse_trace,
+)
 
 __all__ = [
+    "ATTEMPT",
+    "BACKTRACK",
+    "CHECK",
     "CLOSE",
+    "CONCLUSION",
+    "CUES",
     "LABELS",
     "OPEN",
+    "Attempt",
+    "Loop",
     "Step",
+    "Trace",
+    "TraceCounts",
     "TraceReader",
+    "WorkStep",
     "begins_inside",
     "count",
     "find_loop",
