@@ -75,6 +75,7 @@ class Event:
     seen_by: str = HOOK
 
     def text(self) -> str:
+        """One line for a reader."""
         port = "" if self.port is None else f" port {self.port}"
         return f"{self.kind} {self.address}{port} ({self.where}, process {self.process})"
 

@@ -181,6 +181,7 @@ def _describe_tokenizer(
 
 
 def _their_name(name: str, model: PreTrainedModel) -> str:
+    """A weight's name in a GGUF file."""
     names = _name_map(_FAMILIES[model.config.model_type], model.config.num_hidden_layers)
     return str(names.get_name(name, try_suffixes=(".weight", ".bias")))
 

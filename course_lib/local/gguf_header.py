@@ -66,6 +66,7 @@ class GgufHeader:
 
     @property
     def parameters(self) -> int:
+        """Parameters in all tensors."""
         return sum(tensor.parameters for tensor in self.tensors)
 
     @property

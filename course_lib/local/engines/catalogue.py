@@ -69,6 +69,7 @@ class Option:
         return self.opener(yes)
 
     def text(self) -> str:
+        """One line for a reader."""
         if self.state == ELSEWHERE:
             where = f"elsewhere, at {self.place}; never chosen by itself"
             return f"{self.model} in {self.engine}: {where}"

@@ -171,6 +171,7 @@ class Wire:
         )
 
     def close(self) -> None:
+        """Close every connection."""
         self._client.close()
 
     @contextmanager

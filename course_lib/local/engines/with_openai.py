@@ -127,4 +127,5 @@ class OpenAIEngine(base.Engine):
         )
 
     def close(self) -> None:
+        """Close the connection."""
         self._wire.close()
