@@ -80,8 +80,14 @@ class Bench:
     def ask(self, n: int) -> list[Answer]:
         """The teacher's answers to `n` training puzzles."""
         items = puzzles.sample(n, self.seed)
-        asked = trace_sft.gather(self.expert, self.tokenizer, items, self.config, seed=self.seed)
-        return [Answer(*three) for three in zip(items, *asked, strict=True)]
+        found, right = trace_sft.gather(
+            self.expert,
+            self.tokenizer,
+            items,
+            seed=self.seed,
+            max_new_tokens=self.config.max_new_tokens,
+        )
+        return [Answer(*three) for three in zip(items, found, right, strict=True)]
 
     def base(self, name: str) -> Path:
         """The folder of a student's base: the shipped one, or one pretrained here (once)."""

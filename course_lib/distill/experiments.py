@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from course_lib.distill import soft_labels, trace_sft
 from course_lib.distill.bench import COUNTS, SHIPPED, STUDENTS, Bench, Row, datasets
 from course_lib.distill.real import stories
+from course_lib.distill.trace_sft import DistillConfig
 from course_lib.model import models
 from course_lib.rl import zero
 from course_lib.runtime import processor_seconds
@@ -71,8 +72,12 @@ def soft_rates(bench: Bench) -> Iterator[Row]:
 
 def _softly(bench: Bench, name: str, rate: float) -> tuple[PreTrainedModel, int]:
     """A student taught in one of the ways of `SOFT`, and the number of updates."""
-    steps = max(1, bench.config.steps // 2)
-    half = replace(bench.config, seed=bench.seed, steps=steps, learning_rate=rate)
+    half: DistillConfig = replace(
+        bench.config,
+        seed=bench.seed,
+        steps=max(1, bench.config.steps // 2),
+        learning_rate=rate,
+    )
     right = [a.trace for a in bench.answers if a.right]
     pad = bench.tokenizer.eos_token_id
     student, _ = models.load(bench.base(SHIPPED))

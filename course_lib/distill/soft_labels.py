@@ -137,8 +137,14 @@ def on_policy(
     def loss(step: int) -> Tensor:
         # 1. The student writes; no gradient goes through the sampling.
         seed = config.seed * 1_000_003 + step
-        drawn = puzzles.sample(samples, seed)
-        written, _ = trace_sft.gather(student, tokenizer, drawn, config, seed=seed)
+        written, _ = trace_sft.gather(
+            student,
+            tokenizer,
+            puzzles.sample(samples, seed),
+            seed=seed,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+        )
         # 2. The teacher says what it would have expected at each of these tokens.
         return divergence(student, teacher, whole_batch(written, tokenizer), beta)
 

@@ -107,20 +107,19 @@ def gather(
     teacher: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[puzzles.Puzzle],
-    config: DistillConfig | None = None,
     *,
     seed: int,
+    temperature: float = 1.0,
+    max_new_tokens: int = 96,
     batch: int = 512,
 ) -> tuple[list[Trace], list[bool]]:
-    """One trace for each puzzle, sampled by `config`, and whether the verifier finds it right."""
-    config, generator = config or DistillConfig(), torch.Generator().manual_seed(seed)
-    how = zero.ZeroConfig(
-        samples=1, temperature=config.temperature, max_new_tokens=config.max_new_tokens
-    )
+    """One sampled trace for each puzzle, and whether the verifier finds it right."""
+    generator = torch.Generator().manual_seed(seed)
+    config = zero.ZeroConfig(samples=1, temperature=temperature, max_new_tokens=max_new_tokens)
     traces, right = [], []
     for start in range(0, len(items), batch):
         part = items[start : start + batch]
-        found = zero.collect(teacher, tokenizer, zero.PUZZLES, part, how, generator)
+        found = zero.collect(teacher, tokenizer, zero.PUZZLES, part, config, generator)
         rows = zip(part, found.rollout.ids.tolist(), found.rollout.lengths.tolist(), strict=True)
         for puzzle, ids, length in rows:
             prompt = models.chat_ids(tokenizer, puzzles.prompt(puzzle))
@@ -130,14 +129,22 @@ def gather(
 
 
 def right_ones(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DistillConfig
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: DistillConfig,
 ) -> list[tuple[puzzles.Puzzle, Trace]]:
     """Puzzles and the teacher's right traces of them, at most one each, as the settings ask."""
     kept: list[tuple[puzzles.Puzzle, Trace]] = []
     open_ones = puzzles.sample(config.traces, config.seed)
     for round_ in range(config.rounds):
-        seed = config.seed + 1_000_003 * round_
-        traces, right = gather(teacher, tokenizer, open_ones, config, seed=seed)
+        traces, right = gather(
+            teacher,
+            tokenizer,
+            open_ones,
+            seed=config.seed + 1_000_003 * round_,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+        )
         texts = models.decode(tokenizer, [trace.completion for trace in traces])
         good = [
             ok and (not config.notation or _reads_easily(puzzle, text, config.notation))
