@@ -50,7 +50,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [((-1, 0), "-1"), ((1, 0, "dev"), "split")],
+    [((-1, 0), "-1"), ((1, 0, "dev"), "split"), ((1, 0, "test", 3), "highest")],
 )
 def test_sample_refuses_what_makes_no_sense(arguments, word):
     with pytest.raises(ValueError, match=word):

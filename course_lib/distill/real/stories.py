@@ -53,29 +53,31 @@ def _told(split: str) -> dict[str, Any]:
     return tomllib.loads(_FILE.read_text(encoding="utf-8"))[split]
 
 
-def sample(n: int, seed: int, split: str = "train") -> list[Story]:
-    """Draw `n` stories; the same arguments give the same ones. Totals go from 1 to `HIGHEST`.
+def sample(n: int, seed: int, split: str = "train", highest: int = HIGHEST) -> list[Story]:
+    """Draw `n` stories; the same arguments give the same ones. Totals go from 1 to `highest`.
 
-    No name, no thing and no story is in both splits. Raises ValueError for an unknown split or
-    n < 0.
+    No name, no thing and no story is in both splits. Raises ValueError for an unknown split, n < 0
+    or a `highest` that is not from 4 to 1000.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; allowed are {' and '.join(map(repr, SPLITS))}.")
     if n < 0:
         raise ValueError(f"n is {n}; ask for 0 stories or more.")
+    if not 4 <= highest <= 1000:
+        raise ValueError(f"highest is {highest}; allowed is 4 to 1000.")
     rng = np.random.default_rng((seed, SPLITS.index(split)))
-    return [_draw(rng, _told(split)) for _ in range(n)]
+    return [_draw(rng, _told(split), highest) for _ in range(n)]
 
 
-def _draw(rng: np.random.Generator, told: dict[str, Any]) -> Story:
+def _draw(rng: np.random.Generator, told: dict[str, Any], highest: int) -> Story:
     words, signs = told["stories"][rng.integers(len(told["stories"]))]
     one, other = rng.choice(told["names"], 2, replace=False)
     things = rng.choice(told["things"])
     while True:
-        numbers = tuple(map(int, rng.integers(2, HIGHEST, len(signs) + 1)))
+        numbers = tuple(map(int, rng.integers(2, highest, len(signs) + 1)))
         values = dict(zip("abcd", numbers, strict=False))
         story = Story(words.format(A=one, B=other, things=things, **values), numbers, signs)
-        if min(story.totals) > 0 and max(story.totals) <= HIGHEST:
+        if min(story.totals) > 0 and max(story.totals) <= highest:
             return story
 
 
@@ -90,9 +92,12 @@ def turns(story: Story, shots: int = 0) -> list[dict[str, str]]:
     """The story as a user's turn, after `shots` worked examples of the training split as turns."""
     said = []
     for one in sample(shots, seed=_EXAMPLES):
-        said.append({"role": "user", "content": str(one)})
-        said.append({"role": "assistant", "content": worked(one)})
-    return [*said, {"role": "user", "content": str(story)}]
+        said += [_turn("user", str(one)), _turn("assistant", worked(one))]
+    return [*said, _turn("user", str(story))]
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def answer(completion: str) -> int | None:
