@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -38,13 +39,25 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from course_lib.limits import socket_audit
-from course_lib.limits.socket_audit import LOOPBACK as LOOPBACK
-from course_lib.limits.socket_audit import OUTSIDE, WHERE
+from course_lib.limits.socket_audit import LOOPBACK, OUTSIDE, SAME_MACHINE, WHERE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from course_lib.local.engines.base import Messages
+    from course_lib.local.engines.base import Engine, Messages
+
+__all__ = [
+    "DEEPSEEK_API",
+    "LOOPBACK",
+    "OUTSIDE",
+    "SAME_MACHINE",
+    "WHERE",
+    "Api",
+    "Event",
+    "Recording",
+    "hosted_request",
+    "record",
+]
 
 HOOK, LIST = "audit hook", "system's list"
 
@@ -175,17 +188,18 @@ def record() -> Iterator[Recording]:
     if not _installed:
         sys.addaudithook(_hook)
         _installed = True
-    with tempfile.TemporaryDirectory(prefix="dataflow-", ignore_cleanup_errors=True) as folder:
-        recording = Recording(_file=os.path.join(folder, "children.jsonl"))
-        recording.already_open = _listed(recording._owner)
-        with _hook_in_children(folder, recording._file):
-            _active.append(recording)
-            try:
-                yield recording
-            finally:
-                _active.remove(recording)
-                recording._read_children()
-                recording.look()
+    folder = tempfile.mkdtemp(prefix="dataflow-")
+    recording = Recording(_file=os.path.join(folder, "children.jsonl"))
+    recording.already_open = _listed(recording._owner)
+    with _hook_in_children(folder, recording._file):
+        _active.append(recording)
+        try:
+            yield recording
+        finally:
+            _active.remove(recording)
+            recording._read_children()
+            recording.look()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _CHILD = """import importlib.machinery, importlib.util, sys
@@ -263,13 +277,13 @@ def _connections(process: psutil.Process) -> Iterator[Event]:
             yield Event(kind, address.ip, address.port, where, process.pid, seen_by=LIST)
 
 
-def hosted_request(api: Api, messages: Messages, key: str = NO_KEY) -> bytes:
+def hosted_request(engine_or_api: Engine | Api, messages: Messages, key: str = NO_KEY) -> bytes:
     """Every byte that `messages` would send to a hosted service over HTTP/1.1. Nothing is sent.
 
-    The bytes are those that httpx and h11, which the OpenAI package uses too, would write, with
-    the headers of this machine's versions; a vendor's own package adds headers of its own, and TLS
-    wraps it all for the journey. Not in the bytes, and visible to the network: your address, the
-    name looked up, sizes and times.
+    An engine stands for its model at DeepSeek's address. The bytes are those that httpx and h11,
+    which the OpenAI package uses too, would write, with the headers of this machine's versions;
+    a vendor's own package adds headers of its own, and TLS wraps it all for the journey. Not in
+    the bytes, and visible to the network: your address, the name looked up, sizes and times.
     Raises CourseError for messages no engine would take, ValueError for an address that is no URL
     or a key that is no header text.
     """
@@ -278,6 +292,10 @@ def hosted_request(api: Api, messages: Messages, key: str = NO_KEY) -> bytes:
 
     from course_lib.local.engines.base import TEMPERATURE, Request
 
+    if isinstance(engine_or_api, Api):
+        api = engine_or_api
+    else:
+        api = Api(str(engine_or_api), DEEPSEEK_API.url, engine_or_api.model)
     asked = [dict(message) for message in Request(messages).messages]
     body = {"model": api.model, "messages": asked, "temperature": TEMPERATURE, "stream": True}
     headers = {"Authorization": f"Bearer {key}"}

@@ -14,8 +14,7 @@ from ollama_standin import StandIn
 
 from course_lib.errors import CourseError
 from course_lib.limits import dataflow, socket_audit
-from course_lib.limits.dataflow import Api, record
-from course_lib.limits.socket_audit import LOOPBACK, OUTSIDE, SAME_MACHINE
+from course_lib.limits.dataflow import LOOPBACK, OUTSIDE, SAME_MACHINE, Api, record
 from course_lib.local.engines.with_llama_cpp import LlamaCppEngine
 from course_lib.local.engines.with_ollama import OllamaEngine
 from course_lib.local.engines.with_transformers import TransformersEngine
@@ -303,6 +302,11 @@ def test_building_the_hosted_request_sends_nothing():
     assert flow.events == []
     assert b"7 ? 3 ? 5 ? 2 = 9" in raw and b"api.deepseek.com" in raw
     assert dataflow.NO_KEY.encode() in raw
+
+
+def test_an_engine_stands_for_its_model():
+    engine = TransformersEngine(shipped("qwen2-base"))
+    assert b'"model":"qwen2-base"' in dataflow.hosted_request(engine, QUESTION)
 
 
 def test_bad_requests_are_refused():
