@@ -4,9 +4,9 @@ import json
 import platform
 import shutil
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -22,16 +22,33 @@ _RECORDED = models.ASSETS / "recorded.json"
 _PACKAGES = ("torch", "transformers", "jupyterlab", "ipywidgets", "plotly")
 
 
-class Machine(NamedTuple):
-    """This machine's memory and what of it is free, in bytes."""
+@dataclass(frozen=True)
+class Machine:
+    """What was found: versions, cores, memory and disk in bytes, and the GPU's name or None."""
 
+    python: str
+    system: str
+    cores: int
     memory: int
     memory_free: int
+    disk_free: int
+    gpu: str | None
+    packages: dict[str, str]
 
 
 def look() -> Machine:
-    """Find out what this machine has."""
-    return Machine(*runtime.memory())
+    """Find out what this machine is."""
+    memory, free = runtime.memory()
+    return Machine(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        cores=allowed_cores(),
+        memory=memory,
+        memory_free=free,
+        disk_free=shutil.disk_usage(Path.cwd()).free,
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        packages={name: metadata.version(name) for name in _PACKAGES},
+    )
 
 
 def probe(seconds: float = 3.0) -> float:
@@ -81,17 +98,15 @@ def require_memory(needed: float = NEEDED_MEMORY) -> None:
 
 
 def report(machine: Machine, probed: float) -> str:
-    """The findings in plain sentences, with versions, cores, disk and GPU."""
-    has_gpu = torch.cuda.is_available()
-    gpu = torch.cuda.get_device_name() if has_gpu else "none; the course does not need one"
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
-    system = f"{platform.system()} {platform.machine()}"
+    """The findings in plain sentences."""
+    gpu = machine.gpu or "none; the course does not need one"
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     lines = [
-        f"Python {platform.python_version()} on {system}; {versions}",
-        f"Cores: {allowed_cores()}, of which torch uses {use_threads()}. GPU: {gpu}.",
+        f"Python {machine.python} on {machine.system}; {versions}",
+        f"Cores: {machine.cores}, of which torch uses {use_threads()}. GPU: {gpu}.",
         f"Memory: {machine.memory_free / 1e9:.1f} GB free of {machine.memory / 1e9:.1f} GB"
         f" (the course needs {NEEDED_MEMORY / 1e9:.0f} GB, training in lesson 9 some more).",
-        f"Disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free.",
+        f"Disk: {machine.disk_free / 1e9:.1f} GB free.",
         "What will run here, and about how long it takes (measured with a short probe):",
     ]
     lines += [f"  {name}: {duration(s)}" for name, s in estimates(probed).items()]
