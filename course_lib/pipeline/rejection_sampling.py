@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from course_lib.errors import CourseError
-from course_lib.task import puzzles, rewards, traces
+from course_lib.task import numerals, puzzles, rewards, traces
 from course_lib.task.puzzles import Puzzle
 
 COLD_START = ("wrong answer", "format", "untidy", "wrong working")
@@ -84,16 +84,18 @@ def sift(samples: Sequence[Sample], reasons: Sequence[str] = REJECTION) -> Sifte
     return found
 
 
-def rewrite(sample: Sample) -> Sample:
-    """The same thought in digits, without the attempts that had been made before.
+def rewrite(sample: Sample, notation: str = "digits") -> Sample:
+    """The same thought in one notation, without the attempts that had been made before.
 
     This stands in for DeepSeek's rewriting by people and models. The sample should be free of the
-    faults of `COLD_START`; the answer is left as it is.
+    faults of `COLD_START`; the answer is left as it is. Raises ValueError for another notation.
     """
+    rewards.require_notation(notation)
+    write = numerals.word if notation == "words" else str
     thought = ""
     for run in traces.read_attempts(sample.completion, sample.puzzle):
         if not run.repeated:
-            thought += "".join(f" {s.sign}{s.digit}={s.total}" for s in run.steps)
+            thought += "".join(f" {s.sign}{write(s.digit)}={write(s.total)}" for s in run.steps)
             thought += f" {run.verdict}" if run.verdict else ""
     answer = puzzles.answer(sample.completion) or ()
     text = f"{traces.OPEN}{thought}{traces.CLOSE}{puzzles.format_answer(answer)}"

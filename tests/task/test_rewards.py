@@ -159,6 +159,10 @@ def test_rewriting_makes_any_tidy_right_thought_perfect(puzzle, tries):
     assert rejection_sampling.faults(after) == []
     seen = list(dict.fromkeys(s for s, _ in tried))
     assert [run.signs for run in traces.read_attempts(after.completion, puzzle)] == seen
+    assert (
+        rewards.language_consistency(puzzle, rejection_sampling.rewrite(before, "words").completion)
+        == 0
+    )
 
 
 def test_the_first_reason_counts_and_duplicates_are_of_what_was_kept():
@@ -206,6 +210,8 @@ def test_samples_survive_the_file():
     for line in ({}, {"prompt": "7"}, {"prompt": "7 ? 3", "completion": ""}, [], None):
         with pytest.raises(ValueError):
             rejection_sampling.from_line(line)
+    with pytest.raises(ValueError, match="digits and words"):
+        rejection_sampling.rewrite(sample, "roman")
 
 
 def test_conversation_prompts_are_right_and_all_there():
