@@ -102,17 +102,17 @@ class Finding:
         return f"{means}: {said}; {count}; seeds {', '.join(map(str, self.seeds))}"
 
 
-def all() -> list[Finding]:
-    """Every finding, computed from the course's records, in the order of the files."""
-    return [_computed(key) for key in _entries()]
+def all(folder: Path = records.RECORDED) -> list[Finding]:
+    """Every finding, computed from the records in `folder`, in the order of the files."""
+    return [_computed(key, folder) for key in _entries()]
 
 
-def get(key: str) -> Finding:
+def get(key: str, folder: Path = records.RECORDED) -> Finding:
     """The finding with this key. Raises UnknownFact (a KeyError) that suggests the nearest keys."""
     if key not in _entries():
         begun = ", ".join(dict.fromkeys(one.split(".")[0] for one in _entries()))
         raise nearest(key, _entries(), "finding", f"They begin with {begun}.")
-    return _computed(key)
+    return _computed(key, folder)
 
 
 def held() -> tuple[str, ...]:
@@ -126,8 +126,8 @@ def _entries() -> Mapping[str, Entered]:
 
 
 @cache
-def _computed(key: str) -> Finding:
-    return recompute(_entries()[key], records.RECORDED)
+def _computed(key: str, folder: Path) -> Finding:
+    return recompute(_entries()[key], folder)
 
 
 # --- from records to a finding --------------------------------------------------------------------

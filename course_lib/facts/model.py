@@ -257,6 +257,8 @@ class Reader:
         units = table.mapping("units")
         data = _shared(table) | {"value": cell}
         data["unit"] = units.get(row, units.get(column, table.text("unit", "")))
-        places = (pattern.index("{row}"), row), (pattern.index("{column}"), column)
-        about = ": ".join(self.labels.get(name, name) for _, name in sorted(places))
+        first, second = (
+            (column, row) if pattern.index("{column}") < pattern.index("{row}") else (row, column)
+        )
+        about = f"{self.labels.get(first, first)}: {self.labels.get(second, second)}"
         return self._fact(Entry(self.file, key, data), key, about)

@@ -116,10 +116,12 @@ def plain(text: str) -> Iterator[Number]:
 
 def matches(number: Number, value: Decimal, digits: int = 2) -> bool:
     """Whether `value`, rounded as written, is the number; fewer `digits` must be it exactly."""
-    meant = [value.scaleb(-power) for power in {0, number.power}]
-    if number.percent:
-        meant += [100 * one for one in meant]
-    return any(_rounds_to(one, number.digits, digits) for one in meant)
+    for power in {0, number.power}:
+        shifted = value.scaleb(-power)
+        for candidate in (shifted, shifted * 100) if number.percent else (shifted,):
+            if _rounds_to(candidate, number.digits, digits):
+                return True
+    return False
 
 
 def _rounds_to(value: Decimal, written: Decimal, digits: int) -> bool:

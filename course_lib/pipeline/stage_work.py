@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_lib.distill.trace_sft import DistillConfig, Trace, finetune
 from course_lib.model import models
-from course_lib.pipeline.rejection_sampling import Sample, to_line
+from course_lib.pipeline import rejection_sampling
+from course_lib.pipeline.rejection_sampling import Sample
 from course_lib.pipeline.reward_model import RewardModel
 from course_lib.rl import zero
 from course_lib.task import chat, puzzles, rewards
@@ -94,13 +95,14 @@ def answer(
     seed: int,
     samples: int = 1,
     temperature: float = 1.0,
+    batch: int = 512,
 ) -> Iterator[zero.Experience]:
-    """Sample completions in batches of 512; all are worth 0, for nobody learns from them."""
+    """Sample completions in batches; every one is worth 0, for nobody learns from them."""
     generator = torch.Generator().manual_seed(seed)
     config = zero.ZeroConfig(samples=samples, temperature=temperature)
     nothing = zero.Task(puzzles.sample, prompt_of, lambda item, text: 0.0)
-    for start in range(0, len(items), 512):
-        part = items[start : start + 512]
+    for start in range(0, len(items), batch):
+        part = items[start : start + batch]
         yield zero.collect(model, tokenizer, nothing, part, config, generator)
 
 
@@ -141,8 +143,9 @@ def measure(
     seed: int = 0,
     temperature: float = 0.6,
     judge: RewardModel | None = None,
+    shown: int = 6,
 ) -> dict[str, Any]:
-    """One row of the table: `figures`, means over held-out puzzles and chats, and six `traces`.
+    """One row of the table: `figures`, means over held-out puzzles and chats, and sample `traces`.
 
     `n` puzzles are drawn with `seed`, and `chats` prompts of the conversation are taken in order.
     One answer to each is sampled, at the temperature at which DeepSeek evaluates R1.
@@ -161,8 +164,11 @@ def measure(
     parts = list(answer(model, tokenizer, talk, seed, temperature=temperature))
     said = [text for part in parts for text in part.texts]
     figures |= _conversation(list(zip(talk, said, strict=True)), judge)
-    shown = zip(items[:6], texts, strict=False)
-    return {"figures": figures, "traces": [to_line(Sample(*pair)) for pair in shown]}
+    traces = [
+        rejection_sampling.to_line(Sample(*pair))
+        for pair in zip(items[:shown], texts, strict=False)
+    ]
+    return {"figures": figures, "traces": traces}
 
 
 HABITS = ("accuracy", "format", "consistency", "readability", "attempts", "repeats", "wrong_steps")
