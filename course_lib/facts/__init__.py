@@ -98,3 +98,16 @@ def table(name: str, labels: bool = True) -> pd.DataFrame:
     return pd.DataFrame(
         cells, index=[named(row) for row in layout.rows], columns=[named(c) for c in layout.columns]
     )
+
+
+def frame(prefix: str = "") -> pd.DataFrame:
+    """Every fact whose key starts with `prefix`, one per row, with value, unit and source."""
+    import pandas as pd
+
+    rows = [
+        (e.key, e.value, e.unit, e.about, e.date, e.source.title, e.where, e.read, e.verdict)
+        for e in all()
+        if e.key.startswith(prefix)
+    ]
+    columns = ["key", "value", "unit", "about", "date", "source", "where", "read", "verdict"]
+    return pd.DataFrame(rows, columns=columns).set_index("key")

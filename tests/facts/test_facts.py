@@ -270,6 +270,13 @@ def test_every_table_can_be_asked_for():
         assert not facts.table(name).empty
 
 
+def test_a_frame_holds_what_starts_with_the_prefix():
+    frame = facts.frame("api.")
+    assert set(frame.loc["api.o1.input", ["value", "unit"]]) == {15.0, "USD per million tokens"}
+    assert all(key.startswith("api.") for key in frame.index)
+    assert len(facts.frame()) == len(facts.all())
+
+
 def test_a_citation_leads_to_the_place():
     line = facts.cite("r1.aime_2024.pass_at_1")
     assert "Table 4" in line and "https://arxiv.org/abs/2501.12948v1" in line and "primary" in line
