@@ -18,13 +18,31 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from course_lib.facts.ledger import UnknownFact, check_evidence, course_ledger, nearest
-from course_lib.facts.model import READINGS as READINGS
-from course_lib.facts.model import VERDICTS as VERDICTS
-from course_lib.facts.model import Fact, Table, Value
-from course_lib.facts.model import LedgerError as LedgerError
+from course_lib.facts.model import READINGS, VERDICTS, Fact, LedgerError, Source, Table, Value
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "READINGS",
+    "VERDICTS",
+    "Fact",
+    "LedgerError",
+    "Source",
+    "Table",
+    "UnknownFact",
+    "Value",
+    "all",
+    "cite",
+    "claims",
+    "fact",
+    "frame",
+    "label",
+    "table",
+    "table_layout",
+    "tables",
+    "value",
+]
 
 
 @cache
