@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Any
 
 from course_lib import records
-from course_lib.distill import experiments, fight, lost
+from course_lib.distill import experiments, fight, guesses, lost
 from course_lib.distill.bench import PRETRAINED, Bench, Row
 from course_lib.distill.real import arms, kept, recipe, star
 from course_lib.errors import COUNT, WHOLE, CourseError
@@ -76,8 +76,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "guesses": Experiment(
         "How much is to be had without any reasoning?",
-        experiments.guesses,
-        {"seen": experiments.SEEN, "tests": experiments.TESTS},
+        guesses.guesses,
+        {"seen": guesses.SEEN, "tests": guesses.TESTS},
     ),
     "real-arms": Experiment(
         "Traces, rewards, or answers alone: what makes a real language model reason?",
