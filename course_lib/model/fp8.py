@@ -49,10 +49,14 @@ def _spread(scale: Tensor, block: tuple[int, int]) -> Tensor:
     return scale.repeat_interleave(block[0], 0).repeat_interleave(block[1], 1)
 
 
+def restore(quantised: Tensor, scale: Tensor, block: tuple[int, int]) -> Tensor:
+    """The matrix that e4m3 numbers and their scales stand for, in the scales' type."""
+    return quantised.float() * _spread(scale, block)
+
+
 def through(x: Tensor, block: tuple[int, int]) -> Tensor:
     """What is left of a matrix after FP8 and back."""
-    quantised, scale = quantise(x, block)
-    return quantised.float() * _spread(scale, block)
+    return restore(*quantise(x, block), block)
 
 
 def product_errors(x: Tensor, weight: Tensor, block: int = 128) -> dict[str, float]:

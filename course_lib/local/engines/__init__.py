@@ -5,7 +5,17 @@
 said who answers.
 """
 
-from course_lib.local.engines.base import Engine, Request, Summary
-from course_lib.local.engines.catalogue import available, best, named, students
+from course_lib.local.engines.base import Engine, Request, Stream, Summary
+from course_lib.local.engines.catalogue import Option, available, best, named, students
 
-__all__ = ["Engine", "Request", "Summary", "available", "best", "named", "students"]
+__all__ = [
+    "Engine",
+    "Option",
+    "Request",
+    "Stream",
+    "Summary",
+    "available",
+    "best",
+    "named",
+    "students",
+]
