@@ -8,10 +8,18 @@ from course_lib.classroom.checks.exercise import Case, Draw, case
 
 
 def _per_answer(
-    question: int, thinking: int, answer: int, cached: int = 0,
-    *, price_in: float, price_cached: float, price_out: float,
-    thinking_price: str = "out", per: float = 1e6, count_cached: str = "once",
-) -> float:  # fmt: skip
+    question: int,
+    thinking: int,
+    answer: int,
+    cached: int = 0,
+    *,
+    price_in: float,
+    price_cached: float,
+    price_out: float,
+    thinking_price: str = "out",
+    per: float = 1e6,
+    count_cached: str = "once",
+) -> float:
     cached = cached * question if count_cached == "share" else cached
     fresh = question if count_cached == "twice" else question - cached
     hits = 0 if count_cached == "never" else cached
@@ -47,11 +55,18 @@ def _gap(score_a: float, score_b: float, problems: int, *, kind: str = "right") 
 
 
 def _per_million(
-    hardware_dollars: float, years: float, watts: float, dollars_per_kwh: float,
-    tokens_per_second: float, utilisation: float,
-    *, hours_a_year: float = 8760.0, power: str = "all hours", use: bool = True,
+    hardware_dollars: float,
+    years: float,
+    watts: float,
+    dollars_per_kwh: float,
+    tokens_per_second: float,
+    utilisation: float,
+    *,
+    hours_a_year: float = 8760.0,
+    power: str = "all hours",
+    use: bool = True,
     kilo: float = 1000.0,
-) -> float:  # fmt: skip
+) -> float:
     hours = hours_a_year * years
     powered = hours * utilisation if power == "busy hours" else hours
     energy = 0.0 if power == "free" else powered * watts / kilo * dollars_per_kwh

@@ -84,9 +84,15 @@ def _count(config: dict, *, kind: str = "right") -> int:
 
 
 def _next_loss(
-    logits: np.ndarray, ids: np.ndarray, mask: np.ndarray,
-    *, shift: int = 1, mean: str = "masked", sign: float = -1.0, mask_at: str = "target",
-) -> float:  # fmt: skip
+    logits: np.ndarray,
+    ids: np.ndarray,
+    mask: np.ndarray,
+    *,
+    shift: int = 1,
+    mean: str = "masked",
+    sign: float = -1.0,
+    mask_at: str = "target",
+) -> float:
     logs = log_softmax(logits, -1)
     at, asked, kept = {
         0: (logs, ids, mask),
@@ -146,9 +152,14 @@ def _next_tokens(draw: Draw) -> Case:
 
 
 def _teach(
-    student_logits: np.ndarray, teacher_logits: np.ndarray, beta: float, steps: int, lr: float,
-    *, kind: str = "",
-) -> np.ndarray:  # fmt: skip
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    beta: float,
+    steps: int,
+    lr: float,
+    *,
+    kind: str = "",
+) -> np.ndarray:
     student, teacher = student_logits, teacher_logits
     for _ in range(min(steps, 1) if kind == "one step" else steps):
         place = teacher if kind == "teacher" else student

@@ -23,10 +23,17 @@ def _kv(config: dict, tokens: int, bytes_per_value: int = 2, *, kind: str = "rig
 
 
 def _longest(
-    memory_gib: float, file_gb: float, overhead_gib: float, bytes_per_token: int,
-    *, gib: float = 2**30, gb: float = 1e9, overhead: bool = True, whole: str = "floor",
+    memory_gib: float,
+    file_gb: float,
+    overhead_gib: float,
+    bytes_per_token: int,
+    *,
+    gib: float = 2**30,
+    gb: float = 1e9,
+    overhead: bool = True,
+    whole: str = "floor",
     clamp: bool = True,
-) -> float:  # fmt: skip
+) -> float:
     left = memory_gib * gib - file_gb * gb - (overhead_gib * gib if overhead else 0)
     tokens = left / bytes_per_token
     if whole == "not":

@@ -29,11 +29,21 @@ def _without_losers(
 
 
 def _route(
-    logits: np.ndarray, bias: np.ndarray, top_k: int, n_group: int = 1, topk_group: int = 1,
+    logits: np.ndarray,
+    bias: np.ndarray,
+    top_k: int,
+    n_group: int = 1,
+    topk_group: int = 1,
     scale: float = 1.0,
-    *, score: str = "sigmoid", worth: str = "two", mask: float = -math.inf, weigh: str = "unbiased",
-    epsilon: float = 1e-20, use_bias: bool = True, extra: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    *,
+    score: str = "sigmoid",
+    worth: str = "two",
+    mask: float = -math.inf,
+    weigh: str = "unbiased",
+    epsilon: float = 1e-20,
+    use_bias: bool = True,
+    extra: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     scores = expit(logits) if score == "sigmoid" else softmax(logits, axis=-1)
     biased = scores + bias if use_bias else scores
     topk_group = min(max(topk_group + extra, 1), n_group)
@@ -66,9 +76,14 @@ def _balance(
 
 def _moe_count(
     config: dict[str, int],
-    *, active_experts: str = "chosen", shared: bool = True, gate: bool = True,
-    gate_bias: bool = True, matrices: int = 3, inner: str = "moe",
-) -> tuple[int, int]:  # fmt: skip
+    *,
+    active_experts: str = "chosen",
+    shared: bool = True,
+    gate: bool = True,
+    gate_bias: bool = True,
+    matrices: int = 3,
+    inner: str = "moe",
+) -> tuple[int, int]:
     width, experts = config["hidden_size"], config["n_routed_experts"]
     size = config["moe_intermediate_size" if inner == "moe" else "intermediate_size"]
     one = matrices * width * size

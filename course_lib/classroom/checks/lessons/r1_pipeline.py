@@ -29,9 +29,13 @@ _REASONS = ("unclosed", "wrong", "mixed", "duplicate")
 
 def _keep(
     samples: list[dict[str, Any]],
-    *, order: tuple[str, ...] = _REASONS, limit: float = 1.0, skip: str = "",
-    every_reason: bool = False, kept_counts: bool = False,
-) -> tuple[list[str], dict[str, int]]:  # fmt: skip
+    *,
+    order: tuple[str, ...] = _REASONS,
+    limit: float = 1.0,
+    skip: str = "",
+    every_reason: bool = False,
+    kept_counts: bool = False,
+) -> tuple[list[str], dict[str, int]]:
     kept: list[str] = []
     seen: set[str] = set()
     counts = dict.fromkeys(_REASONS, 0)
@@ -51,10 +55,16 @@ def _keep(
 
 
 def _labels(
-    prompt: list[int], completion: list[int], length: int,
-    *, ignore: int = -100, shift: int = 0, pad: int | None = None, train: str = "completion",
+    prompt: list[int],
+    completion: list[int],
+    length: int,
+    *,
+    ignore: int = -100,
+    shift: int = 0,
+    pad: int | None = None,
+    train: str = "completion",
     cut: bool = True,
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     wrong = {
         "all": prompt + completion,
         "prompt": prompt + [ignore] * len(completion),

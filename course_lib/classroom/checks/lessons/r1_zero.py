@@ -12,10 +12,15 @@ from course_lib.classroom.checks.exercise import Case, Draw, Function, case
 
 
 def _advantages(
-    rewards: np.ndarray, eps: float = 1e-4,
-    *, ddof: int = 1, sign: float = 1.0, scope: str = "group", divide: str = "std",
+    rewards: np.ndarray,
+    eps: float = 1e-4,
+    *,
+    ddof: int = 1,
+    sign: float = 1.0,
+    scope: str = "group",
+    divide: str = "std",
     use_eps: str = "outside",
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     if scope == "no keepdim":
         if len(rewards) not in (1, rewards.shape[1]):
             raise RuntimeError("the shapes do not fit")  # as torch says
@@ -48,10 +53,17 @@ def _mask(ids: np.ndarray, eos: int, *, kind: str = "right") -> np.ndarray:
 
 
 def _loss(
-    logp: np.ndarray, old_logp: np.ndarray, advantages: np.ndarray, mask: np.ndarray,
+    logp: np.ndarray,
+    old_logp: np.ndarray,
+    advantages: np.ndarray,
+    mask: np.ndarray,
     clip: float = 0.2,
-    *, sign: float = -1.0, pick: str = "min", mean: str = "sequence", ratio: str = "right",
-) -> float:  # fmt: skip
+    *,
+    sign: float = -1.0,
+    pick: str = "min",
+    mean: str = "sequence",
+    ratio: str = "right",
+) -> float:
     gap = logp - old_logp if ratio != "turned round" else old_logp - logp
     r = gap if ratio == "log" else np.exp(gap)
     a = advantages[:, None]
