@@ -137,6 +137,22 @@ def test_every_experiment_runs_and_its_record_is_whole(bench, name, monkeypatch)
     assert distill_lab.said(again) == distill_lab.said(record)
 
 
+def test_every_way_that_reads_the_teachers_text_is_billed_for_it(bench, monkeypatch):
+    """A clock that only the teacher's sampling moves: the first way must not pay for all."""
+    seconds, ask = [0.0], bench.ask
+
+    def dear(n):
+        seconds[0] += 6.0
+        return ask(n)
+
+    monkeypatch.setattr(bench, "ask", dear)
+    monkeypatch.setattr(experiments, "processor_seconds", lambda: seconds[0])
+    monkeypatch.setattr(benches, "measure", lambda *_: {})
+    spent = {row["data"]: row["cpu_seconds"] for row in experiments.soft(bench)}
+    assert list(spent) == list(experiments.SOFT)
+    assert list(spent.values()) == [6.0, 6.0, 6.0, 0.0]
+
+
 def test_the_search_tries_each_way_at_each_rate_on_seeds_of_its_own(bench, monkeypatch):
     monkeypatch.setattr(experiments, "SOFT", {"traces, as DeepSeek": None})
     rows = list(experiments.soft_rates(bench))
