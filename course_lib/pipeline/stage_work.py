@@ -145,9 +145,10 @@ def measure(
     judge: RewardModel | None = None,
     shown: int = 6,
 ) -> dict[str, Any]:
-    """One row of the table: `figures`, means over held-out puzzles and chats, and sample `traces`.
+    """One row of the table: `figures`, means over puzzles and chats, and sample `traces`.
 
-    `n` puzzles are drawn with `seed`, and `chats` prompts of the conversation are taken in order.
+    `n` held-out puzzles are drawn with `seed`, and `chats` prompts of the conversation are taken in
+    order; these are not held out, for there are 74 in all.
     One answer to each is sampled, at the temperature at which DeepSeek evaluates R1.
     Shares are from 0 to 1. `consistency` and `wrong_steps` are means over answers with steps;
     `preference` is the reward model's mean score of the conversation, in its own deviations.
