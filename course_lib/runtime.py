@@ -127,7 +127,7 @@ def new_folder(text: str) -> Path:
     folder = Path(text)
     try:
         there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        good = bool(text) and there.is_dir() and writable(there)  # "" is an unset $DIR
+        good = bool(text.strip()) and there.is_dir() and writable(there)  # "" is an unset $DIR
     except OSError:
         good = False
     if not good:

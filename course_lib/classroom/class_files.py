@@ -7,6 +7,7 @@ number, and left out with a sentence where it is not what it should be.
 import codecs
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,7 @@ def read(folder: Path) -> tuple[list[Person], list[str]]:
 
     Files of one name are put together. Raises CourseError where there is no folder, or nobody.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CourseError(f"{folder} is no folder; name the one with what was handed in.")
     people: dict[str, Person] = {}
     left: list[str] = []

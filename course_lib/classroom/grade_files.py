@@ -109,7 +109,7 @@ def collect(folder: Path, without: Sequence[Path] = ()) -> list[Submission]:
 
     Raises CourseError if the folder is not there or nobody handed anything in.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CourseError(f"{folder} is not a folder; give the folder with the submissions.")
     ours = {os.path.realpath(path) for path in without}
     entries = [e for e in _entries(folder) if os.path.realpath(e.path) not in ours]

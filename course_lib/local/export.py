@@ -99,7 +99,9 @@ def _opened(folder: str | Path, out: Path) -> tuple[PreTrainedModel, PreTrainedT
     """The model and tokenizer in `folder`, if they can be written to `out`. Raises CourseError."""
     if not out.parent.is_dir():
         raise CourseError(f"There is no folder {out.parent} to write {out.name} into.")
-    if out.is_dir():
+    if not str(out).strip():
+        raise CourseError("The name of the file to write is blank; name the GGUF file.")
+    if os.path.isdir(out):
         raise CourseError(f"{out} is a folder; name the GGUF file to write.")
     model, tokenizer = models.load(folder)
     config = model.config

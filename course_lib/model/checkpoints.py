@@ -7,6 +7,7 @@ safetensors and JSON; nothing that is read back can run code.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, takewhile
@@ -146,9 +147,9 @@ def has_state(folder: str | Path) -> bool:
     """
     models.recover(folder)
     folder = Path(folder)
-    if (folder / _STATE).is_file():
+    if os.path.isfile(folder / _STATE):
         return True
-    if any(folder.glob("*.safetensors")):
+    if os.path.isdir(folder) and any(folder.glob("*.safetensors")):
         raise damaged(folder, ValueError(f"it lacks {_STATE}"))
     return False
 

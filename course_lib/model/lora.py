@@ -8,6 +8,7 @@ llama.cpp read it.
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def fold(model: PreTrainedModel) -> PreTrainedModel:
 
 def is_adapter(folder: str | Path) -> bool:
     """Whether a folder holds an adapter rather than a whole model."""
-    return (Path(folder) / _CONFIG).is_file()
+    return os.path.isfile(Path(folder) / _CONFIG)  # pathlib raises for too long a name
 
 
 def write(model: PreTrainedModel, folder: str | Path, dtype: str = "float32") -> None:

@@ -5,6 +5,7 @@ that makes it what it is: multi-head latent attention, a dense first layer, then
 with sigmoid routing, a bias that balances them and a shared expert. Only the numbers are small.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -287,7 +288,7 @@ def _is_ours(folder: Path) -> bool:
 
 def refuse_what_is_no_model(folder: Path) -> None:
     """Raise CourseError for a folder that holds no model in safetensors."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CourseError(f"There is no folder {folder}; name a folder that holds a model.")
     if not (folder / "config.json").is_file():
         raise CourseError(
@@ -361,7 +362,7 @@ def recover(folder: str | Path) -> None:
     """Put back a folder whose replacement was killed between the two renames."""
     folder = Path(folder)
     old = folder.with_name(f".{folder.name}.old")
-    if old.is_dir() and not folder.exists():
+    if os.path.isdir(old) and not folder.exists():
         old.rename(folder)
 
 

@@ -5,6 +5,7 @@ but `steps`, by its base's weights, and by the source of the reward, the verifie
 that it learns with (see `identity`).
 """
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -39,7 +40,7 @@ def made_with(
     for name, part in parts.items():
         text = describe(part)
         made[name] = _part(name_of(part), text) | {"source": text[:4000]}
-    if base.is_dir():
+    if os.path.isdir(base):
         made["base"] = _part(base.name, checkpoints.fingerprint(base))
     return made
 

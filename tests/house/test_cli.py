@@ -1,6 +1,7 @@
 """The command line: help, results as JSON, and one sentence for what goes wrong."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -140,11 +141,40 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(command, out, c
     assert "nothing can be written in" in capsys.readouterr().err
 
 
-def test_an_empty_folder_name_is_not_the_folder_one_stands_in(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_empty_folder_name_is_not_the_folder_one_stands_in(blank, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        main(["zero", "--out", "", "--steps", "1"])
-    assert "nothing can be written in ''" in capsys.readouterr().err
+        main(["zero", "--out", blank, "--steps", "1"])
+    assert f"nothing can be written in {blank!r}" in capsys.readouterr().err
+    assert (
+        main(["export-gguf", "--model", str(models.shipped("mini-r1-distill")), "--out", blank])
+        == 1
+    )
+    assert "name the GGUF file" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+LONG = "n" * 5000
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ask", "--model", LONG, "hi"],
+        ["evaluate", "--model", LONG],
+        ["export-gguf", "--model", LONG, "--out", "x.gguf"],
+        ["zero", "--base", LONG, "--steps", "1", "--out", "o"],
+        ["pipeline", "--tiny", "--zero", LONG, "--out", "o"],
+        ["grade", LONG, "--out", "o"],
+        ["class", LONG, "--out", "o"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_name_that_no_disk_can_hold_is_none_that_is_there(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"is no folder|There is no|is not a folder", said)
 
 
 def test_an_address_that_is_none_is_told(capsys, tmp_path):

@@ -146,9 +146,9 @@ def named(
     if model.startswith(("http://", "https://")):
         return OpenAIEngine(model, context=context)
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(model):  # pathlib raises for too long a name
         return TransformersEngine(path, context=context)
-    if path.is_file() or path.suffix == ".gguf":
+    if os.path.isfile(model) or path.suffix == ".gguf":
         _gguf(path)  # says where it is missing
         return LlamaCppEngine(path, context=context)
     if (":" in model and not with_ollama.looks_like_a_path(model)) or with_ollama.installed(ollama):
@@ -201,7 +201,7 @@ def _folder(folder: Path, name: str, licence: str = "MIT and its base model's") 
 
 def _gguf(gguf: str | Path) -> Option:
     path = Path(gguf)
-    if not os.path.isfile(path):  # no for a name that cannot be one, where pathlib may raise
+    if not os.path.isfile(path):
         raise CourseError(f"There is no GGUF file at {path}; name one that is there.")
     size, licence = path.stat().st_size, "the file's own licence"
     return Option(path.name, "llama.cpp", HERE, size, licence, lambda _: LlamaCppEngine(path))
