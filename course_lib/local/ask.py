@@ -5,7 +5,7 @@ import argparse
 from course_lib.errors import COUNT, WHOLE, CourseError, printable
 from course_lib.local import engines
 from course_lib.local.engines.base import CONTEXT, Engine
-from course_lib.local.engines.with_ollama import ADDRESS
+from course_lib.local.engines.with_ollama import ADDRESS, OllamaEngine, listed
 from course_lib.task import puzzles, traces
 
 _LOOK = 50  # pieces from one look for a circle to the next
@@ -53,12 +53,19 @@ def _is_circle(text: str) -> bool:
 
 def _open(args: argparse.Namespace) -> Engine:
     """The model that is named, or the best that is here."""
+    address = ADDRESS if args.ollama is None else args.ollama
     if args.model:
         more = {"context": args.context, "send_to": args.send_to}
-        return engines.named(args.model, ollama=args.ollama, **more)
+        engine = engines.named(args.model, ollama=address, **more)
+        if (args.ollama or args.send_to) and engine.kind != OllamaEngine.kind:
+            engine.close()
+            raise CourseError(f"{engine} is not Ollama's; leave out --ollama and --send-to.")
+        return engine
     if args.context or args.send_to:
         raise CourseError("--context and --send-to are for a model that you name with --model.")
-    return engines.best(ollama=args.ollama)
+    if args.ollama is not None:
+        listed(args.ollama)  # one that does not answer is told, and nobody else answers for it
+    return engines.best(ollama=address)
 
 
 def _puzzle(question: str) -> puzzles.Puzzle | None:
@@ -97,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=WHOLE, help="equal seeds give equal answers")
     parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (0.6)")
     parser.add_argument("--max-tokens", type=COUNT, help="end the answer here (the context's end)")
-    parser.add_argument("--ollama", default=ADDRESS, help=f"where Ollama listens ({ADDRESS})")
+    parser.add_argument("--ollama", help=f"where Ollama listens ({ADDRESS})")
     parser.add_argument("--context", type=COUNT, help=f"tokens it may hold in mind ({CONTEXT:,})")
     parser.add_argument("--send-to", default="", metavar="HOST", help="where else it may live")
     parser.add_argument("question", help='in quotes: "Why is the sky blue?" or "7 ? 3 ? 5 = 9"')

@@ -7,20 +7,40 @@ from test_engines import alone, gguf_file, in_llama_cpp, standin, student  # noq
 
 from course_lib.errors import CourseError
 from course_lib.local import ask, engines
+from course_lib.local.engines import with_ollama
 from course_lib.local.engines.with_transformers import TransformersEngine
 
 
 def test_without_a_model_the_ollama_that_is_named_is_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(engines, "best", lambda **given: asked.append(given) or engines.students)
+    monkeypatch.setattr(ask, "listed", lambda host: None)
     with pytest.raises(AttributeError):
         ask.main(["--ollama", "http://localhost:7", "Why?"])
     assert asked == [{"ollama": "http://localhost:7"}]
 
 
 def test_an_ollama_whose_address_is_none_is_not_passed_over(alone):  # noqa: F811
-    with pytest.raises(CourseError, match=r"'gpu-server:11434' is no address of a server"):
-        ask.main(["--ollama", "gpu-server:11434", "hello"])
+    with pytest.raises(CourseError, match=r"'ftp://gpu-server:11434' is no address of a server"):
+        ask.main(["--ollama", "ftp://gpu-server:11434", "hello"])
+
+
+def test_an_ollama_that_does_not_answer_is_told_and_nobody_answers_for_it(alone):  # noqa: F811
+    dead = alone.removeprefix("http://")
+    for asked in (dead, alone):
+        with pytest.raises(CourseError, match=rf"Nothing answers at {alone}; start Ollama there"):
+            ask.main(["--ollama", asked, "hello"])
+
+
+def test_an_address_of_ollama_may_do_without_its_scheme(standin):  # noqa: F811
+    near = standin.address.removeprefix("http://")
+    assert with_ollama.installed(near) and with_ollama.OllamaEngine("student:latest", near)
+
+
+def test_what_only_ollama_listens_to_is_refused_of_another_engine(student):  # noqa: F811
+    for option in ("--ollama", "--send-to"):
+        with pytest.raises(CourseError, match="is not Ollama's; leave out --ollama and --send-to"):
+            ask.main(["--model", str(student), option, "localhost:7", "7 ? 3 = 4"])
 
 
 def test_the_context_and_the_host_reach_the_engine(monkeypatch):

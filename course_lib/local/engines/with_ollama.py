@@ -139,8 +139,18 @@ class OllamaEngine(base.Engine):
 
 
 def wire(host: str, patience: float, connecting: float = 2.0) -> Wire:
-    """A connection to the Ollama server at `host`."""
-    return Wire("Ollama", host, hint=_HINT, patience=patience, connecting=connecting)
+    """A connection to the Ollama server at `host`, which may do without its `http://`."""
+    return Wire("Ollama", _whole(host), hint=_HINT, patience=patience, connecting=connecting)
+
+
+def _whole(host: str) -> str:
+    return host if "://" in host else f"http://{host}"
+
+
+def listed(host: str) -> object:
+    """What the Ollama server at `host` says that it has. Raises CourseError where none answers."""
+    with closing(wire(host, patience=3, connecting=0.5)) as connection:
+        return connection.ask("/api/tags").get("models")
 
 
 def installed(host: str = ADDRESS) -> Sequence[Tag]:
@@ -148,10 +158,9 @@ def installed(host: str = ADDRESS) -> Sequence[Tag]:
 
     Raises CourseError for a `host` that is no address.
     """
-    host_of(host)
+    host_of(_whole(host))
     try:
-        with closing(wire(host, patience=3, connecting=0.5)) as connection:
-            models = connection.ask("/api/tags").get("models")
+        models = listed(host)
     except CourseError:
         return []
     named = [(one.get("model") or one.get("name"), one) for one in objects_in(models)]
