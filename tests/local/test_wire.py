@@ -15,7 +15,7 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.local import engines
-from course_lib.local.engines import with_openai
+from course_lib.local.engines import with_ollama, with_openai
 from course_lib.local.engines.wire import LONGEST_LINE, Wire, host_of, on_this_machine
 from course_lib.local.engines.with_ollama import OllamaEngine, installed
 from course_lib.local.engines.with_openai import OpenAIEngine
@@ -424,6 +424,48 @@ def test_lines_may_end_in_three_ways_and_comments_are_no_pieces(monkeypatch, end
     raw = b"retry: 9" + end * 2 + data[0] + (b": ping" + end * 2) * 500 + data[1]
     text, stream = Server(monkeypatch, [], raw=raw).ask(max_tokens=1)
     assert text == "4" and stream.summary.completion_tokens == 1
+
+
+def ollama(monkeypatch, *pieces, breaks=False):
+    """A stream of Ollama's, whose server sends these pieces and ends, or breaks off."""
+
+    def sent():
+        yield from pieces
+        if breaks:
+            raise httpx.ReadError("the line went dead")
+
+    def reply(request):
+        if request.url.path == "/api/show":
+            return httpx.Response(200, json={})
+        kind = {"Content-Type": "application/x-ndjson"}
+        return httpx.Response(200, content=sent(), headers=kind)
+
+    wire = functools.partial(Wire, transport=httpx.MockTransport(reply))
+    monkeypatch.setattr(with_ollama, "Wire", wire)
+    return OllamaEngine("m", "http://127.0.0.1:1").stream(QUESTION)
+
+
+PIECE = LINE.encode()
+LAST = json.dumps({"message": {"content": "b"}, "done": True, "eval_count": 2}).encode()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_last_line_without_its_end_counts_though_the_server_hangs_up(monkeypatch, breaks):
+    stream = ollama(monkeypatch, PIECE + b"\n", LAST, breaks=breaks)
+    assert "".join(stream) == "ab" and stream.summary.completion_tokens == 2
+
+
+def test_a_line_that_is_cut_is_told_as_one_and_what_had_come_is_kept(monkeypatch):
+    for breaks in (False, True):
+        stream = ollama(monkeypatch, PIECE + b"\n", PIECE, b"\n" + LAST[:30], breaks=breaks)
+        with pytest.raises(CourseError, match=r"broke off.*what had come is kept; ask again"):
+            list(stream)
+        assert stream.text == "aa" and stream.summary is None
+
+
+def test_a_carriage_return_within_a_line_of_json_does_not_end_it(monkeypatch):
+    pieces = [one.replace(b", ", b",\r ") + b"\r\n" for one in (PIECE, LAST)]
+    assert "".join(ollama(monkeypatch, *pieces)) == "ab"
 
 
 PROXIES = ("http://127.0.0.1:%d", "socks5://127.0.0.1:%d", "nonsense:%d", "http://[%d")

@@ -113,12 +113,19 @@ class Wire:
         listens any more.
         """
         with self._opened(path, body) as response:
-            held = b""
-            for chunk in self._chunks(response, most, lines=True):
-                *whole, held = (held + chunk).replace(b"\r", b"\n").split(b"\n")
-                if max(map(len, (*whole, held))) > LONGEST_LINE:
-                    raise self.fault(f"sent a line of more than {LONGEST_LINE:,} bytes")
-                yield from filter(None, whole)
+            held, ends = b"", b"\r"
+            if "json" in response.headers.get("content-type", ""):
+                ends = b"\n"  # within JSON a carriage return is a blank
+            try:
+                for chunk in self._chunks(response, most, lines=True):
+                    *whole, held = (held + chunk).replace(ends, b"\n").split(b"\n")
+                    if max(map(len, (*whole, held))) > LONGEST_LINE:
+                        raise self.fault(f"sent a line of more than {LONGEST_LINE:,} bytes")
+                    yield from filter(None, whole)
+            except httpx.HTTPError:
+                if held.endswith(b"}"):  # the last line was whole but for its end
+                    yield held
+                raise
             if held:
                 yield held
 
@@ -157,7 +164,7 @@ class Wire:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise self.fault("sent something that is no JSON") from error
+            raise self.fault("sent something that is no JSON, or broke off within it") from error
         if not isinstance(found, dict):
             raise self.fault(f"sent {_kind(found)} where its protocol has an object")
         if _failure(found) is not None:
