@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
+from course_lib.errors import real_number
 from course_lib.local import memory
 from course_lib.local.hardware import Machine
 from course_lib.local.weights import stored_bytes, weight_tensors
@@ -74,7 +75,7 @@ class Plan:
             (one.touched + one.cache * tokens / 2 / max(self.context, 1)) / one.bandwidth
             for one in self.shares
         ]
-        return tokens * sum(values) / share_of_bandwidth
+        return tokens * sum(values) / real_number("share_of_bandwidth", share_of_bandwidth)
 
     def speed(self, share_of_bandwidth: float = TYPICAL) -> float:
         """Tokens a second at half of the context; of an empty one, at its first token."""

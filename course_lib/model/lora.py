@@ -48,10 +48,11 @@ class Lora:
     def __post_init__(self) -> None:
         rank = self.rank if isinstance(self.rank, int) else whole_number("rank", self.rank)
         alpha = real_number("alpha", self.alpha)
-        if rank < 1 or not 0 < alpha < math.inf or not self.targets:
+        listed = self.targets and not isinstance(self.targets, str)
+        if rank < 1 or not 0 < alpha < math.inf or not listed:
             raise CourseError(
-                f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets}; "
-                "allowed are a rank of 1 or more, an alpha above 0 and at least one target."
+                f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets!r}; "
+                "allowed are a rank of 1 or more, an alpha above 0 and a list of targets."
             )
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.modeling_layers import MtpModel
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, real_number
 from course_lib.model.latent_attention import LatentWeights, weights_of
 from course_lib.model.latent_decode import Decoder, block
 from course_lib.model.logprobs import token_logprobs
@@ -204,7 +204,7 @@ def chances(logits: Tensor, temperature: float) -> Tensor:
     """Probabilities (rows, vocabulary); at temperature 0 all of it is on the likeliest token."""
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-    return (logits.double() / temperature).softmax(-1)
+    return (logits.double() / real_number("temperature", temperature)).softmax(-1)
 
 
 def draw(p: Tensor, generator: torch.Generator | None) -> int:

@@ -24,7 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from course_lib.errors import CourseError, refuse_below
+from course_lib.errors import CourseError, real_number, refuse_below
 from course_lib.model import checkpoints, models
 from course_lib.model.router import balance_bias
 from course_lib.model.router import load as expert_load
@@ -189,6 +189,7 @@ class BiasBalancer:
 def make_optimizer(model: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
     """AdamW on what is not frozen; its weight decay spares vectors (norms, biases), as is usual."""
     trained = [p for p in model.parameters() if p.requires_grad]
+    rate, decay = real_number("rate", rate), real_number("decay", decay)
     matrices = [p for p in trained if p.ndim > 1]
     vectors = [p for p in trained if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]

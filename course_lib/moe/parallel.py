@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_lib.errors import real_number
 from course_lib.model import router
 
 
@@ -153,7 +154,7 @@ def dropped(load: Tensor, factor: float) -> float:
     `load` is (experts,), how many choices each expert has got. V3 sets no such limit. Raises
     ValueError for no choices or a factor below 0.
     """
-    if not load.sum() > 0 or not factor >= 0:
+    if not load.sum() > 0 or not real_number("factor", factor) >= 0:
         raise ValueError(
             f"load sums to {float(load.sum()):g} and factor is {factor}; allowed are a load above "
             "0 and a factor of at least 0."

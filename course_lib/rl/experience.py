@@ -114,6 +114,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def banned_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
     """The ids of tokens given by their text. Raises ValueError for what is not one token."""
+    if isinstance(tokens, str):
+        raise ValueError(f"banned is {tokens!r}; give the tokens in a list: [{tokens!r}].")
     ids = models.ids_of(tokenizer, tokens)
     unknown = [token for token, i in ids.items() if i in (None, tokenizer.unk_token_id)]
     if unknown:

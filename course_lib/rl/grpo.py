@@ -165,7 +165,9 @@ def truncated_weights(
     secretly brings you off-policy RL training"). Both are (completions, tokens) of the *old*
     policy; the result has no gradient and is 1 outside `mask`.
     """
-    return ratios(trainer_logp.detach(), sampler_logp, mask.bool()).clamp(max=cap)
+    return ratios(trainer_logp.detach(), sampler_logp, mask.bool()).clamp(
+        max=real_number("cap", cap)
+    )
 
 
 def token_weights(mask: Tensor, reduce: Reduce, max_length: int | None = None) -> Tensor:
@@ -276,11 +278,13 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 def _two(clip: float | tuple[float, float]) -> tuple[float, float]:
     pair: Any = (clip, clip) if isinstance(clip, Real) else clip
     try:
-        below, above = map(float, pair)
+        below, above = (float(real_number("clip", one)) for one in pair)
     except (TypeError, ValueError):
         below = above = -1
     if not (below >= 0 and above >= 0):
-        raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
+        raise ValueError(
+            f"clip is {clip!r}; allowed are two numbers of at least 0: (below, above)."
+        )
     return below, above
 
 

@@ -116,6 +116,7 @@ def value_loss(
     rollout cannot pull the value model far. Raises ValueError as `policy_loss` does.
     """
     _check_like(mask, values=values, old_values=old_values, returns=returns)
+    real_number("clip", clip)
     values = values.masked_fill(mask == 0, 0.0)
     near = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
     target = returns.detach()

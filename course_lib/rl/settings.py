@@ -50,12 +50,12 @@ class ZeroConfig:
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("clip", "betas"):
+        for name in ("clip", "betas", "banned"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         least = {"seed": 0, "steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1,
                  "minibatches": 1, "updates": 1, "evaluate_every": 1,
-                 "checkpoint_every": 1}  # fmt: skip
+                 "evaluate_puzzles": 0, "checkpoint_every": 1}  # fmt: skip
         least |= dict.fromkeys(("temperature", "overlong", "truncate", "kl", "reference_every",
                                 "learning_rate", "value_rate", "gradient_norm"), 0)  # fmt: skip
         refuse_below(self, least, endless="gradient_norm")
@@ -75,6 +75,8 @@ class ZeroConfig:
             wrong["clip"] = "are two numbers of at least 0: (below, above)"
         if not _is_pair(self.betas) or max(self.betas) >= 1:
             wrong["betas"] = "are two numbers from 0 to under 1"
+        if not isinstance(self.banned, tuple):
+            wrong["banned"] = "are tokens in a list, such as ['<think>']"
         if 0 < self.temperature < COLDEST:
             wrong["temperature"] = f"are 0 (greedy) and {COLDEST:g} or more"
         if self.truncate > 0 and self.old_from == "sampler":

@@ -10,6 +10,7 @@ model judges, and nothing raises for what a model wrote.
 import re
 from dataclasses import dataclass
 
+from course_lib.errors import real_number
 from course_lib.task import puzzles, traces
 from course_lib.task.puzzles import Puzzle
 
@@ -99,6 +100,10 @@ class RuleReward:
     format: float = 1.0
     language: float = 1.0
     notation: str = "digits"
+
+    def __post_init__(self) -> None:
+        for name in ("accuracy", "format", "language"):
+            real_number(name, getattr(self, name))
 
     def __call__(self, puzzle: Puzzle, completion: str) -> float:
         total = self.accuracy * accuracy(puzzle, completion)

@@ -6,19 +6,23 @@ import torch
 
 from course_lib.cost import costs, scores
 from course_lib.distill import soft_labels
+from course_lib.distill.real import star
 from course_lib.errors import CourseError
-from course_lib.local import hardware, memory
+from course_lib.local import hardware, memory, placement
 from course_lib.local.engines import Request
-from course_lib.model import accounting, logprobs, lora, rollout, router
+from course_lib.model import accounting, logprobs, lora, models, pretrain, rollout, router
+from course_lib.moe import parallel
 from course_lib.moe.architectures import CONFIGS
 from course_lib.pipeline import preference, stages
-from course_lib.rl import grpo, ppo
+from course_lib.rl import grpo, ppo, zero
+from course_lib.task import rewards
 
 CONFIG = CONFIGS["R1-Distill-Qwen-1.5B"]
 MACHINE = costs.Machine(1, 1, 1)
 QUESTION = [{"role": "user", "content": "Why?"}]
 TWO = torch.zeros(1, 2)
 ONES = torch.ones(1, 2)
+TOKENIZER = models.build_tokenizer()
 CALLS = {
     "input": lambda text: costs.Price(text, 0, 0),
     "question": lambda text: costs.Answer(text, 0, 0),
@@ -48,6 +52,17 @@ CALLS = {
     "step": lambda text: router.balance_bias(TWO, ONES, text),
     "zero_steps": lambda text: stages.PipelineConfig(zero_steps=text),
     "chat_share": lambda text: stages.PipelineConfig(chat_share=text),
+    "clip": lambda text: ppo.value_loss(TWO, TWO, TWO, ONES, text),
+    "clip ": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, clip=text),
+    "cap": lambda text: grpo.truncated_weights(TWO, TWO, ONES, text),
+    "factor": lambda text: parallel.dropped(ONES[0], text),
+    "rate": lambda text: pretrain.make_optimizer(torch.nn.Linear(2, 2), text, 0.0),
+    "decay": lambda text: pretrain.make_optimizer(torch.nn.Linear(2, 2), 0.1, text),
+    "share_of_bandwidth": lambda text: placement.Plan(MACHINE, 1, 1, 1, ()).seconds(1, text),
+    "accuracy": lambda text: rewards.RuleReward(accuracy=text),
+    "seed": lambda text: star.StarConfig(seed=text),
+    "learning_rate": lambda text: star.StarConfig(learning_rate=text),
+    "evaluate_puzzles": lambda text: zero.ZeroConfig(evaluate_puzzles=text),
 }
 
 
@@ -57,6 +72,23 @@ def test_a_text_for_a_number_is_one_sentence_that_names_it(name, text):
     with pytest.raises((CourseError, ValueError), match=name.strip()) as told:
         CALLS[name](text)
     assert f" is {text!r}; " in str(told.value)
+
+
+LISTS = {
+    "clip": lambda text: zero.ZeroConfig(clip=text),
+    "betas": lambda text: zero.ZeroConfig(betas=text),
+    "banned": lambda text: zero.ZeroConfig(banned=text),
+    "banned ": lambda text: zero.banned_ids(TOKENIZER, text),
+    "targets": lambda text: lora.Lora(targets=text),
+    "clip ": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, clip=text),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("text", ["12", " no"])
+def test_a_text_for_a_list_is_not_the_list_of_its_signs(name, text):
+    with pytest.raises((CourseError, ValueError), match=rf"{name.strip()} (is )?{text!r}"):
+        LISTS[name](text)
 
 
 def test_numbers_of_torch_and_numpy_are_numbers():

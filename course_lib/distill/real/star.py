@@ -54,8 +54,10 @@ class StarConfig:
     held_out: int = 64
 
     def __post_init__(self) -> None:
-        least = ("rounds", "stories", "samples", "max_new_tokens", "most", "steps", "held_out")
-        refuse_below(self, dict.fromkeys(least, 1))
+        least = dict.fromkeys(("rounds", "stories", "samples", "max_new_tokens", "most", "rank",
+                               "steps", "tokens", "held_out"), 1)  # fmt: skip
+        zero = ("seed", "temperature", "shots", "learning_rate")
+        refuse_below(self, least | dict.fromkeys(zero, 0))
         if self.keep not in get_args(Learnt):
             raise CourseError(f"keep is {self.keep!r}; allowed are 'right' and 'answered'.")
 
