@@ -85,6 +85,12 @@ def claim(out: Path, about: Mapping[str, Any], name: str = ABOUT) -> None:
         return
     theirs = records.read(path, "the same command in another folder", what="settings of a run")
     changed = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
+    if ours.keys() < theirs.keys():
+        raise CourseError(
+            f"{path} has settings that this version of the course does not know "
+            f"({', '.join(sorted(theirs.keys() - ours.keys()))}): a newer one began the run. Go on "
+            "with that, give another --out, or delete the folder to start again."
+        )
     if changed:
         raise CourseError(
             f"{out} belongs to a run with other settings ({', '.join(changed)}); give another "

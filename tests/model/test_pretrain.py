@@ -113,6 +113,12 @@ def test_a_folder_whose_word_is_none_is_refused_in_a_sentence(tmp_path, word):
         checkpoints.claim(tmp_path, {"seed": 1})
 
 
+def test_a_setting_of_a_newer_version_is_named_and_said_to_be_one(tmp_path):
+    checkpoints.claim(tmp_path, {"seed": 1, "warmup": 3}, "pipeline.json")
+    with pytest.raises(CourseError, match=r"pipeline.json has.*\(warmup\): a newer one began"):
+        checkpoints.claim(tmp_path, {"seed": 1}, "pipeline.json")
+
+
 def test_weights_are_told_apart_by_their_bytes(killed, tmp_path_factory):
     here = checkpoints.fingerprint(killed / "checkpoint")
     assert here == checkpoints.fingerprint(killed / "checkpoint")
