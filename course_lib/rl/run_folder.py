@@ -140,8 +140,8 @@ def refuse(out: Path, names: list[str]) -> None:
         own = out.with_name(named(out, names))
         raise CourseError(
             f"{out} holds a run with other settings ({', '.join(names)}). {about(out)} For a run "
-            f'of its own give another folder, such as "{own.as_posix()}"; to set the old one aside '
-            "and begin anew, again=True."
+            f'of its own give another folder, such as "{own.as_posix()}"; to begin anew, '
+            "delete the folder (in Python, again=True sets the old run aside)."
         )
 
 

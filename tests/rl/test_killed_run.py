@@ -316,7 +316,9 @@ def test_what_is_changed_is_named_and_gets_its_own_folder(tmp_path, base, name):
     out = tmp_path / "zero"
     list(zero.run(out, TINY, base=base, task=TASK))
     options = {"config": TINY, "base": base, "task": TASK, **OTHERWISE[name]}
-    with pytest.raises(CourseError, match=rf"\({name}\).*zero-{name}.*again=True"):
+    with pytest.raises(
+        CourseError, match=rf"\({name}\).*zero-{name}.*delete the folder \(.*again=True"
+    ):
         next(zero.run(out, **options))
     assert zero.place(out, **options) == tmp_path / f"zero-{name}"
 

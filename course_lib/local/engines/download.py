@@ -45,7 +45,8 @@ def ask(what: str, size: int, yes: bool, kept: int = 0) -> None:
     left = max(0, size - kept)
     more = f"{left / 1e6:,.0f} MB{' more' if kept else ''}"
     if not yes:
-        raise CourseError(f"{what} is a download of {more}; say yes to it with yes=True.")
+        how = "`real-model --yes`, in Python " if what == SMOLLM2 else ""
+        raise CourseError(f"{what} is a download of {more}; say yes to it ({how}yes=True).")
     free = _free_disk(cache_folder())
     if free < left + _DISK_LEFT:
         raise CourseError(

