@@ -159,11 +159,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--form", action="store_true",
                         help="write the six questions as pages to hand out instead")  # fmt: skip
     args = parser.parse_args(argv)
+    if args.form == (args.folder is not None):
+        parser.error("name the FOLDER with what was handed in, or give --form, and not both")
     if args.form:
         forms = {f"questions_{phase}.html": form.page(phase) for phase in form.PHASES}
         made = pages.written(forms | {"paper.csv": _paper()}, args.out)
-    elif args.folder is None:
-        parser.error("name the FOLDER with what was handed in, or give --form")
     else:
         made = write(*class_files.read(args.folder), args.out)
     print(f"Written: {', '.join(path.as_posix() for path in made)}.")

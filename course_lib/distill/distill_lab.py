@@ -209,6 +209,8 @@ def main(argv: list[str] | None = None) -> int:
     first = find(args.name).first
     if args.skip >= args.seeds:
         raise CourseError(f"--skip {args.skip} leaves none of {args.seeds} seeds; skip fewer.")
+    if args.teacher and (args.name == "guesses" or args.name.startswith("real-")):
+        raise CourseError(f"{args.name} asks no teacher of yours; leave out --teacher.")
     teacher = args.teacher or models.shipped(TEACHER)
     for seed in range(first + args.skip, first + args.seeds):
         record = run(args.name, Bench(teacher, args.out, seed), args.machine)

@@ -7,7 +7,7 @@ shown here*. `python -m course_lib findings` prints all and fails where a senten
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -363,14 +363,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m course_lib findings", description=__doc__)
     parser.add_argument("key", nargs="*", help="only these, or those below one: moe (all)")
     parser.add_argument(
-        "--records", action="store_true", help="print each record's seeds and settings instead"
+        "--records", action="store_true", help="print the records' seeds and settings instead"
     )
     args = parser.parse_args(argv)
-    if args.records:
-        print("\n".join(_listing()))
-        return 0
     keys = [[k for k in _entries() if f"{k}.".startswith(f"{a}.")] or [a] for a in args.key]
     found = list({k: get(k) for below in keys for k in below}.values()) if args.key else all()
+    if args.records:
+        only = {name for one in found for name in one.entered.kept} if args.key else ()
+        print("\n".join(_listing(only)))
+        return 0
     for finding in found:
         place = f"{finding.entered.lesson}, {finding.entered.section}"
         print(f"{finding.key} ({place}): {finding.strength}")
@@ -381,10 +382,12 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def _listing() -> Iterator[str]:
-    """Each record's name, settings and seeds, as an entry needs them."""
+def _listing(only: Collection[str]) -> Iterator[str]:
+    """Each record's name, settings and seeds, as an entry needs them; of some `only`, or of all."""
     for path in sorted(records.RECORDED.rglob("*.json")):
         name = path.relative_to(records.RECORDED).with_suffix("").as_posix()
+        if only and name not in only:
+            continue
         record = records.read(path, "python -m course_lib findings --records")
         try:
             seeds = sorted({row["seed"] for row in rows(record)})

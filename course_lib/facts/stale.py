@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         raise CourseError(f"--on is {args.on!r:.20}; it takes a day such as 2026-11-26.") from error
     if not args.stale:
+        if args.on:
+            raise CourseError("--on is the day from which --stale counts; give both or neither.")
         shown = [fact.key for fact in facts.all() if fact.key.startswith(args.prefix)]
         if not shown:
             kinds = sorted({fact.key.split(".")[0] for fact in facts.all()})

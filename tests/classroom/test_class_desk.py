@@ -339,6 +339,9 @@ def test_nothing_to_read_is_said(handed_in, tmp_path, capsys):
         class_files.read(tmp_path / "gone")
     with pytest.raises(SystemExit):
         class_desk.main(["--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit):
+        class_desk.main(["--form", str(handed_in), "--out", str(tmp_path / "out")])
+    assert "and not both" in capsys.readouterr().err and not (tmp_path / "out").exists()
     class_desk.main(["--form", "--out", str(tmp_path / "form")])
     assert {path.name for path in (tmp_path / "form").iterdir()} == {
         "questions_before.html", "questions_after.html", "paper.csv",

@@ -39,5 +39,8 @@ def test_export_and_delete(tmp_path, capsys):
     progress_cli.main(["--export", str(tmp_path / "mine.json"), "--delete"])
     assert "costs.ratio" in (tmp_path / "mine.json").read_text()
     assert progress.load().outcomes() == {}
+    with pytest.raises(SystemExit):
+        progress_cli.main(["--all", "--delete"])
+    assert "give it alone" in capsys.readouterr().err
     progress_cli.main(["--delete"])
     assert "nothing to delete" in capsys.readouterr().out

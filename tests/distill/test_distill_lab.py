@@ -271,6 +271,9 @@ def test_what_is_lost_is_measured_of_the_base_too(bench):
 def test_an_unknown_name_or_a_missing_record_is_one_sentence(tmp_path):
     with pytest.raises(CourseError, match="there are sizes, quality"):
         distill_lab.main(["nothing", "--out", str(tmp_path)])
+    for name in ("guesses", "real-star"):
+        with pytest.raises(CourseError, match=f"{name} asks no teacher of yours"):
+            distill_lab.main([name, "--out", str(tmp_path), "--teacher", "x"])
     with pytest.raises(CourseError, match="distill-lab soft"):
         distill_lab.load_record("soft", tmp_path)
 

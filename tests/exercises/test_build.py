@@ -133,6 +133,12 @@ def test_unsolved_notebook_fails_on_its_check_cells_as_not_attempted(lesson, tmp
         assert error.ename == "CheckFailed" and ": not attempted. " in error.evalue
 
 
+def test_what_nbgrader_does_not_ask_for_is_refused_beside_it(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        build.main(["--nbgrader", str(tmp_path), "--exercises"])
+    assert "not allowed with" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 @EACH
 def test_nbgrader_gets_a_solution_cell_and_a_point_for_every_exercise(lesson, tmp_path):
     assert build.main(["--nbgrader", str(tmp_path), lesson]) == 0

@@ -448,3 +448,5 @@ def test_what_was_not_seen_for_a_year_is_reported(capsys):
     assert "api.v4_flash.output = 0.28" in capsys.readouterr().out
     with pytest.raises(CourseError, match="--on"):
         stale.main(["--stale", "--on", "soon"])
+    with pytest.raises(CourseError, match="--on is the day from which --stale counts"):
+        stale.main(["api.v4", "--on", "2027-12-01"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -287,6 +288,10 @@ def test_the_command_lists_what_an_entry_needs_of_a_record(capsys):
     for entry in ENTRIES.values():
         for name, wanted in entry.kept.items():
             assert f'[record."{name}"]' in out and f'settings = "{wanted.settings}"' in out
+    key, entry = next(iter(ENTRIES.items()))
+    assert findings.main([key, "--records"]) == 0
+    listed = re.findall(r'\[record\."(.*)"\]', capsys.readouterr().out)
+    assert listed == sorted(entry.kept)
 
 
 # --- the statistic --------------------------------------------------------------------------------

@@ -76,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m course_lib.classroom.checks.build", description=__doc__
     )
     parser.add_argument("lessons", nargs="*", help="lessons to make (all of them by default)")
-    parser.add_argument("--exercises", action="store_true", help="no solution notebooks")
-    parser.add_argument("--nbgrader", type=Path, metavar="DIR", help="for nbgrader's source folder")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--exercises", action="store_true", help="no solution notebooks")
+    either.add_argument("--nbgrader", type=Path, metavar="DIR", help="for nbgrader's source folder")
     arguments = parser.parse_args(argv)
     for lesson in arguments.lessons or LESSONS:
         if arguments.nbgrader:

@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--export", type=Path, metavar="FILE", help="copy your progress to FILE")
     parser.add_argument("--delete", action="store_true", help="delete your progress")
     arguments = parser.parse_args(argv)
+    if arguments.all and (arguments.export or arguments.delete):
+        parser.error("--all is shown without --export and --delete; give it alone")
     if arguments.export:
         print(f"Your progress is in {progress.export(arguments.export)}.")
     if arguments.delete:
