@@ -7,6 +7,7 @@ passages and answers. Any engine can be the reader (`ask_engine`); the one that 
 a rule that reads out the sentence with the most telling words (`read_out`), and no model at all.
 """
 
+import os
 import re
 import tomllib
 import unicodedata
@@ -63,7 +64,8 @@ def read_corpus(folder: str | Path = CORPUS) -> list[Passage]:
     Raises CourseError for a folder without any, and for a file that is too large or no UTF-8 text.
     """
     passages: list[Passage] = []
-    for path in sorted(one for one in Path(folder).glob("*.md") if one.is_file()):
+    found = Path(folder).glob("*.md") if os.path.isdir(folder) else ()
+    for path in sorted(one for one in found if one.is_file()):
         title, *paragraphs = _paragraphs(path)
         title = title.removeprefix("#").strip()
         passages += [Passage(path.name, title, text) for text in paragraphs]

@@ -80,8 +80,9 @@ def claim(out: Path, about: Mapping[str, Any], name: str = ABOUT) -> None:
     nothing.
     """
     path, ours = out / name, json.loads(json.dumps(about))
-    if not path.is_file():
-        records.write(path, ours)
+    if not os.path.isfile(path):
+        with telling(path):
+            records.write(path, ours)
         return
     theirs = records.read(path, "the same command in another folder", what="settings of a run")
     changed = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
@@ -265,7 +266,7 @@ def read_log(path: str | Path) -> list[Line]:
     Raises CourseError for a log that is there and cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         return []
     try:
         read = records.lines(path)

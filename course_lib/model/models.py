@@ -193,7 +193,7 @@ def shipped(name: str) -> Path:
 def newest(own: str | Path, name: str) -> Path:
     """The learner's own model folder `own` where there is one, else the shipped model `name`."""
     own = Path(own)
-    if (own / "config.json").is_file():
+    if os.path.isfile(own / "config.json"):
         print(f"Using your own model in {own.as_posix()}.")
         return own
     print(f"Using the model {name} that comes with the course; yours would be in {own.as_posix()}.")
@@ -308,10 +308,12 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str
     holds folders or no model.
     """
     folder = Path(folder)
-    inside = [one for one in folder.iterdir() if one.name[0] != "."] if folder.is_dir() else []
+    inside = (
+        [one for one in folder.iterdir() if one.name[0] != "."] if os.path.isdir(folder) else []
+    )
     model_there = lora.is_adapter(folder) or any(one.suffix == ".safetensors" for one in inside)
     foreign = (inside and not model_there) or any(one.is_dir() for one in inside)
-    if foreign or folder.is_file():
+    if foreign or os.path.isfile(folder):
         raise CourseError(f"{folder} holds other things than a model; give a folder of its own.")
     with replacing(folder) as aside:
         write(model, tokenizer, aside)

@@ -7,6 +7,7 @@ What each stage does is in `stages`; here is who runs when, what is there alread
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -40,7 +41,7 @@ def run(
     if unknown:
         raise CourseError(f"There is no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}.")
     use_threads()
-    if (out / _SETTINGS).is_file():
+    if os.path.isfile(out / _SETTINGS):
         read(out / _SETTINGS)  # a damaged one is told
     checkpoints.claim(out, asdict(config), _SETTINGS)
     for name in only or STAGES:

@@ -6,6 +6,7 @@ same puzzles and seeds as the others. What was recorded beforehand stands in
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -116,7 +117,7 @@ def stale(record: Mapping[str, Any]) -> list[str]:
 
 def is_recorded(name: str, folder: str | Path = RECORDED) -> bool:
     """Whether there is a record of that name."""
-    return (Path(folder) / f"{name}.json").is_file()
+    return os.path.isfile(Path(folder) / f"{name}.json")
 
 
 def newest(names: Iterable[str], own: str | Path) -> dict[str, dict[str, Any]]:

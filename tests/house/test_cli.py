@@ -1,5 +1,6 @@
 """The command line: help, results as JSON, and one sentence for what goes wrong."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -9,8 +10,11 @@ import pytest
 
 from course_lib.__main__ import main, parser
 from course_lib.errors import CourseError
+from course_lib.limits import retrieval
 from course_lib.local import engines
-from course_lib.model import models
+from course_lib.model import checkpoints, models
+from course_lib.pipeline import pipeline
+from course_lib.rl import experiments, zero
 
 COMMANDS = [
     name
@@ -181,6 +185,24 @@ def test_an_address_that_is_none_is_told(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["site", "--out", str(tmp_path / "site"), "--repository-url", "someone/r1"])
     assert "an address begins with https://" in capsys.readouterr().err
+
+
+PLACES = {
+    "a model of one's own": lambda: models.newest(LONG, "mini-r1-zero"),
+    "a model to save": lambda: models.save(None, None, LONG),
+    "a log": lambda: checkpoints.read_log(LONG),
+    "a run": lambda: zero.follow(LONG, zero.ZeroConfig(steps=0)),
+    "a pipeline": lambda: next(pipeline.run(LONG)),
+    "a record": lambda: experiments.is_recorded("kl", LONG),
+    "documents": lambda: retrieval.read_corpus(LONG),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_name_that_no_disk_can_hold_is_no_error_of_the_disk_in_python(place):
+    """It is a name of nothing, or one sentence says that nothing can be written there."""
+    with contextlib.suppress(CourseError):
+        assert PLACES[place]() in ([], False, models.shipped("mini-r1-zero"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
