@@ -10,6 +10,7 @@ import bank_mixture_of_experts
 import bank_r1_pipeline
 import bank_r1_zero
 import bank_real_model
+import bank_styles
 import bank_uses
 import bank_your_data
 import pytest
@@ -34,6 +35,7 @@ MODULES = (
 BANKS = {name: bank for module in MODULES for name, bank in module.BANKS.items()}
 WRONG = [(name, *one) for name, bank in BANKS.items() for one in bank.wrong]
 RIGHT = [(name, one) for name, bank in BANKS.items() for one in (*bank.right, ("", ""))]
+RIGHT += bank_styles.RIGHT
 JUDGED = (Outcome.WRONG, Outcome.MISTAKE, Outcome.ERROR)
 
 

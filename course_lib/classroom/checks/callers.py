@@ -94,7 +94,6 @@ class LocalCaller:
         args, kwargs = copy.deepcopy((one.args, one.kwargs))
         if self.tensors:
             args, kwargs = as_tensors(args), as_tensors(kwargs)
-        args, kwargs = _bound(self.answer, args, kwargs)
         output = _Output()
         try:
             with contextlib.redirect_stdout(output), _same_randomness():
@@ -134,6 +133,7 @@ class LocalCaller:
 
     def _value(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(self.tensors, bool):
+            args, kwargs = _bound(self.answer, args, kwargs)
             return plain(self.answer(*args, **kwargs))
         return _with_gradients(self.answer, args, kwargs, self.tensors)
 
@@ -145,7 +145,8 @@ def _with_gradients(
     leaves = {place: args[place].requires_grad_() for place in places}
     # clones, so that a function may change its arguments in place
     given = [leaves[i].clone() if i in leaves else arg for i, arg in enumerate(args)]
-    value = loss(*given, **kwargs)
+    bound, named = _bound(loss, tuple(given), kwargs)
+    value = loss(*bound, **named)
     if value is None or value is Ellipsis:
         return value
     tensors = list(_tensors(value))
