@@ -1243,6 +1243,35 @@ def tell(right, broken):
         )
         for kind in ("set", "sum", "sorted")
     ),
+    *(
+        (
+            "lab.tell",
+            f"gradients are compared by their {kind}",
+            f"""\
+def tell(right, broken):
+    if right == broken:
+        return "nothing"
+    if not any(broken["grad_norm"]):
+        return "never learns"
+    kind = {kind}
+    same = right["reward"] == broken["reward"]
+    same = same and kind(right["grad_norm"]) == kind(broken["grad_norm"])
+    return "only the log" if same else "the training"
+""",
+        )
+        for kind in ("max", "sum", "sorted", "set", "lambda x: (x[0], x[-1])")
+    ),
+    (
+        "tools.parse_call",
+        "names in small letters only",
+        r"""import re
+def parse_call(text, allowed):
+    c=re.findall(r"<tool>([a-z0-9_]+):(.*?)</tool>", text, re.S)
+    if len(c)!=1: return None
+    n,a=c[0]; a=a.strip()
+    return (n,a) if n in allowed and len(a)<=100 else None
+""",
+    ),
     (
         "lab.tell",
         "never learns only where the right one does",

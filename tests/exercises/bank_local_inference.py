@@ -165,6 +165,7 @@ if scale == 0:
                     "return [round(value / scale) for value in values]",
                 ),
             ),
+            ("numbers that cancel", ("scale == 0", "sum(values) == 0")),
         ],
         right=[
             _QUANTISE
@@ -272,6 +273,21 @@ if scale == 0:
                     "return thinking.strip(), answer.strip()",
                     'return {"thinking": thinking.strip(), "answer": answer.strip()}',
                 ),
+            ),
+            (
+                "what is not exactly a tag",
+                (
+                    'body.partition("</think>")',
+                    'body.replace("</think >", "</think>").partition("</think>")',
+                ),
+            ),
+            (
+                "what is not exactly a tag",
+                ("text.lstrip()", 'text.lstrip().replace("<thinking>", "<think>")'),
+            ),
+            (
+                "nor is a tag with blanks",
+                ("text.lstrip()", 'text.lstrip().replace("< think>", "<think>")'),
             ),
         ],
         right=[

@@ -152,6 +152,25 @@ BANKS = {
             ("not for all of them", ("len(own) < most", "len(kept) + len(own) < most")),
             ("take the first", ("for text in texts:", "for text in texts[:most]:")),
             ("is a pair", ("(number, text) for text", "text for text")),
+            (
+                "a copy takes no place",
+                (
+                    ("text not in own and ", ""),
+                    ("for text in own]", "for text in dict.fromkeys(own)]"),
+                ),
+            ),
+            (
+                "blanks and line ends before",
+                ("for text in texts:", "for text in map(str.lstrip, texts):"),
+            ),
+            (
+                "capitals make another",
+                ("text not in own", "text.lower() not in map(str.lower, own)"),
+            ),
+            (
+                "in another line",
+                ('text.count("Answer:")', 'text.splitlines()[-1].count("Answer:")'),
+            ),
         ],
         right=[
             _KEEP

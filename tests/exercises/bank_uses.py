@@ -89,6 +89,7 @@ BANKS = {
             ("one is kept", ("sft_labels(prompt, ", "sft_labels([], ")),
             ("one is kept", ("text in kept", "text in kept[::-1][:0]")),
             ("came out", ("return rows, trained", "return trained, trained")),
+            ('a byte may be 0', ('label != -100', 'label > 0')),
         ],
         right=[
             (("list(text.encode())", "[*bytes(text, 'utf-8')]"),),
@@ -143,6 +144,8 @@ BANKS = {
             ("came out", ("return max(fits, key=files.get, default=None)", "return fits[0] if fits else None")),
             ("came out", ("key=files.get, ", "")),
             ("8 GiB", ("size, overhead_gib", "size * 2, overhead_gib")),
+            ('the last of four', ('files.items()', 'list(files.items())[:3]')),
+            ('last digit', ('key=files.get', 'key=lambda name: int(files[name])')),
         ],
         right=[
             (("key=files.get", "key=lambda n: files[n]"),),
@@ -170,6 +173,9 @@ def choose_file(config, files, memory_gib, overhead_gib, tokens):
             ("came out", ('if found else ""', "if found else None")),
             ("came out", ("return results", "return results[:1]")),
             ("came out", ("parse_call(reply, allowed)", 'parse_call(reply, ["search"])')),
+            ('comes back as it is', ('documents[found[0]] if', 'documents[found[0]].strip() if')),
+            ('comes back as it is', ('documents[found[0]] if', '" ".join(documents[found[0]].split()) if')),
+            ('best twice', ('documents[found[0]] if', 'documents.pop(found[0]) if')),
         ],
         right=[
             (("if call is None:", "if not call:"),),

@@ -94,6 +94,8 @@ finally:
             ),
             ("usual loopback", _LEAVES + "    return True\n"),
             ("only looks local", _LEAVES + "    return False\n"),
+            ("a name below localhost", ("host.lower() ==", 'host.lower().split(".")[-1] ==')),
+            ("with localhost in it", ('== "localhost"', 'in ("localhost", "ip6-localhost")')),
         ],
         right=[
             _LEAVES
@@ -171,6 +173,13 @@ name, argument = calls[0]
             ),
             ("over two lines", (", re.DOTALL", "")),
             ("came out", (_PATTERN, 'r"<tool>(\\w+) (.*?)</tool>"')),
+            ("tabs and line ends", ("argument.strip()", 'argument.strip(" ")')),
+            ("tabs and line ends", ("argument.strip()", 'argument.strip(" \\n")')),
+            ("quotes and what looks", ("argument.strip()", "argument.strip().strip('\"')")),
+            (
+                "quotes and what looks",
+                ("argument.strip()", '__import__("html").unescape(argument).strip()'),
+            ),
         ],
         right=[
             _CALL
@@ -248,6 +257,14 @@ name, argument = calls[0]
                 "came out",
                 ("math.log(len(documents) / having)", "math.log(1 + len(documents) / having)"),
             ),
+            (
+                "one word often",
+                (
+                    "lambda i: -scores[i]",
+                    "lambda i: (-len(set(query.lower().split()) & set(counts[i])), -scores[i])",
+                ),
+            ),
+            ("one word often", ("count[word] * math", "min(count[word], 2) * math")),
         ],
         right=[
             _RANK

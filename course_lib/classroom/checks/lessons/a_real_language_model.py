@@ -98,6 +98,7 @@ _SAID = st.sampled_from([
     "Answer: 1", "Answer: 2", "Answer: 11", "Answer: 21", "1 + 1 = 2. Answer: 2", "So Answer: 1",
     "It is 1", "2", "", "Answer: 2 Answer: 1", "Answer: 1 or so", "Answer: 11.", "answer: 1",
     "Answer:1", "Answer:  1", "Answer: 1 ", "Answer: 1\n", "Answer: 01", "Answer:2 Answer: 1",
+    " Answer: 1", "so Answer: 1", "1 = 1\nAnswer: 1", "Answer: 2\nAnswer: 1",
 ])  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def _two_logs(draw: Draw) -> Case:
     steps = draw(st.integers(1, 4))
     log = st.lists(st.integers(0, 2), min_size=steps, max_size=steps)
     right = {n: draw(log) for n in _NAMES}
-    broken = {n: list(draw(st.just(v) | log)) for n, v in right.items()}
+    broken = {n: list(draw(st.just(v) | st.permutations(v) | log)) for n, v in right.items()}
     if not draw(st.integers(0, 4)):
         broken["grad_norm"] = [0] * steps
     return case("no gradient, then rewards and gradients, then the rest", right, broken)

@@ -143,11 +143,14 @@ def _a_block(draw: Draw) -> Case:
     return case("scale = largest size / (2 ** (bits - 1) - 1); each over it, rounded", values, bits)
 
 
-_PIECES = ("<think>", "</think>", "</think>", " ", "\n", "a", "b c", ">", "<", "think", "+ -")
+_PIECES = (
+    "<think>", "</think>", "</think>", " ", "\n", "a", "b c", ">", "<", "think", "+ -", "</think >",
+    "</thinking>",
+)  # fmt: skip
 
 
 def _a_text(draw: Draw) -> Case:
-    opening = draw(st.sampled_from(["", "<think>", " \n<think>"]))
+    opening = draw(st.sampled_from(["", "<think>", " \n<think>", "<thinking>", "< think>"]))
     text = opening + "".join(draw(st.lists(st.sampled_from(_PIECES), max_size=8)))
     why = "everything before the first closing tag is thought, everything after it the answer"
     return case(why, text, *draw(st.sampled_from([(), (True,), (False,)])))

@@ -118,6 +118,7 @@ _HOSTS = (
     "0:0:0:0:0:0:0:1", "::2", "0000::0001", "127.0.0.1.com", "my127.0.0.1", "128.0.0.1", "10.0.0.1",
     "127.255.255.255", "172.16.0.1", "192.168.0.1", "169.254.1.1", "fe80::1", "fd00::1", "1.1.1.1",
     "local", "host", "xn--localhost", "localhost1", "126.255.255.255", "2001:db8::1", "a.local",
+    "a.localhost", "localhost.localdomain", "ip6-localhost", "localhost6",
 )  # fmt: skip
 
 
@@ -130,7 +131,8 @@ def _a_host(draw: Draw) -> Case:
 
 _ARGUMENTS = st.sampled_from([
     "1", " 7 + 3 ", "a: b", "1 < 2", "a > b", "</", "", "  ", "a\nb", "\n", "x" * 99, "x" * 100,
-    "x" * 101, f"  {'x' * 100} ", f"{'x' * 50} {'y' * 49}", "</b>", "tool", "A",
+    "x" * 101, f"  {'x' * 100} ", f"{'x' * 50} {'y' * 49}", "</b>", "tool", "A", "\ta\r\n",
+    '"a b"', "1 &lt; 2",
 ])  # fmt: skip
 _NAMES = st.sampled_from(
     ["search", "search", "calculate", "look_up2", "delete", "calc", "Search", "calculate2"]
@@ -152,7 +154,9 @@ def _a_request(draw: Draw) -> Case:
     if draw(st.integers(0, 5)) == 0:
         text = draw(spoilt)
     assume(text.count("<tool>") == text.count("</tool>") or text.count("<tool>") < 2)
-    allowed = draw(st.sampled_from([["calculate", "search", "look_up2"], ["search"], []]))
+    allowed = draw(
+        st.sampled_from([["calculate", "search", "look_up2"], ["search"], ["Search"], []])
+    )
     return case("one call, allowed, with at most 100 characters", text, allowed)
 
 
@@ -160,7 +164,8 @@ _WORDS = ("x", "xx", "cat", "cat,", "Cat", "router", "ROUTER", "the", "a", "(a)"
 
 
 def _some_documents(draw: Draw) -> Case:
-    words = st.lists(st.sampled_from(_WORDS), max_size=5)
+    few = st.lists(st.sampled_from(_WORDS), min_size=2, max_size=3)  # they meet more often
+    words = st.lists(st.sampled_from(draw(st.just(_WORDS) | few)), max_size=5)
     gap = draw(st.sampled_from([" ", " ", "\n", "  "]))
     documents = [gap.join(one) for one in draw(st.lists(words, min_size=1, max_size=5))]
     query = draw(st.sampled_from([" ", " ", "\n"])).join(draw(words)[:3])
