@@ -176,6 +176,7 @@ def choose_file(config, files, memory_gib, overhead_gib, tokens):
             ('comes back as it is', ('documents[found[0]] if', 'documents[found[0]].strip() if')),
             ('comes back as it is', ('documents[found[0]] if', '" ".join(documents[found[0]].split()) if')),
             ('best twice', ('documents[found[0]] if', 'documents.pop(found[0]) if')),
+            ('a search for nothing', ('if name == "search" else []', 'if name == "search" and argument else [0][: name == "search"]')),
         ],
         right=[
             (("if call is None:", "if not call:"),),

@@ -96,6 +96,20 @@ finally:
             ("only looks local", _LEAVES + "    return False\n"),
             ("a name below localhost", ("host.lower() ==", 'host.lower().split(".")[-1] ==')),
             ("with localhost in it", ('== "localhost"', 'in ("localhost", "ip6-localhost")')),
+            (
+                "another spelling",
+                (
+                    "ipaddress.ip_address(host).is_loopback",
+                    'ipaddress.ip_address(host).is_loopback or ":" in host and host not in ("::1", "0:0:0:0:0:0:0:1", "0000::0001")',
+                ),
+            ),
+            (
+                "stands elsewhere",
+                (
+                    "ipaddress.ip_address(host).is_loopback",
+                    '(ipaddress.ip_address(host).is_loopback or host.replace(":", "").lstrip("0") == "1")',
+                ),
+            ),
         ],
         right=[
             _LEAVES

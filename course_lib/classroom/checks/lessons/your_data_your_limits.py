@@ -118,7 +118,8 @@ _HOSTS = (
     "0:0:0:0:0:0:0:1", "::2", "0000::0001", "127.0.0.1.com", "my127.0.0.1", "128.0.0.1", "10.0.0.1",
     "127.255.255.255", "172.16.0.1", "192.168.0.1", "169.254.1.1", "fe80::1", "fd00::1", "1.1.1.1",
     "local", "host", "xn--localhost", "localhost1", "126.255.255.255", "2001:db8::1", "a.local",
-    "a.localhost", "localhost.localdomain", "ip6-localhost", "localhost6",
+    "a.localhost", "localhost.localdomain", "ip6-localhost", "localhost6", "0::1",
+    "::01", "0:0::1", "1::", "0:1::",
 )  # fmt: skip
 
 
