@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
-from handed_in import ASKED, GAP, QUICK, RATIO, put
+from handed_in import ASKED, GAP, QUICK, RATIO, STUB, graded, put
 from nbclient import NotebookClient
 
 from course_lib.checklist import progress
@@ -324,8 +324,28 @@ def test_a_mistake_ends_a_cell_as_in_jupyter_and_time_ends_what_stands_below(mis
     )  # fmt: skip
     (submission,) = collect(tmp_path)
     grade = grade_one(submission, ASKED, QUICK)
-    assert [str(one.outcome) for one in grade.verdicts] == ["not attempted", "right"]
+    assert [str(one.outcome) for one in grade.verdicts] == ["error in your code", "right"]
     assert "Cell 3 was stopped after 3 seconds" in grade.notes[2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "outcome"),
+    [
+        (GAP.replace("* n", "* n)"), "error in your code"),
+        (f"1 / 0\n{GAP}", "error in your code"),
+        (f"import os\nos._exit(0)\n{GAP}", "error in your code"),
+        (GAP.replace("def gap_in_problems", "def gap"), "not attempted"),
+        ("1 / 0\nif gap_in_problems == 3: pass", "not attempted"),
+        (f"{STUB}gap_in_problems(1, 2, 3)", "not attempted"),
+    ],
+)
+def test_what_was_written_and_did_not_run_is_no_answer_that_was_not_attempted(
+    cell, outcome, tmp_path
+):
+    grade = graded(tmp_path, RATIO, cell, 'check("costs.gap_in_problems", gap_in_problems)')
+    right, gap = grade.verdicts
+    assert (str(right.outcome), str(gap.outcome)) == ("right", outcome)
+    assert ("cell 2 has it and did not run to its end" in gap.message) == ("error" in outcome)
 
 
 RENAMED = {  # what goes to `check` and is right, and what a later cell makes of it

@@ -58,6 +58,7 @@ class Notebook:
         asyncio.set_event_loop(self.loop)
         self.cell, self.went_on = 0, False  # whether a cell was run on below what stopped it
         self.lacks = False  # whether anything that its student had was not to be had here
+        self.stopped: dict[int, str] = {}  # cells that did not run to their end, by number
         self.handed: dict[str, list[tuple[Any, Names]]] = {}
         self.shell = InteractiveShell.instance()
         silent = ("showtraceback", "showsyntaxerror", "ask_exit", "_format_exception_for_storage")
@@ -228,6 +229,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     notebook, own = Notebook(), os.getpid()
     notebook.lacks = bool(settings["skip"])
+    notebook.stopped = dict(enumerate(settings["cells"], start=1))
     sys.path.insert(0, "")
     for number, source in enumerate(settings["cells"], start=1):
         if number in settings["skip"] or not source.strip():
@@ -243,6 +245,7 @@ def main() -> None:
             _send(replies, {"files": True})  # a cell may end before anybody has looked
             os._exit(1)
         if error is None:
+            del notebook.stopped[number]
             continue
         if isinstance(error, MemoryError) and guard.in_use() > 0.8 * settings["limits"]["memory"]:
             _send(replies, {"full": True})
@@ -299,7 +302,7 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     value, which = request["value"], request["which"]
     found = notebook.answers(request["name"], request["symbol"], value)[which:]
     if not found:
-        return {"failure": [callers.NOT_ATTEMPTED, "", "", ""], "empty": False}
+        return {"failure": _no_answer(request["symbol"], notebook.stopped), "empty": False}
     answer, names = found[0]
     call = LocalCaller(answer, seconds=request["seconds"], tensors=request["tensors"])
     if not (value or callable(call.answer) or call.answer in (None, ...)):
@@ -317,6 +320,15 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     except Failure as failure:
         reply = {"failure": [failure.kind, failure.error, failure.text, failure.line]}
     return reply | {"empty": call.is_empty, "printed": call.printed}
+
+
+def _no_answer(symbol: str, stopped: dict[int, str]) -> list[str]:
+    """Why there is no answer: a cell that was to give it stopped before, or nothing gives it."""
+    gives = re.compile(rf"^\s*(def\s+{symbol}\b|{symbol}\s*(:.*)?=[^=])", re.MULTILINE)
+    for number in (one for one, source in stopped.items() if gives.search(source)):
+        why = f"cell {number} has it and did not run to its end; see the notes"
+        return [callers.ERROR, "NameError", f"name {symbol!r} is not defined", why]
+    return [callers.NOT_ATTEMPTED, "", "", ""]
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:
