@@ -28,6 +28,14 @@ def test_every_step_names_sections_and_exercises_that_are_there():
             catalogue.get(name)
 
 
+@pytest.mark.parametrize("plan", teaching.plans()["plan"], ids=lambda plan: plan["name"])
+def test_every_plan_has_the_run_that_it_starts_and_what_is_never_skipped(plan):
+    """The long run, the controls and the audit of a trace: `TEACHING.md` says so."""
+    shown = {(step["notebook"], one) for step in plan["step"] for one in step["sections"]}
+    parts = ("03_r1_zero", "3.8"), ("03c_what_made_it_grow", "3c.1"), ("06_local_inference", "8.")
+    assert shown >= set(parts)
+
+
 def test_a_section_that_is_gone_is_said():
     with pytest.raises(CourseError, match="has no section 9"):
         teaching.of_step({"notebook": "01_cost_reset", "sections": ["9.9"]})
