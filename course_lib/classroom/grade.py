@@ -308,7 +308,8 @@ class Book:
         self.done[submission.student] = grade
         if self.folder:
             keep(grade, self.folder / self.name)
-            print(f"{grade.student}: {grade.right} of {len(grade.verdicts)} right", flush=True)
+            came = f"{grade.right} of {len(grade.verdicts)} right"
+            print(f"{grade.student}: {came if grade.verdicts else grade.notes[0]}", flush=True)
         if time.monotonic() - self.written > _OFTEN:
             self.write()
             self.written = time.monotonic()

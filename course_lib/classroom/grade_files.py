@@ -322,7 +322,9 @@ def code_cells(data: bytes) -> list[str]:
 
     Raises ValueError for what is no notebook.
     """
-    notebook = records.parsed(data.strip() or b"null")
+    if not data.strip():
+        raise ValueError("it is empty")
+    notebook = records.parsed(data)
     if not isinstance(notebook, dict):
         raise ValueError("it is no notebook")
     sheets = notebook.get("worksheets")  # version 3 and before

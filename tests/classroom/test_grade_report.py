@@ -52,6 +52,16 @@ def test_names_and_messages_are_harmless(name, tmp_path):
     assert len(html) < 40_000 and len(data) < 40_000
 
 
+def test_who_handed_in_nothing_that_can_be_graded_is_told_so_and_not_0_of_0(tmp_path, capsys):
+    put(tmp_path / "class" / "alice.ipynb", RATIO)
+    (tmp_path / "class" / "bob.ipynb").write_bytes(b"")
+    assert grade.main([str(tmp_path / "class"), "--out", str(tmp_path / "report")]) == 0
+    said = capsys.readouterr().out
+    assert "alice: 1 of 5 right" in said and "bob: bob.ipynb cannot be read: it is empty." in said
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<td>not graded</td>" in page and "0 of 0" not in page + said
+
+
 def test_a_second_run_grades_only_what_is_new(tmp_path, capsys, monkeypatch):
     folder, out = tmp_path / "class", tmp_path / "report"
     put(folder / "alice.ipynb", RATIO)
