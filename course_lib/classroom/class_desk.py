@@ -125,7 +125,10 @@ def tables(group: Sequence[Member]) -> dict[str, list[list[str]]]:
         for name in catalogue.exercises():
             outcome, tries = one.person.outcome(name), str(one.person.tries(name))
             long.append([one.person.name, "exercise", name, "", outcome, tries])
-    scores = [(one.person.name, one.right("before"), one.right("after"), one.done) for one in group]
+    scores = [
+        (one.person.name, *(one.right(p) if one.took(p) else "" for p in form.PHASES), one.done)
+        for one in group
+    ]
     heads = ["Inside R1: before", "Inside R1: after", "Inside R1: exercises"]
     moodle = [["Username", *heads], *([n, *map(str, s)] for n, *s in scores)]
     canvas = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *heads]]

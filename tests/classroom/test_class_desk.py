@@ -72,7 +72,10 @@ def test_a_class_is_put_together_from_all_three_ways(handed_in):
     (handed_in / "paper.csv").write_text("\ufeff" + text, encoding="utf-8")
     page, tables = desk(handed_in)
     assert [row[0] for row in tables["moodle.csv"][1:]] == ["Ada", "ben", "Zoë; 李"]
-    assert tables["moodle.csv"][1][1:] == ["0", "6", "1"]
+    assert [row[1:] for row in tables["moodle.csv"][1:]] == [
+        ["0", "6", "1"], ["", "", "1"], ["0", "", "0"],  # a test that was not taken is no 0
+    ]  # fmt: skip
+    assert tables["canvas.csv"][3][-3:] == ["", "", "1"]
     stuck = page.split("Who is stuck")[1].split("<h2>")[0]
     assert "Ada" in stuck and "moe.route" in stuck and "6 checks" in stuck and "ben" not in stuck
     assert "The bias is for choosing only." in page
@@ -270,6 +273,17 @@ def test_one_folder_keeps_nobody_elses_files_from_being_read(handed_in):
     assert "Of aaa only the first 20 were read." in said and "deeper than" in said
     assert "good.json.txt was left out: rename it" in said
     assert "table.csv has more than 500 rows" in said
+
+
+def test_who_handed_in_nothing_that_the_desk_reads_is_said(handed_in):
+    (handed_in / "good.json").write_text(kept("Good"))
+    (handed_in / "lea.zip").write_bytes(b"PK")
+    for name in ("max/photo.png", "max/notes.txt", "kim/kim.json", "kim/photo.png"):
+        (handed_in / name).parent.mkdir(exist_ok=True)
+        (handed_in / name).write_text(kept("Kim"))
+    people, left = class_files.read(handed_in)
+    assert [one.name for one in people] == ["Good", "Kim"]
+    assert [one.split(" was left out")[0] for one in left] == ["lea.zip", "max"]
 
 
 def test_answers_of_one_name_in_two_files_are_said(handed_in):
