@@ -115,7 +115,9 @@ def _files(folder: Path, left: list[str]) -> Iterator[Path]:
         else:
             often.setdefault(whose, 0)
     for whose in (one for one, count in often.items() if not count):
-        left.append(f"{readable(whose, 200)} was left out: no .json or .csv in it (unpack archives).")
+        left.append(
+            f"{readable(whose, 200)} was left out: no .json or .csv in it (unpack archives)."
+        )
     if sum(often.values()) > MOST_FILES:
         left.append(f"Only the first {MOST_FILES} files were read.")
 

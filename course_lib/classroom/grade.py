@@ -78,7 +78,7 @@ def grade_one(
     """
     inside = inside or sandbox.find(())
     read, files, notes = _read(submission)
-    why = "No notebook has it." if read else notes[0]
+    unread = "" if read else notes[0]
     if not exercises and read:
         notes += ["Nothing in it answers an exercise (--lesson grades a lesson all the same)."]
     code = {name: written(cells, files) for name, cells in read.items()}
@@ -96,7 +96,8 @@ def grade_one(
             verdicts += [_judged(one, process) for one in asked]
         notes += [f"{shown(name)}: {note}" if len(read) > 1 else note for note in process.notes]
     found = best(verdicts)
-    absent = [Verdict(one.name, Outcome.NOT_ATTEMPTED, why) for one in exercises]
+    why = {one.name: unread or f"No notebook has {one.symbol}." for one in exercises}
+    absent = [Verdict(name, Outcome.NOT_ATTEMPTED, told) for name, told in why.items()]
     return Grade(submission.student, tuple(found.get(e.exercise, e) for e in absent), tuple(notes))
 
 

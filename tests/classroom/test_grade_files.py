@@ -207,7 +207,8 @@ def test_notebooks_are_found_behind_many_files_and_a_search_cut_short_is_said(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b" \n", b"<!DOCTYPE html>", notebook(RATIO)[:50].encode(), b"[" * 10**5, b"\xff" * 9]
+    "data",
+    [b"", b" \n", b"<!DOCTYPE html>", notebook(RATIO)[:50].encode(), b"[" * 10**5, b"\xff" * 9],
 )
 def test_what_is_no_notebook_is_said_without_the_parsers_words(data, tmp_path):
     (tmp_path / "lea.ipynb").write_bytes(data)

@@ -19,6 +19,7 @@ from course_lib.classroom.grade_report import write_report
 from course_lib.classroom.grade_results import Grade
 from course_lib.errors import CourseError
 
+GAP_LACKS = "costs.gap_in_problems: not attempted. No notebook has gap_in_problems."
 LESSON = ["--lesson", "01_cost_reset", "--jobs", "1"]
 
 
@@ -58,6 +59,9 @@ def test_who_handed_in_nothing_that_can_be_graded_is_told_so_and_not_0_of_0(tmp_
     assert grade.main([str(tmp_path / "class"), "--out", str(tmp_path / "report")]) == 0
     said = capsys.readouterr().out
     assert "alice: 1 of 5 right" in said and "bob: bob.ipynb cannot be read: it is empty." in said
+    assert ["alice", "costs.gap_in_problems", "not attempted", GAP_LACKS] in rows(
+        tmp_path / "report"
+    )
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<td>not graded</td>" in page and "0 of 0" not in page + said
 
