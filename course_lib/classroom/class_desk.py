@@ -125,15 +125,15 @@ def tables(group: Sequence[Member]) -> dict[str, list[list[str]]]:
         for name in catalogue.exercises():
             outcome, tries = one.person.outcome(name), str(one.person.tries(name))
             long.append([one.person.name, "exercise", name, "", outcome, tries])
-    scores = [
-        (one.person.name, *(one.right(p) if one.took(p) else "" for p in form.PHASES), one.done)
-        for one in group
-    ]
+    scores: list[tuple[str, ...]] = []
+    for one in group:
+        taken = [str(one.right(phase)) if one.took(phase) else "" for phase in form.PHASES]
+        scores.append((one.person.name, *taken, str(one.done)))
     heads = ["Inside R1: before", "Inside R1: after", "Inside R1: exercises"]
-    moodle = [["Username", *heads], *([n, *map(str, s)] for n, *s in scores)]
+    moodle = [["Username", *heads], *map(list, scores)]
     canvas = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *heads]]
     canvas.append(["    Points Possible", "", "", "", "", "6", "6", str(total)])
-    canvas += [[n, "", "", n, "", *map(str, s)] for n, *s in scores]
+    canvas += [[n, "", "", n, "", *s] for n, *s in scores]
     return {"class.csv": long, "moodle.csv": moodle, "canvas.csv": canvas}
 
 
