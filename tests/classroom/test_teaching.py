@@ -9,6 +9,7 @@ import pytest
 from course_lib.classroom import form, lessons_read, teaching
 from course_lib.classroom.checks import catalogue
 from course_lib.errors import CourseError
+from course_lib.runtime import ROOT
 from course_lib.show import printing
 
 
@@ -34,6 +35,18 @@ def test_every_plan_has_the_run_that_it_starts_and_what_is_never_skipped(plan):
     shown = {(step["notebook"], one) for step in plan["step"] for one in step["sections"]}
     parts = ("03_r1_zero", "3.8"), ("03c_what_made_it_grow", "3c.1"), ("06_local_inference", "8.")
     assert shown >= set(parts)
+
+
+def test_the_plans_are_those_of_the_guide():
+    """`TEACHING.md` has half a day by minutes and exercises, and two days with all of lesson 1."""
+    told = (ROOT / "notebooks" / "TEACHING.md").read_text(encoding="utf-8")
+    told = told.split("## Half a day")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+)-(\d+) \|.*\| ?(.*?) ?\|$", told, re.MULTILINE)
+    guide = [([int(a), int(b)], re.findall(r"`(\w+\.\w+)`(?! by)", names)) for a, b, names in rows]
+    half, two = (one["step"] for one in teaching.plans()["plan"][1:])
+    assert guide == [(step["minutes"], step.get("exercises", [])) for step in half]
+    assert [one["notebook"] for one in two[:2]] == ["00_start_here", "01_cost_reset"]
+    assert two[1]["exercises"] == [one.name for one in catalogue.of_lesson("01_cost_reset")]
 
 
 def test_a_section_that_is_gone_is_said():
