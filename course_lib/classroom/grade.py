@@ -310,7 +310,8 @@ class Book:
         if self.folder:
             keep(grade, self.folder / self.name)
             came = f"{grade.right} of {len(grade.verdicts)} right"
-            print(f"{grade.student}: {came if grade.verdicts else grade.notes[0]}", flush=True)
+            came = came if grade.verdicts else " ".join(grade.notes)
+            print(f"{grade.student}: {came}", flush=True)
         if time.monotonic() - self.written > _OFTEN:
             self.write()
             self.written = time.monotonic()

@@ -56,12 +56,14 @@ def test_names_and_messages_are_harmless(name, tmp_path):
 def test_who_handed_in_nothing_that_can_be_graded_is_told_so_and_not_0_of_0(tmp_path, capsys):
     put(tmp_path / "class" / "alice.ipynb", RATIO)
     (tmp_path / "class" / "bob.ipynb").write_bytes(b"")
+    put(tmp_path / "class" / "carla" / "01.ipynb.txt", RATIO)
     assert grade.main([str(tmp_path / "class"), "--out", str(tmp_path / "report")]) == 0
     said = capsys.readouterr().out
     assert "alice: 1 of 5 right" in said and "bob: bob.ipynb cannot be read: it is empty." in said
     assert ["alice", "costs.gap_in_problems", "not attempted", GAP_LACKS] in rows(
         tmp_path / "report"
     )
+    assert "carla: No notebook" in said and "rename it to .ipynb): 01.ipynb.txt." in said
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<td>not graded</td>" in page and "0 of 0" not in page + said
 
