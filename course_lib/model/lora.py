@@ -48,12 +48,15 @@ class Lora:
     def __post_init__(self) -> None:
         rank = self.rank if isinstance(self.rank, int) else whole_number("rank", self.rank)
         alpha = real_number("alpha", self.alpha)
-        listed = self.targets and not isinstance(self.targets, str)
-        if rank < 1 or not 0 < alpha < math.inf or not listed:
+        if rank < 1 or not 0 < alpha < math.inf or not self.targets:
             raise CourseError(
-                f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets!r}; "
-                "allowed are a rank of 1 or more, an alpha above 0 and a list of targets."
+                f"The adapter has rank {rank}, alpha {alpha} and targets {self.targets}; "
+                "allowed are a rank of 1 or more, an alpha above 0 and at least one target."
             )
+        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
+        kept = {"rank": int(rank), "alpha": float(alpha), "targets": tuple(targets)}
+        for name, value in kept.items():  # as JSON has them, and a name is not a list of letters
+            object.__setattr__(self, name, value)
 
 
 class LoraLinear(nn.Module):

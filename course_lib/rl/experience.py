@@ -169,7 +169,7 @@ def summarise(
     pairs = list(zip(experience.items, experience.texts, strict=True))
     for item, text in pairs:
         for name, value in task.describe(item, text).items():
-            figures[name] = figures.get(name, 0.0) + value / len(pairs)
+            figures[name] = figures.get(name, 0.0) + float(value) / len(pairs)
     return {"thinking_tokens": thinking_tokens(experience.rollout, tokenizer), **figures}
 
 

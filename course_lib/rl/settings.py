@@ -60,6 +60,8 @@ class ZeroConfig:
                                 "learning_rate", "value_rate", "gradient_norm"), 0)  # fmt: skip
         refuse_below(self, least, endless="gradient_norm")
         self._check_choices()
+        for name in ("clip", "betas"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
     def _check_choices(self) -> None:
         """Raises CourseError for a word that is no choice, and for what does not go together."""

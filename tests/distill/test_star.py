@@ -1,5 +1,6 @@
 """The circle on words: what is kept, what a run leaves, and that it goes on where it was."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,11 +59,17 @@ def test_of_any_texts_only_right_ones_are_kept(said):
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"rounds": 0}, "rounds"), ({"keep": "all"}, "keep"), ({"most": 0}, "most")],
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"keep": "all"}, "keep"),
+        ({"most": 0}, "most"),
+        ({"learning_rate": "fast"}, "learning_rate"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, word):
     with pytest.raises(CourseError, match=word):
         StarConfig(**settings)
+    assert type(StarConfig(seed=np.int64(1)).seed) is int, "JSON has no place for numpy's"
 
 
 def test_where_nothing_was_right_the_circle_says_that_it_stops(tmp_path):

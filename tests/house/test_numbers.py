@@ -79,7 +79,6 @@ LISTS = {
     "betas": lambda text: zero.ZeroConfig(betas=text),
     "banned": lambda text: zero.ZeroConfig(banned=text),
     "banned ": lambda text: zero.banned_ids(TOKENIZER, text),
-    "targets": lambda text: lora.Lora(targets=text),
     "clip ": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, clip=text),
 }
 

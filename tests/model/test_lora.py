@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -224,3 +225,11 @@ def test_a_head_that_is_the_embedding_is_refused(random_models):
     with pytest.raises(CourseError, match="lm_head shares its weights with the embedding"):
         lora.add(tied, lora.Lora(targets=("q_proj", "lm_head")))
     lora.add(tied, lora.Lora())
+
+
+def test_settings_of_numpy_and_the_name_of_one_layer_are_kept_and_read(plain, base, tmp_path):
+    """A trained adapter could not be written, or was one of the layers q, _, p, r, o and j."""
+    settings = lora.Lora(np.int64(2), np.float32(4), "q_proj", str(base))
+    models.save(lora.add(copy.deepcopy(plain), settings), None, tmp_path / "adapter")
+    assert lora.settings_of(tmp_path / "adapter") == lora.Lora(2, 4.0, ("q_proj",), str(base))
+    assert lora.Lora(targets=["q_proj"]) == lora.Lora(targets=("q_proj",))

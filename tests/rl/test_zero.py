@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer, LlamaConfig
@@ -214,7 +215,7 @@ def test_a_log_is_strict_json(tmp_path):
         {"kl": math.inf}, {"clip": (0.2,)}, {"clip": (0.2, -1)}, {"clip": 0.2}, {"samples": 0},
         {"truncate": -1.0}, {"overlong": 200}, {"truncate": 2.0, "old_from": "sampler"},
         {"temperature": 1e-9}, {"betas": (1.0, 0.5)}, {"betas": (0.9, 0.9, 0.9)}, {"steps": 2.5},
-        {"samples": 2.5}, {"seed": 2**62},
+        {"samples": 2.5}, {"seed": 2**62}, {"evaluate_puzzles": -1}, {"banned": "<think>"},
     ],
     ids=str,
 )  # fmt: skip
@@ -222,6 +223,19 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(bad):
     name = next(iter(bad))
     with pytest.raises(CourseError, match=f"^{name} is .*; allowed (is|are) "):
         ZeroConfig(**bad)
+
+
+def test_numbers_of_numpy_are_the_same_settings_as_pythons_own(tmp_path, base):
+    """`for seed in np.arange(5)` ended in a TypeError, some at the first checkpoint only."""
+    numpys = {"seed": np.int64(3), "steps": np.int32(1), "evaluate_puzzles": np.int64(4),
+              "learning_rate": np.float32(0.5), "clip": [np.float64(0.25), 1], "kl": 0,
+              "banned": []}  # fmt: skip
+    ours = {"seed": 3, "steps": 2, "evaluate_puzzles": 4, "learning_rate": 0.5, "kl": 0.0,
+            "clip": (0.25, 1.0), "banned": ()}  # fmt: skip
+    task = replace(TASK, describe=lambda item, text: {"size": np.float32(len(text))})
+    for settings, last in ((numpys, 1), (ours, 2)):
+        lines = list(zero.run(tmp_path, replace(TINY, **settings), base=base, task=task))
+        assert lines[-1]["step"] == last and type(lines[-1]["size"]) is float
 
 
 def test_what_samples_alone_may_do_what_training_may_not(tmp_path, base):
