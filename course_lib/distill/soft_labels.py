@@ -20,6 +20,7 @@ from course_lib.errors import real_number, whole_number
 from course_lib.model import models
 from course_lib.model.logprobs import kl_divergence
 from course_lib.model.pretrain import Batch
+from course_lib.rl.grpo import require_tensors
 from course_lib.task import puzzles
 
 
@@ -68,6 +69,7 @@ def generalized_jsd(
 def _check(
     student: Tensor, teacher: Tensor, beta: float, temperature: float, mask: Tensor | None
 ) -> None:
+    require_tensors(student_logits=student, teacher_logits=teacher, mask=mask)
     if student.ndim and teacher.ndim and student.shape[-1] != teacher.shape[-1]:
         raise ValueError(
             f"teacher_logits has a vocabulary of {teacher.shape[-1]} and student_logits one of "

@@ -212,7 +212,8 @@ def moe_layer(
     tokens that chose it, so the work grows with `top_k` and not with the number of experts. Shared
     experts take every token with weight 1. Returns (tokens, d), without the residual connection.
     """
-    weights, chosen = route(F.linear(x, router), bias, **routing)
+    kind = torch.promote_types(x.dtype, torch.float32)  # in half precision experts would tie
+    weights, chosen = route(F.linear(x.to(kind), router.to(kind)), bias, **routing)
     out = torch.zeros_like(x)
     for expert in chosen.unique().tolist():
         token, place = torch.where(chosen == expert)

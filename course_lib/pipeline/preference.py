@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.errors import real_number
+from course_lib.rl.grpo import require_tensors
+from course_lib.rl.kl import difference
 
 
 def reward_model_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -23,7 +25,7 @@ def reward_model_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[st
     Raises ValueError for shapes that do not fit, no pairs, or scores that are not finite.
     """
     _check_pairs(chosen=chosen, rejected=rejected)
-    return _bradley_terry(chosen - rejected)
+    return _bradley_terry(difference(chosen, rejected, None))
 
 
 def dpo_loss(
@@ -46,8 +48,8 @@ def dpo_loss(
     if not 0 < real_number("beta", beta) < math.inf:
         raise ValueError(f"beta is {beta}; allowed is a finite number above 0.")
     _check_pairs(chosen=chosen, rejected=rejected, ref_chosen=ref_chosen, ref_rejected=ref_rejected)
-    better = chosen - ref_chosen.detach()
-    worse = rejected - ref_rejected.detach()
+    better = difference(chosen, ref_chosen.detach(), None)
+    worse = difference(rejected, ref_rejected.detach(), None)
     return _bradley_terry(beta * (better - worse))
 
 
@@ -60,6 +62,7 @@ def _bradley_terry(margin: Tensor) -> tuple[Tensor, dict[str, float]]:
 
 
 def _check_pairs(**tensors: Tensor) -> None:
+    require_tensors(**tensors)
     pairs = len(tensors["chosen"]) if tensors["chosen"].ndim else 0
     for name, tensor in tensors.items():
         if not pairs or tensor.shape != (pairs,):

@@ -42,15 +42,15 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     """
     rewards = torch.as_tensor(rewards)
     _check_rewards(rewards, std, eps)
-    if not rewards.is_floating_point():
-        rewards = rewards.float()
+    kind = rewards.dtype if rewards.is_floating_point() else torch.float32
+    rewards = rewards.to(torch.promote_types(kind, torch.float32))  # bfloat16 rounds a mean away
     equal = (rewards == rewards[:, :1]).all(1, keepdim=True)
     # The mean of equal floats may miss them by a rounding error, which the division would blow up.
     centred = (rewards - rewards.mean(1, keepdim=True)).masked_fill(equal, 0.0)
     if std == "none":
-        return _within_range(centred)
+        return _within_range(centred.to(kind))
     away = _within_range(rewards.std(1, correction=_CORRECTION[std], keepdim=True))
-    return (_within_range(centred) / (away + eps)).masked_fill(equal, 0.0)
+    return (_within_range(centred) / (away + eps)).masked_fill(equal, 0.0).to(kind)
 
 
 def _within_range(values: Tensor) -> Tensor:
@@ -197,6 +197,7 @@ def completion_mask(ids: Tensor, eos: int | Sequence[int]) -> Tensor:
     first `eos` is out by its position, so padding may be `eos` itself; a completion that was cut
     off before any `eos` is in as a whole. `eos` is one id, or several of which any ends it.
     """
+    require_tensors(ids=ids)
     if ids.ndim != 2:
         raise ValueError(f"ids has shape {tuple(ids.shape)}; allowed is (completions, tokens).")
     ended = torch.isin(ids, torch.as_tensor(eos, device=ids.device))

@@ -67,7 +67,8 @@ def slope(name: Estimator, logp: Tensor, ref_logp: Tensor, mask: Tensor | None =
 def exact(logits: Tensor, ref_logits: Tensor) -> Tensor:
     """KL(policy || reference) in nats over the whole vocabulary: (..., vocabulary) to (...)."""
     _require_one_shape(logits, ref_logits)
-    return kl_divergence(logits.log_softmax(-1), ref_logits.log_softmax(-1))
+    kind = torch.promote_types(logits.dtype, torch.float32)  # or a small one is lost in rounding
+    return kl_divergence(logits.to(kind).log_softmax(-1), ref_logits.to(kind).log_softmax(-1))
 
 
 @torch.enable_grad()

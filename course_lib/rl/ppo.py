@@ -35,7 +35,7 @@ def outcome_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
             f"rewards has shape {tuple(rewards.shape)} and mask {tuple(mask.shape)}; allowed are "
             "(completions,) and (completions, tokens)."
         )
-    last = mask.sum(1, keepdim=True) - 1
+    last = mask.bool().sum(1, keepdim=True) - 1  # half precision counts to 256 or 2,048 only
     return rewards[:, None] * (torch.arange(mask.shape[1], device=mask.device) == last)
 
 
@@ -49,14 +49,14 @@ def gae(
     to come. Each step's surprise is `reward + gamma * next value - value`, and the advantage is the
     sum of surprises from here on, each later one times another `gamma * lam`. With `lam` 1 that is
     all that was earned minus the guess; with 0 it is the next surprise alone. Returns are
-    `advantages + values`. Values and rewards are constants here, whole numbers are taken as
-    float32, and what stands outside the mask is never looked at: both results are 0 there.
+    `advantages + values`. Values and rewards are constants here, whole numbers and half precision
+    are taken as float32, and what stands outside the mask is never looked at: both results are 0
+    there.
 
     Raises ValueError for shapes that do not fit, a mask with gaps, or gamma or lam outside 0 to 1.
     """
     _check_gae(rewards, values, mask, gamma, lam)
-    if not values.is_floating_point():
-        values = values.float()
+    values = _single(values)
     mask = mask.to(values.dtype)
     values, rewards = (one.detach().masked_fill(mask == 0, 0) for one in (values, rewards))
     advantages = torch.zeros_like(values)
@@ -117,11 +117,11 @@ def value_loss(
     """
     _check_like(mask, values=values, old_values=old_values, returns=returns)
     real_number("clip", clip)
-    values = values.masked_fill(mask == 0, 0.0)
+    values, mask = _single(values).masked_fill(mask == 0, 0.0), mask.bool()
     near = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
     target = returns.detach()
     errors = torch.maximum((values - target).square(), (near - target).square())
-    return 0.5 * errors.masked_fill(mask == 0, 0.0).sum() / mask.sum()
+    return 0.5 * errors.masked_fill(~mask, 0.0).sum() / mask.sum()
 
 
 class ValueModel(nn.Module):

@@ -142,3 +142,9 @@ def test_bad_arguments_are_refused_by_name():
         jsd(student, teacher, beta=0.5, mask=torch.zeros(2, 3))
     with pytest.raises(ValueError, match="samples is 0; it must be a whole number"):
         next(on_policy(None, None, None, None, beta=0.5, samples=0))
+
+
+def test_lists_are_refused_by_name():
+    student, teacher = pair()
+    with pytest.raises(ValueError, match="teacher_logits is a list; allowed is a tensor"):
+        generalized_jsd(student, teacher.tolist(), beta=0.5)

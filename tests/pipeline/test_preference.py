@@ -95,3 +95,19 @@ def test_dpo_refuses_a_bad_beta_and_a_bad_reference():
             dpo_loss(one, one, one, one, beta=beta)
     with pytest.raises(ValueError, match="ref_rejected has values that are not finite"):
         dpo_loss(one, one, one, f64(math.inf))
+
+
+def test_half_precision_is_computed_in_single():
+    random = torch.Generator().manual_seed(0)
+    four = [(torch.randn(8, generator=random) * 20 - 100).bfloat16() for _ in range(4)]
+    wide = [one.double() for one in four]
+    assert float(dpo_loss(*four)[0]) == pytest.approx(float(dpo_loss(*wide)[0]), rel=1e-5)
+    ours, exact = reward_model_loss(*four[:2]), reward_model_loss(*wide[:2])
+    assert float(ours[0]) == pytest.approx(float(exact[0]), rel=1e-5)
+
+
+def test_lists_are_refused_by_name():
+    with pytest.raises(ValueError, match="chosen is a list; allowed is a tensor"):
+        reward_model_loss([1.0], [0.0])
+    with pytest.raises(ValueError, match="ref_rejected is a list"):
+        dpo_loss(f64(1.0), f64(0.0), f64(1.0), [0.0])

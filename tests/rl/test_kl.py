@@ -125,3 +125,12 @@ def test_a_reference_of_another_shape_is_refused(name):
 def test_a_slope_of_no_estimate_is_refused():
     with pytest.raises(ValueError, match="estimator is 'k4'; allowed are"):
         kl.slope("k4", torch.zeros(1, 1), torch.zeros(1, 1))
+
+
+def test_a_small_divergence_is_not_lost_in_half_precision():
+    """In bfloat16 it came out several times too large, or below 0."""
+    random = torch.Generator().manual_seed(0)
+    ref = torch.randn(20, 500, generator=random).bfloat16()
+    policy = (ref + 0.05 * torch.randn(20, 500, generator=random)).bfloat16()
+    wide = kl.exact(policy.double(), ref.double())
+    torch.testing.assert_close(kl.exact(policy, ref).double(), wide, rtol=1e-3, atol=1e-6)

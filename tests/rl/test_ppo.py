@@ -40,6 +40,33 @@ def test_the_reward_falls_on_the_last_token():
         ppo.outcome_rewards(f64([1.0, 0.5]), mask)
 
 
+def test_a_mask_in_half_precision_counts_beyond_its_whole_numbers():
+    """bfloat16 has no 301: the reward fell on two tokens, and the value loss had another mean."""
+    mask = torch.ones(1, 301)
+    placed = ppo.outcome_rewards(f64([1.0]), mask.bfloat16())
+    assert placed.nonzero().tolist() == [[0, 300]]
+    values, old, returns = torch.randn(3, 1, 301, generator=torch.Generator().manual_seed(0))
+    near(
+        ppo.value_loss(values, old, returns, mask.bfloat16()),
+        ppo.value_loss(values, old, returns, mask),
+        1e-6,
+    )
+
+
+def test_values_in_half_precision_are_summed_in_single():
+    random = torch.Generator().manual_seed(0)
+    values, old, returns = torch.randn(3, 2, 200, generator=random).bfloat16()
+    mask = torch.ones(2, 200)
+    wide = [one.double() for one in (values, old, returns)]
+    for ours, exact in zip(
+        ppo.gae(returns, values, mask, lam=1.0),
+        ppo.gae(wide[2], wide[0], mask, lam=1.0), strict=True,
+    ):  # fmt: skip
+        near(ours.double(), exact, 1e-4)
+    loss = ppo.value_loss(values, old, returns, mask)
+    near(loss.double(), ppo.value_loss(*wide, mask), 1e-5)
+
+
 @given(st.integers(0, 99), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.sampled_from([0.0, 0.7, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_advantages_are_the_sum_of_discounted_surprises(seed, gamma, lam):
