@@ -31,6 +31,7 @@ Controls stand in `groups()`, as many columns as there is room for; a class with
 picture next to them on a wide page. `frame.css` has the layout, `tours` the guided tours.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -331,12 +332,11 @@ class Widget:
             control = self._controls.get(name)
             if control is None:
                 continue
-            try:
-                control.value = value
-            except traitlets.TraitError as error:
-                if asked:
-                    allowed = _allowed(control)
-                    raise ValueError(f"{name} cannot be {value!r:.60}{allowed}.") from error
+            good = value == value and not (value is None and isinstance(control, ipw.Dropdown))
+            with contextlib.suppress(traitlets.TraitError):
+                control.value = value if good else control.value
+            if asked and not (good and control.value == value):  # a slider takes its nearest end
+                raise ValueError(f"{name} cannot be {value!r:.60}{_allowed(control)}.")
 
     def _recall(self, kept: Mapping[str, Any]) -> None:
         """Show what was kept of an earlier session, unless the reader has set something here."""
@@ -346,7 +346,9 @@ class Widget:
 
 
 def _allowed(control: ipw.ValueWidget) -> str:
-    """What a control can be, where that is one of a few."""
+    """What a control can be, where that is one of a few, or lies between two ends."""
+    if hasattr(control, "max"):
+        return f"; allowed is {control.min:g} to {control.max:g}"
     options = getattr(control, "options", ())
     values = [repr(one[-1] if isinstance(one, tuple) else one) for one in options]
     return f"; allowed are {', '.join(values)}" if values else ""

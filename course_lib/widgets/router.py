@@ -63,7 +63,7 @@ class Router(Widget):
         """Move every bias one step against its expert's load in the batch."""
         loads = torch.tensor(self._loads())
         moved = balance_bias(torch.tensor(self._bias()), loads, BALANCE_STEP)
-        self.set(**{f"bias_{i}": round(b, 2) for i, b in enumerate(moved.tolist())})
+        self.set(**{f"bias_{i}": round(b, 2) for i, b in enumerate(moved.clamp(-1, 1).tolist())})
 
     def picture(self) -> str:
         """The table of the arithmetic, and the load of the batch as bars."""

@@ -73,6 +73,9 @@ def test_balancing_in_the_widget_evens_the_load(shown):
     for _ in range(12):
         shown.balance()
     assert max(shown._loads()) < before / 2
+    shown.set(**{f"bias_{i}": 1.0 for i in range(EXPERTS)})
+    shown.balance()
+    assert set(shown._bias()) == {0.95, 1.0}, "no slider goes beyond its end"
     shown.reset()
     assert max(shown._loads()) == before
 

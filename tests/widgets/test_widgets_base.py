@@ -78,7 +78,7 @@ def test_reset_goes_back_to_the_first_values_of_this_call():
 
 
 def test_a_kept_value_that_no_longer_fits_is_left_out():
-    base._STATES["Cost"] = {"model": "gone", "tokens": 44, "renamed": 1}
+    base._STATES["Cost"] = {"model": "gone", "tokens": 44, "renamed": 1, "price": float("nan")}
     assert Cost().state == {"tokens": 44, "price": 2.5, "model": "r1", "cached": False}
 
 
@@ -94,6 +94,10 @@ def test_unknown_names_are_refused_with_the_known_ones():
     [
         ({"model": "R2"}, r"model cannot be 'R2'; allowed are 'r1'"),
         ({"tokens": "x"}, "tokens .*'x'"),
+        ({"tokens": 101}, "tokens cannot be 101; allowed is 1 to 100"),
+        ({"price": float("nan")}, "price cannot be nan; allowed is 0 to "),
+        ({"price": -2.5}, "price cannot be -2.5; allowed is 0 to "),
+        ({"model": None}, "model cannot be None; allowed are 'r1'"),
     ],
 )
 def test_a_value_that_a_control_does_not_take_is_refused(wrong, said):
