@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
 
-def pass_at_k(samples: int, correct: int, k: int) -> float:
+def pass_at_k(samples: int, correct: float, k: int) -> float:
     """The chance that at least one of `k` samples is right, from `correct` right in `samples`.
 
     The unbiased estimate of Chen et al. (arXiv 2107.03374): over all choices of k of the samples,
@@ -17,11 +17,11 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     are drawn again and again, and the result is too low.) Raises ValueError unless
     `0 <= correct <= samples` and `1 <= k <= samples`.
     """
-    if not 0 <= correct <= samples:
-        raise ValueError(f"correct is {correct}; allowed is 0 to samples, {samples}.")
+    if not 0 <= correct <= samples or correct % 1:
+        raise ValueError(f"correct is {correct}; allowed is 0 to samples, {samples}, and whole.")
     if not 1 <= k <= samples:
         raise ValueError(f"k is {k}; allowed is 1 to samples, {samples}.")
-    return 1 - math.comb(samples - correct, k) / math.comb(samples, k)
+    return 1 - math.comb(samples - int(correct), k) / math.comb(samples, k)  # a sum of rewards
 
 
 def pass_curve(outcomes: Sequence[Sequence[float]], ks: Sequence[int]) -> list[float]:
@@ -30,7 +30,7 @@ def pass_curve(outcomes: Sequence[Sequence[float]], ks: Sequence[int]) -> list[f
     `outcomes` has one row a problem, of rewards that are 0 or 1, one for each sample. Raises
     ValueError for no problems or other rewards.
     """
-    if not outcomes:
+    if not len(outcomes):
         raise ValueError("outcomes is empty; allowed is one row of 0s and 1s for each problem.")
     if any(value not in (0, 1) for row in outcomes for value in row):
         raise ValueError("outcomes holds rewards other than 0 and 1; allowed are these two.")
@@ -67,7 +67,7 @@ def vote_within(
     where samples ran short, unless it is the only one. Raises ValueError for no answers, lengths
     that differ, or a budget or cost under 1.
     """
-    if not answers or len(answers) != len(tokens):
+    if not len(answers) or len(answers) != len(tokens):
         raise ValueError(
             f"There are {len(answers)} answers and {len(tokens)} costs; allowed is the same "
             "number, at least one."

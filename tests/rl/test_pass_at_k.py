@@ -3,6 +3,7 @@
 import itertools
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,3 +93,14 @@ def test_bad_budgets_are_refused():
         vote_within(["a"], [1], "a", 0)
     with pytest.raises(ValueError, match="least cost 0"):
         vote_within(["a"], [0], "a", 5)
+
+
+def test_sums_of_rewards_and_arrays_are_taken():
+    """Rewards are floats, and so are their sums; a learner keeps them in an array."""
+    outcomes = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    assert pass_at_k(3, sum([1.0, 0.0, 1.0]), 2) == pass_at_k(3, 2, 2)
+    assert pass_at_k(3, outcomes[0].sum(), 2) == pass_at_k(3, 2, 2)
+    assert pass_curve(outcomes, [1]) == pass_curve(outcomes.tolist(), [1])
+    assert vote_within(np.array(["a", "b", "a"]), [1, 1, 1], "a", 3) == 1.0
+    with pytest.raises(ValueError, match=r"correct is 1\.5; allowed is 0 to samples, 3, and whole"):
+        pass_at_k(3, 1.5, 1)
