@@ -55,7 +55,8 @@ def _require_plain(module: Any) -> None:
     rotary, wanted = config.rope_parameters, {"rope_type": "default", "rope_theta": THETA}
     others = {name: rotary.get(name) for name in wanted if rotary.get(name) != wanted[name]}
     told = {"attention_bias": False, "rope_interleave": True}
-    others |= {name: getattr(config, name) for name in told if getattr(config, name) != told[name]}
+    has = {name: getattr(config, name, None) for name in told}  # other attention may lack them
+    others |= {name: has[name] for name in told if has[name] != told[name]}
     if dtype.itemsize < 4:
         others["dtype"] = dtype
     if others:

@@ -22,7 +22,7 @@ _MAX_CHARACTERS = 20_000  # of an answer; a thought may be as long as it likes
 _PUZZLE = re.compile(r"\s*([1-9](?:\s*\?\s*[1-9]){1,7})\s*=\s*(\d{1,2})\s*", re.ASCII)
 _ANSWER = re.compile(r"[ \t\r\n]*([+-](?:[ \n]*[+-])*)[ \t\r\n]*")
 _WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | dict.fromkeys(
-    (0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "
+    (0xA0, *range(0x2000, 0x200C), 0x202F, 0x205F, 0x3000, 0xFEFF), " "
 )
 _OPEN, _CLOSE = "<think>", "</think>"
 

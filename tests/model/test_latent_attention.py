@@ -77,6 +77,11 @@ def test_attention_that_would_give_other_numbers_is_refused(theirs, change, said
         weights_of(theirs)
 
 
+def test_attention_of_another_kind_is_refused(random_models):
+    with pytest.raises(CourseError, match="attention_bias None"):
+        weights_of(random_models["qwen2"].model.layers[0].self_attn)
+
+
 def test_rotated_products_depend_on_the_distance_alone():
     query, key = torch.randn(1, 6), torch.randn(1, 6)
     near = rotate(query, 3) @ rotate(key, 1).T

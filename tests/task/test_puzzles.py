@@ -54,7 +54,12 @@ def test_a_puzzle_reads_back_from_its_text(numbers, target):
 
 
 @pytest.mark.parametrize(
-    "text", ["\uff17\uff1f\uff13\uff1d\uff11\uff10", "7\u00a0? 3\u2009=\u300010"]
+    "text",
+    [
+        "\uff17\uff1f\uff13\uff1d\uff11\uff10",
+        "7\u00a0? 3\u2009=\u300010",
+        "\ufeff7 ?\u200b3 = 10",
+    ],
 )
 def test_a_puzzle_as_an_asian_keyboard_or_a_web_page_writes_it_is_read(text):
     assert puzzles.parse(text) == Puzzle((7, 3), 10)

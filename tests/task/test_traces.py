@@ -67,6 +67,7 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
         ("<think>a</think>", False, ("a", "", True, True)),
         ("<think>想一下</think>答案是42。", False, ("想一下", "答案是42。", True, True)),
         ("<think>\n```\nx\n</think>", False, ("\n```\nx\n", "", True, True)),
+        ("\ufeff<think>\r\na</think>b", False, ("\r\na", "b", True, True)),
     ],
 )
 def test_parse_trace(text, prefilled, expected):

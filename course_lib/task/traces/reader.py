@@ -70,7 +70,7 @@ class _Reading:
         return tag is not None and tag + len(CLOSE) < self.last
 
     def _find_start(self, line: str) -> int:
-        indent = len(line) - len(line.lstrip())
+        indent = len(line) - len(line.removeprefix("\ufeff").lstrip())  # Notepad's mark
         self.opened = line.startswith(OPEN, indent)
         return indent + len(OPEN) if self.opened else 0
 
