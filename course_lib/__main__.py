@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _act(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        print(end="", flush=True)  # also where there is no stdout at all
         return status
     except CourseError as error:
         print(printable(str(error)), file=sys.stderr)

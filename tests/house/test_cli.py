@@ -212,6 +212,14 @@ def test_who_reads_the_first_line_only_sees_no_error():
     assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+def test_without_any_output_to_write_to_there_is_no_error():
+    """As a scheduler may start it, with its output closed."""
+    command = f"{sys.executable} -m course_lib facts v3. >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+
+
 def test_too_little_memory_is_said_before_anything_is_done(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr("course_lib.runtime.memory", lambda: (10**9, 10**8))
