@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from course_lib.task.puzzles import plain
+
 State = Mapping[str, Any]
 Reply = str | Callable[[State], str]
 States = Callable[[], State]
@@ -86,7 +88,7 @@ def read_number(text: str, unit: str = "") -> float | None:
     """
     if not text.strip():
         return None
-    text = _A_SECOND.sub("tokens/s", _PER_CENT.sub("%", text.translate(_MINUS)))
+    text = _A_SECOND.sub("tokens/s", _PER_CENT.sub("%", plain(text).translate(_MINUS)))
     found = list(_NUMBER.finditer(text)) if len(text) <= 100 else []
     rest = "".join(_NUMBER.split(text))
     if len(found) != 1 or any(sign.isnumeric() for sign in rest):  # of 3½, the half is left

@@ -43,6 +43,7 @@ def test_by_hand():
     assert EXAMPLE.totals == [7, 13, 11]
     assert stories.worked(EXAMPLE) == "7 + 6 = 13. 13 - 2 = 11. Answer: 11"
     assert stories.steps("7 + 6 = 13. 13 - 2 = 12, or 7+6=13") == (3, 1)
+    assert stories.steps("17 + 6 = 23.0, 17 + 6 = 1234567") == (0, 0), "no half of a number"
     assert stories.describe(EXAMPLE, "7 + 6 = 14. Answer: 11") == {
         "answers": 1, "steps": 1, "wrong_steps": 1, "sound": 0
     }  # fmt: skip

@@ -132,7 +132,7 @@ def test_one_token_has_no_speed(in_llama_cpp):
 
 
 def test_stop_texts_end_the_answer(engine):
-    whole = "".join(engine.stream(QUESTION, max_tokens=20, temperature=0))
+    whole = "".join(engine.stream(QUESTION, max_tokens=20, temperature=0, stop=None))
     stop = whole[5:8]
     stream = engine.stream(QUESTION, max_tokens=20, temperature=0, stop=[stop])
     assert "".join(stream) == whole[: whole.index(stop)]

@@ -24,7 +24,7 @@ _EXAMPLES = 2  # the seed of the worked examples
 _FILE = Path(__file__).with_suffix(".toml")
 _MARK = "Answer:"
 _ANSWER = re.compile(r" ?(0|[1-9][0-9]{0,5})\.?\s*")
-_STEP = re.compile(r"(?<![\d.])(\d{1,6}) ?([+-]) ?(\d{1,6}) ?= ?(-?\d{1,6})(?![\d.]\d)", re.ASCII)
+_STEP = re.compile(r"(?<![\d.])(\d{1,6}) ?([+-]) ?(\d{1,6}) ?= ?(-?\d{1,6})(?!\.?\d)", re.ASCII)
 _MAX_CHARACTERS = 20_000
 
 

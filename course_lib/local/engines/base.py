@@ -193,7 +193,7 @@ class Engine(ABC):
         max_tokens: int | None = None,
         temperature: float = TEMPERATURE,
         top_p: float = TOP_P,
-        stop: Sequence[str] = (),
+        stop: Sequence[str] | None = (),
         seed: int | None = None,
     ) -> Stream:
         """Answer `messages`, a list of {"role", "content"} that ends with the user's.
@@ -201,7 +201,7 @@ class Engine(ABC):
         Temperature 0 is greedy. No system prompt is added. Raises CourseError for an empty prompt,
         a prompt longer than the context, or an engine that fails; the stream keeps what had come.
         """
-        stops: Any = stop if isinstance(stop, str) else tuple(stop)  # the request refuses a text
+        stops: Any = stop if isinstance(stop, str) else tuple(stop or ())  # a text is refused
         return self._stream(Request(messages, max_tokens, temperature, top_p, stops, seed))
 
     @abstractmethod
