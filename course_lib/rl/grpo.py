@@ -42,15 +42,15 @@ def group_advantages(rewards: Tensor, *, std: Std = "sample", eps: float = 1e-4)
     """
     rewards = torch.as_tensor(rewards)
     _check_rewards(rewards, std, eps)
-    kind = rewards.dtype if rewards.is_floating_point() else torch.float32
-    rewards = rewards.to(torch.promote_types(kind, torch.float32))  # bfloat16 rounds a mean away
+    if not rewards.is_floating_point():
+        rewards = rewards.float()
     equal = (rewards == rewards[:, :1]).all(1, keepdim=True)
     # The mean of equal floats may miss them by a rounding error, which the division would blow up.
     centred = (rewards - rewards.mean(1, keepdim=True)).masked_fill(equal, 0.0)
     if std == "none":
-        return _within_range(centred.to(kind))
+        return _within_range(centred)
     away = _within_range(rewards.std(1, correction=_CORRECTION[std], keepdim=True))
-    return (_within_range(centred) / (away + eps)).masked_fill(equal, 0.0).to(kind)
+    return (_within_range(centred) / (away + eps)).masked_fill(equal, 0.0)
 
 
 def _within_range(values: Tensor) -> Tensor:
