@@ -42,8 +42,7 @@ def completion_logprobs(
     logits = kept_logits(model, ids, before, begun=begun, **inputs)
     if banned:
         logits = logits.index_fill(1, logits.new_tensor(banned, dtype=torch.long), -math.inf)
-    logp = torch.zeros(mask.shape, device=logits.device)
-    logp = logp.masked_scatter(
+    logp = logits.new_zeros(mask.shape).masked_scatter(
         keep, logprobs.token_logprobs(logits, sampled.ids[keep], temperature)
     )
     with torch.no_grad():

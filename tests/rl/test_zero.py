@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2Tokenizer, LlamaConfig
 
 from course_lib.errors import CourseError
-from course_lib.model import checkpoints, models
+from course_lib.model import checkpoints, models, rollout
 from course_lib.model.rollout import Rollout
 from course_lib.rl import grpo, learner, zero
 from course_lib.rl.zero import PUZZLES, Learner, Task, ZeroConfig
@@ -401,6 +401,18 @@ def test_one_update_never_clips_and_its_loss_is_0(base, experience):
 def test_further_updates_are_clipped_and_their_loss_falls(base, experience):
     stats, _ = learn(base, experience, reduce="sequence", updates=4)
     assert stats["clip_fraction"] > 0 and stats["loss"] < -1e-3
+
+
+def test_a_model_in_double_precision_has_log_probabilities(random_models):
+    """As it is wanted to hold a gradient against finite differences."""
+    model = copy.deepcopy(random_models["qwen2"]).double()
+    sampled = rollout.generate(model, [[5, 6, 7]], samples=2, max_new_tokens=4, eos=-1)
+    logp, spread = zero.completion_logprobs(model, sampled, torch.ones(2, 4), 1.0)
+    with torch.no_grad():
+        logits = model(torch.cat([sampled.prompt_ids, sampled.ids], 1)).logits[:, 2:-1]
+    exact = logits.log_softmax(-1).gather(-1, sampled.ids[..., None]).squeeze(-1)
+    torch.testing.assert_close(logp.detach(), exact, rtol=1e-9, atol=1e-9)
+    assert spread.dtype == torch.float64
 
 
 def test_kl_holds_the_policy_to_its_reference(base, experience):
