@@ -76,7 +76,7 @@ def build_trainer(
 
 def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
     """The course's settings by TRL's names; `share` is one process's completions a step."""
-    for name in _OURS_ALONE:
+    for name in _OURS_ALONE if config.std in SCALES else ("std",):
         if getattr(config, name) != getattr(ZeroConfig, name):
             raise CourseError(f"TRL is not told {name} here; leave it as it is by default.")
     return {
@@ -111,7 +111,8 @@ def _settings(config: ZeroConfig, share: int) -> dict[str, Any]:
 
 
 _OURS_ALONE = (
-    "banned", "kl_estimator", "minibatches", "old_from", "overlong", "reference_every", "truncate",
+    "banned", "kl_estimator", "minibatches", "old_from", "overlong", "reference_every", "sampler",
+    "truncate",
 )  # fmt: skip
 
 

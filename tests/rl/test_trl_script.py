@@ -47,7 +47,14 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("minibatches", 4), ("kl_estimator", "k2"), ("truncate", 2.0)]
+    ("setting", "value"),
+    [
+        ("minibatches", 4),
+        ("kl_estimator", "k2"),
+        ("truncate", 2.0),
+        ("sampler", "bfloat16"),
+        ("std", "population"),
+    ],
 )
 def test_what_trl_is_not_told_is_refused(tmp_path, setting, value):
     pytest.importorskip("trl", reason="needs TRL: pip install -r tests/requirements.txt")
