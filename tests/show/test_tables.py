@@ -47,6 +47,12 @@ def test_the_text_has_the_caption_and_every_cell():
     assert all(cell in text for cell in ("<b>R1</b> & co", "79.8", "12,000", "–"))
 
 
+def test_a_frame_grouped_by_two_columns_keeps_both():
+    rows = pd.DataFrame({"model": ["a", "a", "b"], "bits": [4, 8, 4], "loss": [1.5, 1.0, 2.0]})
+    made = tables.table("Runs", rows.groupby(["model", "bits"]).mean())
+    assert list(made.frame.columns) == ["model", "bits", "loss"] and len(made.frame) == 3
+
+
 def test_a_frame_keeps_its_named_index_as_the_names_of_the_rows():
     frame = pd.DataFrame({"a": [1.5]}, index=pd.Index(["first"], name="run"))
     page = parsed(tables.table("Runs", frame)._repr_html_())
