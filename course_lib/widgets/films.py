@@ -161,10 +161,11 @@ class GrowthFilm(Film):
     names = ("reward", "thinking_tokens")
 
     def __init__(self, lines: zero_plots.Lines, key: str = "", **first: Any) -> None:
-        if not zero_plots.trained(lines):
+        taken, _ = zero_plots.values(lines, "reward")
+        if not taken:
             raise CourseError("This run has taken no step yet, so there is nothing to play.")
         self.lines = list(lines)
-        self.steps = range(1, lines[-1]["step"] + 1)
+        self.steps = range(taken[0], lines[-1]["step"] + 1)
         super().__init__(key, **first)
 
     def _values(self, name: str, step: int) -> tuple[list[int], list[float]]:
@@ -209,6 +210,10 @@ class AnswersFilm(Film):
         self.steps = range(steps[0], steps[-1] + 1, apart)
         super().__init__(key, **first)
 
+    def moment(self, step: int) -> int:
+        """The last one recorded until a step: what is typed beside the slider may be between."""
+        return max(at for at in self.at if at <= step)
+
     def shares(self, step: int) -> dict[str, int]:
         """Each answer's share at a moment, in percent; the right one is marked."""
         right = self.record["solution"]
@@ -216,12 +221,12 @@ class AnswersFilm(Film):
             f"{way}{' (right)' if way == right else ''}": round(
                 100 * count / self.record["samples"]
             )
-            for way, count in self.at[step].items()
+            for way, count in self.at[self.moment(step)].items()
         }
 
     def frame(self, step: int) -> list[str]:
         """A bar for each way to set the signs, and one for no answer."""
-        title = f"{self.record['puzzle']}, answers at step {step}"
+        title = f"{self.record['puzzle']}, answers at step {self.moment(step)}"
         return [svg.bars(title, self.shares(step), "%", most=100, width=svg.NARROW)]
 
     def said(self, step: int) -> str:
@@ -230,7 +235,7 @@ class AnswersFilm(Film):
         right = next(name for name in shares if name.endswith("(right)"))
         wrong = max((n for n in shares if n not in (right, NONE)), key=shares.__getitem__)
         return (
-            f"At step {step} of {self.record['samples']} answers {shares[right]}% are right "
-            f"({self.record['solution']}); the most frequent wrong one is {wrong}, "
+            f"At step {self.moment(step)} of {self.record['samples']} answers {shares[right]}% are "
+            f"right ({self.record['solution']}); the most frequent wrong one is {wrong}, "
             f"{shares[wrong]}%; {shares[NONE]}% are none."
         )

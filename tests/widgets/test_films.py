@@ -3,6 +3,7 @@
 import pytest
 
 from course_lib.errors import CourseError
+from course_lib.show import svg
 from course_lib.widgets import base, films
 from tests.gallery import MAKERS
 
@@ -35,10 +36,24 @@ def test_the_picture_follows_the_slider(name):
     assert film.picture() != before[0] and film.text() == film.said(film.steps[-1])
 
 
+def test_a_step_between_two_moments_shows_the_one_before():
+    """JupyterLab takes any number that is typed beside a slider."""
+    film = MAKERS["AnswersFilm"]()
+    first, second = film.steps[:2]
+    film.set(step=second - 1)
+    assert second - 1 > first and film.text() == film.said(first)
+    assert film.picture() == svg.beside(film.frame(first))
+
+
 def test_growth_is_of_the_steps_until_then_on_scales_that_stay():
     film = MAKERS["GrowthFilm"]()
     points = [film.frame(step)[0].split('points="')[1].split('"')[0].split() for step in (10, 60)]
     assert points[1][: len(points[0]) - 1] == points[0][:-1] and len(points[1]) > len(points[0])
+    skipped = [{"step": 0, "accuracy": 0.1}, {"step": 1, "skipped": "The reward failed."}]
+    taken = {"step": 2, "reward": 0.5, "thinking_tokens": 3.0}
+    assert "At step 2, 50%" in films.GrowthFilm([*skipped, taken]).still()[1]
+    with pytest.raises(CourseError, match="no step"):
+        films.GrowthFilm(skipped)
     with pytest.raises(CourseError, match="no step"):
         films.GrowthFilm([{"step": 0, "accuracy": 0.1}])
 
