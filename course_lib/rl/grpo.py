@@ -279,13 +279,11 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 def _two(clip: float | tuple[float, float]) -> tuple[float, float]:
     pair: Any = (clip, clip) if isinstance(clip, Real) else clip
     try:
-        below, above = (float(real_number("clip", one)) for one in pair)
+        below, above = map(float, pair)
     except (TypeError, ValueError):
         below = above = -1
     if not (below >= 0 and above >= 0):
-        raise ValueError(
-            f"clip is {clip!r}; allowed are two numbers of at least 0: (below, above)."
-        )
+        raise ValueError(f"clip is {clip}; allowed are two numbers of at least 0: (below, above).")
     return below, above
 
 

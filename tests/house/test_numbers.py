@@ -53,7 +53,6 @@ CALLS = {
     "zero_steps": lambda text: stages.PipelineConfig(zero_steps=text),
     "chat_share": lambda text: stages.PipelineConfig(chat_share=text),
     "clip": lambda text: ppo.value_loss(TWO, TWO, TWO, ONES, text),
-    "clip ": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, clip=text),
     "cap": lambda text: grpo.truncated_weights(TWO, TWO, ONES, text),
     "factor": lambda text: parallel.dropped(ONES[0], text),
     "rate": lambda text: pretrain.make_optimizer(torch.nn.Linear(2, 2), text, 0.0),
@@ -79,7 +78,6 @@ LISTS = {
     "betas": lambda text: zero.ZeroConfig(betas=text),
     "banned": lambda text: zero.ZeroConfig(banned=text),
     "banned ": lambda text: zero.banned_ids(TOKENIZER, text),
-    "clip ": lambda text: grpo.policy_loss(TWO, TWO, ONES[0, :1], ONES, clip=text),
 }
 
 
