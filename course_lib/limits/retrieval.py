@@ -250,8 +250,8 @@ def judge(question: Question, reply: str) -> str:
 
     What counts is what stands after the thought. A number is the same however its thousands are
     set apart, in digits or as a word up to ten, with %, $, k or million spelt or not; so is a
-    day however it is written. An answer behind "not", "rather than" or "instead of" is not given.
-    Words in another order, or another unit, are not seen: it is a rule, and understands nothing.
+    day however it is written. An answer behind "not", "rather than" or "instead of" is not given,
+    nor is a number inside a sum (+8=26). Words in another order, or another unit, are not seen.
     """
     said, answer = _plain(parse_trace(reply).answer), _plain(question.answer)
     silent = _SILENT.search(said)
@@ -259,7 +259,7 @@ def judge(question: Question, reply: str) -> str:
         return "right" if silent else "wrong"
     if silent:
         return "silent"
-    for found in re.finditer(rf"(?<![\w.,]){re.escape(answer)}(?![\w]|[.,]\d)", said):
+    for found in re.finditer(rf"(?<![\w.,+])(?<!\d=){re.escape(answer)}(?![\w=]|[.,]\d)", said):
         before = said[max(0, found.start() - 200) : found.start()]  # all of it takes ages in a loop
         if not _DENIED.search(_CLAUSE.split(before)[-1]):
             return "right"
