@@ -259,7 +259,7 @@ def judge(question: Question, reply: str) -> str:
         return "right" if silent else "wrong"
     if silent:
         return "silent"
-    for found in re.finditer(rf"(?<![\w.,+])(?<!\d=){re.escape(answer)}(?![\w=]|[.,]\d)", said):
+    for found in re.finditer(rf"(?<![\w.,])(?<!\d[=+]){re.escape(answer)}(?![\w=]|[.,]\d)", said):
         before = said[max(0, found.start() - 200) : found.start()]  # all of it takes ages in a loop
         if not _DENIED.search(_CLAUSE.split(before)[-1]):
             return "right"

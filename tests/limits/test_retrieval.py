@@ -277,7 +277,8 @@ def test_the_rule_reads_out_the_sentence_that_shares_most():
         ("14 February 2025", "Jan 14, 2025 or 14 Mar 2025", "wrong"),
         ("14 February 2025", "It was not received until 14 February 2025.", "right"),
         ("86 pages", "It cannot be 86 pages.", "wrong"),
-        ("Eight", "+8=26 hello, 8=8 and 3+5=8", "wrong"),
+        ("Eight", "+8=26 hello, 8=8 and 3+5=8 and 3+8", "wrong"),
+        ("Eight", "It rose by +8.", "right"),
     ],
 )
 def test_how_replies_are_judged(answer, reply, verdict):
