@@ -42,7 +42,7 @@ check("costs.ratio", price_ratio)
 # <!-- card: costs.per_answer -->
 #
 # Prices are in dollars per million tokens. Thinking is billed as output. Part of the question may
-# be in the provider's cache and has a lower price.
+# be in the provider's cache and has a price of its own.
 
 
 # %%

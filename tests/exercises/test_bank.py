@@ -4,6 +4,7 @@ import bank_bug_lab
 import bank_cost_reset
 import bank_distillation
 import bank_escapes
+import bank_fresh
 import bank_how_v3_is_built
 import bank_local_inference
 import bank_mixture_of_experts
@@ -36,6 +37,9 @@ BANKS = {name: bank for module in MODULES for name, bank in module.BANKS.items()
 WRONG = [(name, *one) for name, bank in BANKS.items() for one in bank.wrong]
 RIGHT = [(name, one) for name, bank in BANKS.items() for one in (*bank.right, ("", ""))]
 RIGHT += bank_styles.RIGHT
+FRESH = (bank_fresh,)
+RIGHT += [(name, one) for part in FRESH for name, many in part.RIGHT.items() for one in many]
+ESCAPES = [*bank_escapes.ESCAPES, *bank_fresh.WRONG]
 JUDGED = (Outcome.WRONG, Outcome.MISTAKE, Outcome.ERROR)
 
 
@@ -58,9 +62,7 @@ def test_wrong_submission_is_caught_with_its_message(name, fragment, submission)
     assert good, f"wanted {fragment!r}, got:\n{message}\nfor\n{code(name, submission)}"
 
 
-@pytest.mark.parametrize(
-    ("name", "what", "submission"), bank_escapes.ESCAPES, ids=lambda part: str(part)[:30]
-)
+@pytest.mark.parametrize(("name", "what", "submission"), ESCAPES, ids=lambda part: str(part)[:30])
 def test_what_escaped_earlier_checks_is_caught_whatever_is_drawn(name, what, submission):
     for seed in range(3):
         assert verdict(name, submission, seed).outcome in JUDGED, what
