@@ -81,7 +81,7 @@ def after_a_guess(p, q, drafted, u):
 
     p: (vocabulary,), the model's probabilities at this place. q: (vocabulary,), those that the
     guess was drawn from. drafted: the guess. u: a random number from 0 to 1. kept: True or False.
-    chances: (vocabulary,), what the token is drawn from where the guess is not kept.
+    chances: (vocabulary,), in both cases: what the token is drawn from if the guess is not kept.
     """
     ### BEGIN SOLUTION
     more = (p - q).clamp(min=0)

@@ -5,6 +5,7 @@ import bank_cost_reset
 import bank_distillation
 import bank_escapes
 import bank_fresh
+import bank_fresh_zero
 import bank_how_v3_is_built
 import bank_local_inference
 import bank_mixture_of_experts
@@ -37,9 +38,9 @@ BANKS = {name: bank for module in MODULES for name, bank in module.BANKS.items()
 WRONG = [(name, *one) for name, bank in BANKS.items() for one in bank.wrong]
 RIGHT = [(name, one) for name, bank in BANKS.items() for one in (*bank.right, ("", ""))]
 RIGHT += bank_styles.RIGHT
-FRESH = (bank_fresh,)
+FRESH = (bank_fresh, bank_fresh_zero)
 RIGHT += [(name, one) for part in FRESH for name, many in part.RIGHT.items() for one in many]
-ESCAPES = [*bank_escapes.ESCAPES, *bank_fresh.WRONG]
+ESCAPES = [*bank_escapes.ESCAPES, *bank_fresh.WRONG, *bank_fresh_zero.WRONG]
 JUDGED = (Outcome.WRONG, Outcome.MISTAKE, Outcome.ERROR)
 
 
