@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from course_lib.errors import CourseError
 from course_lib.model import checkpoints, models
 from course_lib.rl import run_folder, zero
+from course_lib.rl.identity import describe, digest
 from course_lib.rl.zero import PUZZLES, ZeroConfig
 from tests.rl.lettered import TASK, lettered
 
@@ -329,6 +331,18 @@ def test_a_closed_over_number_is_part_of_a_reward(tmp_path, base):
     next(zero.run(out, TINY, base=base, task=replace(PUZZLES, reward=bonus(0.5))))
     with pytest.raises(CourseError, match=r"\(reward\)"):
         next(zero.run(out, TINY, base=base, task=replace(PUZZLES, reward=bonus(0.25))))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("kl", 2), ("clip", (0, 1)), ("banned", ["a", "b"]), ("learning_rate", np.float64(0.25))],
+)
+def test_a_setting_that_an_earlier_version_kept_as_it_was_given_is_the_same(name, given, base):
+    """It was in `run.json` as 2, and is 2.0 now: the run could not go on."""
+    kept = {"made": {name: {"is": repr(given), "sum": digest(describe(given))}}}
+    made = run_folder.made_with(replace(TINY, **{name: given}), TASK, base, {})
+    assert run_folder.changed(kept, made) == []
+    assert run_folder.changed(kept, run_folder.made_with(TINY, TASK, base, {})) == [name]
 
 
 def test_another_base_is_named(tmp_path, base, tokenizer):
