@@ -348,7 +348,8 @@ class Widget:
 def _allowed(control: ipw.ValueWidget) -> str:
     """What a control can be, where that is one of a few, or lies between two ends."""
     if hasattr(control, "max"):
-        return f"; allowed is {control.min:g} to {control.max:g}"
+        whole = ", whole" if isinstance(control.max, int) else ""
+        return f"; allowed is {control.min:g} to {control.max:g}{whole}"
     options = getattr(control, "options", ())
     values = [repr(one[-1] if isinstance(one, tuple) else one) for one in options]
     return f"; allowed are {', '.join(values)}" if values else ""

@@ -95,6 +95,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
         ({"model": "R2"}, r"model cannot be 'R2'; allowed are 'r1'"),
         ({"tokens": "x"}, "tokens .*'x'"),
         ({"tokens": 101}, "tokens cannot be 101; allowed is 1 to 100"),
+        ({"tokens": 12.5}, "tokens cannot be 12.5; allowed is 1 to 100, whole"),
         ({"price": float("nan")}, "price cannot be nan; allowed is 0 to "),
         ({"price": -2.5}, "price cannot be -2.5; allowed is 0 to "),
         ({"model": None}, "model cannot be None; allowed are 'r1'"),
