@@ -69,7 +69,8 @@ def table(
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.rename_axis([name or "" for name in frame.index.names]).reset_index()
+        names = [name or " " * level for level, name in enumerate(frame.index.names)]
+        frame = frame.rename_axis(names).reset_index()
     unknown = sorted(set(formats or {}) - set(frame.columns))
     if frame.empty or unknown:
         raise ValueError(f"no column named {', '.join(unknown)}" if unknown else "no rows to show")

@@ -51,6 +51,8 @@ def test_a_frame_grouped_by_two_columns_keeps_both():
     rows = pd.DataFrame({"model": ["a", "a", "b"], "bits": [4, 8, 4], "loss": [1.5, 1.0, 2.0]})
     made = tables.table("Runs", rows.groupby(["model", "bits"]).mean())
     assert list(made.frame.columns) == ["model", "bits", "loss"] and len(made.frame) == 3
+    nameless = tables.table("Runs", pd.concat({"a": rows, "b": rows}))
+    assert len(nameless.frame.columns) == 5 and nameless._repr_html_()
 
 
 def test_a_frame_keeps_its_named_index_as_the_names_of_the_rows():
