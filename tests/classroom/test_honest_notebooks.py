@@ -351,6 +351,13 @@ def test_what_was_written_and_did_not_run_is_no_answer_that_was_not_attempted(
     assert ("cell 2 has it and did not run to its end" in gap.message) == ("error" in outcome)
 
 
+def test_a_stub_that_was_tried_in_its_cell_and_went_to_check_is_not_attempted(tmp_path):
+    """It was 'not defined' in the grades: the one answer after it was looked for in its cell."""
+    handed = 'from course_lib.classroom.checks import check\ncheck("costs.gap_in_problems", '
+    grade = graded(tmp_path, f"{STUB}gap_in_problems(1, 2, 3)", f"{handed}gap_in_problems)")
+    assert str(grade.verdicts[1].outcome) == "not attempted"
+
+
 RENAMED = {  # what goes to `check` and is right, and what a later cell makes of it
     "a_helper": (
         "def share(p):\n    return p / 100\n"

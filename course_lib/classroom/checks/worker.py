@@ -302,7 +302,8 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
     value, which = request["value"], request["which"]
     found = notebook.answers(request["name"], request["symbol"], value)[which:]
     if not found:
-        return {"failure": _no_answer(request["symbol"], notebook.stopped), "empty": False}
+        stopped = {} if which else notebook.stopped  # an answer before this one was there
+        return {"failure": _no_answer(request["symbol"], stopped), "empty": False}
     answer, names = found[0]
     call = LocalCaller(answer, seconds=request["seconds"], tensors=request["tensors"])
     if not (value or callable(call.answer) or call.answer in (None, ...)):
