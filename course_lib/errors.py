@@ -30,19 +30,25 @@ def printable(text: str) -> str:
 def refuse_below(settings: object, least: Mapping[str, float], endless: str = "") -> None:
     """Raises CourseError where a setting, by name, is below its least number or is none.
 
-    One that is a whole number by default stays one, and numpy's become Python's own, as JSON and a
-    run that goes on need them. `endless` is the name of the one that may be infinite.
+    One that is a whole number by default stays one, and numpy's become Python's own. `endless` is
+    the name of the one that may be infinite.
     """
     for name, low in least.items():
         given, whole = getattr(settings, name), isinstance(getattr(type(settings), name), int)
         number = isinstance(given, Integral if whole else Real)
-        plain = (int if whole else float)(given) if number else math.nan
         most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
-        if not low <= plain <= most:
+        if not number or not low <= given <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
             said = ", and finite" if not whole and given == math.inf else said
             raise CourseError(f"{name} is {given!r}; allowed is {low} or more{said}.")
-        object.__setattr__(settings, name, plain)
+        object.__setattr__(settings, name, plain(given))
+
+
+def plain(number: Any) -> Any:
+    """A number of numpy's as Python's own, which JSON and runs need; another one as it is."""
+    if isinstance(number, (int, float)):
+        return number
+    return int(number) if isinstance(number, Integral) else float(number)
 
 
 def whole_number(name: str, value: Any, lowest: int = 1) -> int:

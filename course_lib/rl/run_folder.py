@@ -6,7 +6,6 @@ that it learns with (see `identity`).
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -36,8 +35,6 @@ def made_with(
     """
     settings = {name: v for name, v in asdict(config).items() if name != "steps"}
     made = {name: _part(f"{v!r}"[:80], describe(v)) for name, v in settings.items()}
-    for name, v in settings.items():  # what `changed` takes for the same
-        made[name]["was"] = " ".join(map(digest, _once(describe(v))))
     parts = {"reward": task.reward, "verifier": task.right, "puzzles drawn": task.draw,
              "prompt": task.prompt, "puzzles held out": task.held_out, **functions}  # fmt: skip
     for name, part in parts.items():
@@ -50,11 +47,6 @@ def made_with(
 
 def _part(shown: str, text: str) -> dict[str, str]:
     return {"is": shown, "sum": digest(text)}
-
-
-def _once(text: str) -> tuple[str, ...]:
-    """A setting as earlier versions kept it: 1 for 1.0, numpy's own number, tokens in a list."""
-    return re.sub(r"\.0\b", "", text), f"np.float64({text})", text.replace("tuple", "list", 1)
 
 
 def read(out: Path) -> dict[str, Any]:
@@ -114,9 +106,8 @@ def begin(out: Path, made: Made, steps: int) -> dict[str, Any]:
 
 def changed(kept: Mapping[str, Any], made: Made) -> list[str]:
     """The names of what is otherwise than in the run that is kept; [] where there is none."""
-    before = {name: part["sum"] for name, part in kept.get("made", {}).items()}
-    same = {name: [part["sum"], *part.get("was", "").split()] for name, part in made.items()}
-    return sorted(name for name in made if name in before and before[name] not in same[name])
+    before = kept.get("made", {})
+    return sorted(n for n, part in made.items() if n in before and before[n]["sum"] != part["sum"])
 
 
 def about(out: str | Path) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from course_lib.errors import COLDEST, CourseError, refuse_below
+from course_lib.errors import COLDEST, CourseError, plain, refuse_below
 from course_lib.rl import grpo
 from course_lib.task import puzzles, traces
 
@@ -50,7 +50,7 @@ class ZeroConfig:
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("clip", "betas", "banned"):
+        for name in ("clip", "betas"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         least = {"seed": 0, "steps": 0, "puzzles": 1, "samples": 1, "max_new_tokens": 1,
@@ -61,7 +61,7 @@ class ZeroConfig:
         refuse_below(self, least, endless="gradient_norm")
         self._check_choices()
         for name in ("clip", "betas"):
-            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+            object.__setattr__(self, name, tuple(map(plain, getattr(self, name))))
 
     def _check_choices(self) -> None:
         """Raises CourseError for a word that is no choice, and for what does not go together."""
@@ -77,7 +77,7 @@ class ZeroConfig:
             wrong["clip"] = "are two numbers of at least 0: (below, above)"
         if not _is_pair(self.betas) or max(self.betas) >= 1:
             wrong["betas"] = "are two numbers from 0 to under 1"
-        if not isinstance(self.banned, tuple):
+        if isinstance(self.banned, str):
             wrong["banned"] = "are tokens in a list, such as ['<think>']"
         if 0 < self.temperature < COLDEST:
             wrong["temperature"] = f"are 0 (greedy) and {COLDEST:g} or more"

@@ -337,8 +337,8 @@ def test_a_closed_over_number_is_part_of_a_reward(tmp_path, base):
     ("name", "given"),
     [("kl", 2), ("clip", (0, 1)), ("banned", ["a", "b"]), ("learning_rate", np.float64(0.25))],
 )
-def test_a_setting_that_an_earlier_version_kept_as_it_was_given_is_the_same(name, given, base):
-    """It was in `run.json` as 2, and is 2.0 now: the run could not go on."""
+def test_a_setting_is_kept_as_it_was_given_and_as_earlier_versions_kept_it(name, given, base):
+    """2 stays 2 in `run.json`: were it 2.0, a run that was begun before could not go on."""
     kept = {"made": {name: {"is": repr(given), "sum": digest(describe(given))}}}
     made = run_folder.made_with(replace(TINY, **{name: given}), TASK, base, {})
     assert run_folder.changed(kept, made) == []
