@@ -115,6 +115,8 @@ def _files(folder: Path, left: list[str]) -> Iterator[Path]:
         else:
             often.setdefault(whose, 0)
     for whose in (one for one, count in often.items() if not count):
+        if any(often[Path(whose).stem + kind] for kind in (".json", ".csv")):
+            continue  # its progress lies beside it
         left.append(
             f"{readable(whose, 200)} was left out: no .json or .csv in it (unpack archives)."
         )

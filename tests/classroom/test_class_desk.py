@@ -278,6 +278,7 @@ def test_one_folder_keeps_nobody_elses_files_from_being_read(handed_in):
 def test_who_handed_in_nothing_that_the_desk_reads_is_said(handed_in):
     (handed_in / "good.json").write_text(kept("Good"))
     (handed_in / "lea.zip").write_bytes(b"PK")
+    (handed_in / "good.ipynb").write_text("{}")  # beside its progress
     for name in ("max/photo.png", "max/notes.txt", "kim/kim.json", "kim/photo.png"):
         (handed_in / name).parent.mkdir(exist_ok=True)
         (handed_in / name).write_text(kept("Kim"))
