@@ -55,6 +55,8 @@ BEFORE = {
     "questions": "import os\nos.path??\n" + ANSWERS,
     "display": ANSWERS + "display(price_ratio)\ndisplay({'a': 1})",
     "get_ipython": "ip = get_ipython()\nip.run_line_magic('who', '')\n" + ANSWERS,
+    "kernel": "get_ipython().kernel\n" + ANSWERS,
+    "application": "import IPython\nIPython.Application.instance().kernel\n" + ANSWERS,
     "await": "import asyncio\nawait asyncio.sleep(0.01)\n" + ANSWERS,
     "async_for": (
         "async def numbers():\n    for n in range(3):\n        yield n\n"
@@ -62,6 +64,10 @@ BEFORE = {
     ),
     "running_loop": "import asyncio\nloop = asyncio.get_running_loop()\n" + ANSWERS,
     "asyncio_run": "import asyncio\nasync def f(): return 1\nasyncio.run(f())\n" + ANSWERS,
+    "asyncio_in_answer": (
+        RATIO + "import asyncio\nasync def share(p): return p / 100\n"
+        "def gap_in_problems(a, b, n):\n    return asyncio.run(share(a - b)) * n\n"
+    ),
     "task": "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0))\n" + ANSWERS,
     "in_list": "assert In[0] == ''\nassert 'In[0]' in In[1]\n" + ANSWERS,
     "out": "6 * 7",
@@ -85,6 +91,13 @@ BEFORE = {
     "processes": (
         "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as pool:\n"
         "    assert pool.map(abs, [-1, 2]) == [1, 2]\n" + ANSWERS
+    ),
+    "forkserver": (  # Python's own way from 3.14 on
+        "open('twice.py', 'w').write('def f(x): return 2 * x')\nimport twice\n"
+        "import multiprocessing as m\n"
+        "from concurrent.futures import ProcessPoolExecutor as Pool\n"
+        "with Pool(1, m.get_context('forkserver')) as pool:\n"
+        "    assert list(pool.map(twice.f, [1])) == [2]\n" + ANSWERS
     ),
     "subprocess": "import subprocess\nsubprocess.run(['ls'], check=True)\n" + ANSWERS,
     "torch": "import torch\ntorch.manual_seed(0)\n" + ANSWERS,

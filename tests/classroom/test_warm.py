@@ -20,7 +20,7 @@ if sys.platform == "linux":
     from course_lib.classroom.hub import kernel, warm
     from course_lib.runtime import ASSETS
 
-LIGHT = """import sys
+LIGHT = """import multiprocessing, sys
 from course_lib.classroom.hub import warm
 warm.LOADED = ("ipykernel.kernelapp", "ipykernel.ipkernel")
 warm.main(sys.argv[1:])"""
@@ -77,6 +77,17 @@ def test_a_kernel_has_its_users_environment_and_a_folder_of_its_own(begun, servi
     code = "import os\nprint(os.getppid(), os.environ['A_USERS_OWN'], os.getcwd())"
     told = said(begun[1], code).split()
     assert told == [str(service[1].pid), "here", str(service[0].parent)]
+
+
+def test_a_process_that_is_no_fork_finds_what_lies_beside_the_notebook(begun):
+    """Python's own way from 3.14 on."""
+    code = (
+        "open('thrice.py', 'w').write('def f(x): return 3 * x')\nimport thrice\n"
+        "from concurrent.futures import ProcessPoolExecutor as Pool\n"
+        "from multiprocessing import get_context\n"
+        "with Pool(1, get_context('spawn')) as pool: print(*pool.map(thrice.f, [14]))"
+    )
+    assert said(begun[1], code).split()[-1] == "42"
 
 
 def test_a_cell_is_interrupted_and_the_kernel_goes_on(begun):

@@ -14,6 +14,7 @@ import copy
 import importlib.util
 import json
 import math
+import multiprocessing.process
 import os
 import re
 import subprocess
@@ -26,6 +27,7 @@ from typing import Any, TextIO
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from traitlets.config import SingletonConfigurable
 
 from course_lib.classroom import checks
 from course_lib.classroom.checks import callers, desk, guard, wire
@@ -155,7 +157,9 @@ def _is_absent(error: BaseException | None) -> bool:
         return False
     for _ in range(_CAUSES):
         device = isinstance(error, AssertionError | RuntimeError) and _DEVICE.search(told(error))
-        if device or isinstance(error, _ABSENT) or _is_no_variable(error):
+        # Jupyter's shell and application have more, such as a `kernel`.
+        kernel = isinstance(error, AttributeError) and isinstance(error.obj, SingletonConfigurable)
+        if device or kernel or isinstance(error, _ABSENT) or _is_no_variable(error):
             return True
         error = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
     return False
@@ -282,6 +286,8 @@ def _lay_out(files: dict[str, str], folder: str) -> None:
     os.environ.update(dict.fromkeys(own, str(home)))
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(home.parent)))
     os.chdir(work / folder)
+    # Where processes that are no forks look for modules; it was noted before.
+    vars(multiprocessing.process)["ORIGINAL_DIR"] = os.getcwd()
 
 
 def _told(number: int, error: BaseException, seconds: float, went_on: bool) -> str:
@@ -310,14 +316,10 @@ def _answer(request: dict[str, Any], notebook: Notebook) -> dict[str, Any]:
         kind = type(call.answer).__name__
         return {"failure": [callers.ERROR, "TypeError", f"a {kind} and no function", ""]}
     args, kwargs = wire.loads(request["input"])
-
-    async def got() -> str:
-        with notebook.among(names):
-            return wire.dumps(call(Case("", args, kwargs)))
-
     reply: dict[str, Any]
     try:
-        reply = {"got": notebook.loop.run_until_complete(got())}
+        with notebook.among(names):
+            reply = {"got": wire.dumps(call(Case("", args, kwargs)))}
     except Failure as failure:
         reply = {"failure": [failure.kind, failure.error, failure.text, failure.line]}
     return reply | {"empty": call.is_empty, "printed": call.printed}

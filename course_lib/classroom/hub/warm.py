@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib
 import json
+import multiprocessing.process
 import os
 import selectors
 import signal
@@ -168,6 +169,8 @@ def become_kernel(task: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(task["environment"])
     os.chdir(task["folder"])
+    # Where processes that are no forks look for modules; it was noted before.
+    vars(multiprocessing.process)["ORIGINAL_DIR"] = os.getcwd()
     os.umask(0o022)
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
