@@ -37,11 +37,12 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
         given, whole = getattr(settings, name), isinstance(getattr(type(settings), name), int)
         number = isinstance(given, Integral if whole else Real)
         most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
-        if not number or not low <= given <= most:
+        value = plain(given) if number else math.nan
+        if not low <= value <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
             said = ", and finite" if not whole and given == math.inf else said
             raise CourseError(f"{name} is {given!r}; allowed is {low} or more{said}.")
-        object.__setattr__(settings, name, plain(given))
+        object.__setattr__(settings, name, value)
 
 
 def plain(number: Any) -> Any:
