@@ -29,8 +29,9 @@ def to_pdf(page: Path, to: Path) -> bool:
         command += [f"--user-data-dir={own}", "--no-pdf-header-footer"]
         command += ["--no-sandbox"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
         command += [f"--print-to-pdf={to.resolve()}", page.resolve().as_uri()]
+        there = os.environ | {"TMPDIR": own}  # the reader's may be gone, which Chromium ends at
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
+            subprocess.run(command, env=there, check=True, capture_output=True, timeout=_PATIENCE)
         except (OSError, subprocess.SubprocessError) as error:
             raise CourseError(f"{program} could not print {page.name} ({error}).") from error
     return to.is_file()

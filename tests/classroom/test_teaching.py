@@ -160,7 +160,8 @@ def test_pages_fetch_nothing_and_every_slide_has_words(pages):
     assert all(re.search(r"<p>[^<]{20,}</p>", one) for one in drawn)
 
 
-def test_the_handout_is_two_pages(tmp_path, pages):
+def test_the_handout_is_two_pages(tmp_path, pages, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))  # which Python passes over, Chromium not
     if printing.browser() is None:
         pytest.skip("no Chromium to print with")
     sheet, printed = tmp_path / "handout.html", tmp_path / "handout.pdf"
