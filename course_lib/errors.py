@@ -37,7 +37,7 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
         given, whole = getattr(settings, name), isinstance(getattr(type(settings), name), int)
         number = isinstance(given, Integral if whole else Real)
         most = _LARGEST if whole else math.inf if name == endless else sys.float_info.max
-        value = plain(given) if number else math.nan
+        value = own_number(given) if number else math.nan
         if not low <= value <= most:
             said = f", a whole number up to {_LARGEST}" if whole else ""
             said = ", and finite" if not whole and given == math.inf else said
@@ -45,7 +45,7 @@ def refuse_below(settings: object, least: Mapping[str, float], endless: str = ""
         object.__setattr__(settings, name, value)
 
 
-def plain(number: Any) -> Any:
+def own_number(number: Any) -> Any:
     """A number of numpy's as Python's own, which JSON and runs need; another one as it is."""
     if isinstance(number, (int, float)):
         return number

@@ -56,8 +56,8 @@ def soft(bench: Bench) -> Iterator[Row]:
         began = processor_seconds()
         student, steps = _softly(bench, name, rate)
         spent = processor_seconds() - began
-        how = SOFT[name] or ("off", 0.0)
-        spent += sampling if how[0] == "off" else 0.0
+        how = SOFT[name]
+        spent += 0.0 if how and how[0] == "on" else sampling
         about = {"updates": steps, "rate": rate, "cpu_seconds": spent}
         yield bench.row(student, student=SHIPPED, data=name, **about)
 

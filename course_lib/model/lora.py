@@ -54,7 +54,7 @@ class Lora:
                 "allowed are a rank of 1 or more, an alpha above 0 and at least one target."
             )
         targets = (self.targets,) if isinstance(self.targets, str) else self.targets
-        kept = {"rank": int(rank), "alpha": float(alpha), "targets": tuple(targets)}
+        kept = {"rank": rank, "alpha": float(alpha), "targets": tuple(targets)}
         for name, value in kept.items():  # as JSON has them, and a name is not a list of letters
             object.__setattr__(self, name, value)
 

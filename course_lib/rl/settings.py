@@ -7,7 +7,7 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from course_lib.errors import COLDEST, CourseError, plain, refuse_below
+from course_lib.errors import COLDEST, CourseError, own_number, refuse_below
 from course_lib.rl import grpo
 from course_lib.task import puzzles, traces
 
@@ -61,7 +61,7 @@ class ZeroConfig:
         refuse_below(self, least, endless="gradient_norm")
         self._check_choices()
         for name in ("clip", "betas"):
-            object.__setattr__(self, name, tuple(map(plain, getattr(self, name))))
+            object.__setattr__(self, name, tuple(map(own_number, getattr(self, name))))
 
     def _check_choices(self) -> None:
         """Raises CourseError for a word that is no choice, and for what does not go together."""

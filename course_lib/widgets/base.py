@@ -333,8 +333,9 @@ class Widget:
             if control is None:
                 continue
             good = value == value and not (value is None and isinstance(control, ipw.Dropdown))
-            with contextlib.suppress(traitlets.TraitError):
-                control.value = value if good else control.value
+            if good:
+                with contextlib.suppress(traitlets.TraitError):
+                    control.value = value
             if asked and not (good and control.value == value):  # a slider takes its nearest end
                 raise ValueError(f"{name} cannot be {value!r:.60}{_allowed(control)}.")
 
